@@ -1,0 +1,62 @@
+package connectors
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Opened is a connector with its capabilities resolved. A nil capability is absent in the product; callers must say so to
+// people instead of pretending.
+type Opened struct {
+	Description
+	Accounts      AccountReader
+	AccountWriter AccountWriter
+	Groups        GroupReader
+	GroupWriter   GroupWriter
+}
+
+// Catalog is the explicit map of the connectors that this hub has, made by cmd.
+type Catalog struct {
+	entries map[string]Connector
+}
+
+// NewCatalog makes a catalog of cs. Two connectors of one name are an error.
+func NewCatalog(cs ...Connector) (*Catalog, error) {
+	c := &Catalog{entries: map[string]Connector{}}
+	for _, conn := range cs {
+		name := conn.Describe().Name
+		if name == "" {
+			return nil, errors.New("connectors: a connector without a name")
+		}
+		if _, dup := c.entries[name]; dup {
+			return nil, fmt.Errorf("connectors: two connectors are called %q", name)
+		}
+		c.entries[name] = conn
+	}
+	return c, nil
+}
+
+// Names lists the connectors, sorted.
+func (c *Catalog) Names() []string {
+	names := make([]string, 0, len(c.entries))
+	for name := range c.entries {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Open resolves the capabilities of the connector called name. This is the one place where a connector's type is asserted.
+func (c *Catalog) Open(name string) (Opened, error) {
+	conn, ok := c.entries[name]
+	if !ok {
+		return Opened{}, fmt.Errorf("connectors: no connector is called %q; there are %v", name, c.Names())
+	}
+	o := Opened{Description: conn.Describe()}
+	o.Accounts, _ = conn.(AccountReader)
+	o.AccountWriter, _ = conn.(AccountWriter)
+	o.Groups, _ = conn.(GroupReader)
+	o.GroupWriter, _ = conn.(GroupWriter)
+	return o, nil
+}

@@ -1,0 +1,117 @@
+package policies
+
+// OrgID is an organization's official number: the six-digit 全国地方公共団体コード with its check digit for a local government or
+// a ward, the 13-digit 法人番号 for a ministry or an agency.
+type OrgID string
+
+// PersonID is the hub's own opaque id of a person. It never changes and is never given to another person.
+type PersonID string
+
+// OrgKind is the kind of an organization.
+type OrgKind string
+
+// The kinds of organization that the directory knows.
+const (
+	KindAgency       OrgKind = "agency"       // the agency that operates the workspace (デジタル庁)
+	KindMinistry     OrgKind = "ministry"     // 関連府省庁
+	KindPrefecture   OrgKind = "prefecture"   // 都道府県
+	KindMunicipality OrgKind = "municipality" // 市町村 and special wards 特別区
+	KindWard         OrgKind = "ward"         // 行政区 of a designated city; has no people of its own
+)
+
+// OrgKinds lists every kind, in the order in which they are shown.
+func OrgKinds() []OrgKind {
+	return []OrgKind{KindAgency, KindMinistry, KindPrefecture, KindMunicipality, KindWard}
+}
+
+// LocalGovernment reports whether organizations of this kind carry a six-digit local government code.
+func (k OrgKind) LocalGovernment() bool {
+	return k == KindPrefecture || k == KindMunicipality || k == KindWard
+}
+
+// Role is what a person may do in the hub.
+type Role string
+
+// The roles of the workspace.
+const (
+	RoleSystemAdministrator Role = "system_administrator" // システム管理者
+	RoleAdministrator       Role = "administrator"        // 管理ユーザ
+	RoleGeneral             Role = "general"              // 一般ユーザ
+)
+
+// Roles lists every role, most privileged first.
+func Roles() []Role { return []Role{RoleSystemAdministrator, RoleAdministrator, RoleGeneral} }
+
+// Action is what an actor wants to do to an organization or its data. Its value is the id of the Cedar action entity.
+type Action string
+
+// The actions that the schema declares on organizations.
+const (
+	ActionOrgRead     Action = "org.read"     // see an organization
+	ActionOrgWrite    Action = "org.write"    // register or change an organization
+	ActionPeopleRead  Action = "people.read"  // see an organization's people
+	ActionPeopleWrite Action = "people.write" // register, change or end an organization's people
+	ActionPlanRead    Action = "plan.read"    // see what a plan would do to an organization's accounts
+	ActionPlanMake    Action = "plan.make"    // make a plan
+	ActionPlanApprove Action = "plan.approve" // approve a plan that another person made
+	ActionPlanApply   Action = "plan.apply"   // start an approved plan
+)
+
+// Actions lists every action on organizations.
+func Actions() []Action {
+	return []Action{
+		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite,
+		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply,
+	}
+}
+
+// Product is a SaaS as the seat policies name it. It is also the path prefix of its sandbox.
+type Product string
+
+// The products that have seats today.
+const (
+	ProductAtlassian Product = "atlassian" // Atlassian organization: licensed members, by SCIM
+	ProductJira      Product = "jira"      // Jira Service Management: portal-only customers, by REST
+)
+
+// Products lists every product with seats, in the order in which they are shown.
+func Products() []Product { return []Product{ProductAtlassian, ProductJira} }
+
+// Seat is the kind of account that a person holds in a product.
+type Seat string
+
+// The seats. SeatNone is the default: nobody has an account unless a policy says so.
+const (
+	SeatNone           Seat = ""
+	SeatLicensedMember Seat = "licensed_member" // pays for a licence
+	SeatPortalCustomer Seat = "portal_customer" // free, reaches the customer portal only
+)
+
+// Organization is what policies may read of an organization.
+type Organization struct {
+	ID     OrgID
+	Kind   OrgKind
+	Parent OrgID // city of a ward, prefecture of a municipality; empty at the top
+}
+
+// Person is what policies may read of a person. Org is the organization the person belongs to.
+type Person struct {
+	ID     PersonID
+	Org    Organization
+	Role   Role
+	Active bool
+}
+
+// Decision is the answer to one question, with the evidence for it.
+type Decision struct {
+	Allow    bool
+	Policies []string // @id of each policy that determined it, sorted; empty for a default deny
+	Hash     string   // SHA-256 of the policy set, hex
+}
+
+// SeatDecision is the seat that a person shall hold in a product.
+type SeatDecision struct {
+	Product  Product
+	Seat     Seat
+	Policies []string // @id of each policy that permits (or forbids) it, sorted
+}
