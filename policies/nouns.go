@@ -51,6 +51,7 @@ const (
 	ActionOrgWrite    Action = "org.write"    // register or change an organization
 	ActionPeopleRead  Action = "people.read"  // see an organization's people
 	ActionPeopleWrite Action = "people.write" // register, change or end an organization's people
+	ActionAuditRead   Action = "audit.read"   // see what was done and refused in an organization
 	ActionPlanRead    Action = "plan.read"    // see what a plan would do to an organization's accounts
 	ActionPlanMake    Action = "plan.make"    // make a plan
 	ActionPlanApprove Action = "plan.approve" // approve a plan that another person made
@@ -60,7 +61,7 @@ const (
 // Actions lists every action on organizations.
 func Actions() []Action {
 	return []Action{
-		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite,
+		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
 		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply,
 	}
 }

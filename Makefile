@@ -1,0 +1,95 @@
+# Musubi: build, run, test. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Extra flags for the command that a target runs, e.g. make run ARGS='--listen 127.0.0.1:9000'.
+ARGS ?=
+# What `make test` tests: all packages, or some of them, e.g. make test PKG=./policies/...
+PKG ?= ./...
+# Which benchmarks `make bench` runs (a regular expression), and how long each.
+BENCH     ?= .
+BENCHTIME ?= 1s
+# The list of local governments for `make national`, and how many people each gets.
+ORGS   ?= ../shared/data/localgov.csv
+PEOPLE ?= 30
+
+# In CI the race detector is on (it needs gcc) and a test that can't find its database fails instead of skipping.
+TESTFLAGS := -shuffle=on
+ifdef CI
+TESTFLAGS += -race -timeout=15m
+endif
+
+TOOLS   := .cache/tools
+INTEROP := deploy/interop
+FIRSTPARTY := $(wildcard cmd connectors identity policies sync) $(INTEROP)
+
+.PHONY: help build run test bench lint fmt interop national clean
+
+help: ## list the targets
+	@echo "Musubi, version $(VERSION)."
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "First time: make run. It builds the hub, starts it beside a sandbox of the SaaS, and does the main job before your eyes."
+	@echo "Before a commit: make fmt lint test. What CI does: bash .ci/run"
+	@echo "Variables: ARGS, PKG, BENCH, BENCHTIME, ORGS, PEOPLE; each is explained at the top of the Makefile."
+
+build: ## compile bin/musubi: one file, no cgo, nothing else needed beside it
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/musubi
+
+run: build ## the demonstration: import a sample, plan, approve, apply, and look at it
+	@exec bin/musubi demo $(ARGS)
+
+test: ## vet and all tests; with CI set also the race detector
+	$(GO) vet $(PKG)
+	$(GO) test $(TESTFLAGS) $(PKG)
+
+bench: ## every benchmark, in the packages that have one
+	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
+	if [ -z "$$packages" ]; then echo "make bench: no package has a benchmark"; exit 1; fi; \
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$packages
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## golangci-lint and gofumpt; the first time builds both, some minutes
+	@unformatted=$$($(TOOLS)/gofumpt -l $(FIRSTPARTY)); \
+	if [ -n "$$unformatted" ]; then printf 'make lint: not formatted (run make fmt):\n%s\n' "$$unformatted"; exit 1; fi
+	@GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(TOOLS)/golangci-lint run --build-tags interop ./...
+
+fmt: $(TOOLS)/gofumpt ## format all Go files
+	@$(TOOLS)/gofumpt -l -w $(FIRSTPARTY)
+
+# The tools have a module of their own, so that their hundreds of dependencies never meet ours.
+$(TOOLS)/golangci-lint: deploy/tools/go.mod deploy/tools/go.sum
+	@echo "building golangci-lint (once)"
+	@cd deploy/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+$(TOOLS)/gofumpt: deploy/tools/go.mod deploy/tools/go.sum
+	@echo "building gofumpt (once)"
+	@cd deploy/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../$@ mvdan.cc/gofumpt
+	@touch $@
+
+interop: ## tests against programs that others wrote; needs node 20 or newer, and Chromium for the pages
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		$(MAKE) -s $(INTEROP)/node_modules/.package-lock.json; \
+		$(GO) test -count=1 -tags interop ./$(INTEROP)/...; \
+	elif [ -n "$${CI:-}" ]; then \
+		echo "make interop: node and npm are not installed; CI needs node 20 or newer" >&2; exit 1; \
+	else \
+		echo "make interop: skipped: node and npm are not installed (node 20 or newer)"; \
+	fi
+
+$(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json $(INTEROP)/package.json $(INTEROP)/.npmrc
+	@cd $(INTEROP) && npm ci --ignore-scripts --no-progress --loglevel=error
+	@touch $@
+
+national: build ## the whole national list (ORGS=FILE) with PEOPLE each, in a temporary folder, twice: the second run plans nothing
+	@bash deploy/ci/national.sh bin/musubi '$(ORGS)' '$(PEOPLE)' $(ARGS)
+
+clean: ## remove what was built here, keep data/
+	@rm -rf bin .cache $(INTEROP)/node_modules coverage.out

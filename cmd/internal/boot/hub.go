@@ -1,0 +1,269 @@
+package boot
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/musubi-hub/musubi/cmd/musubi/console"
+	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/atlassian"
+	"github.com/musubi-hub/musubi/connectors/jira"
+	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/provision"
+	"github.com/musubi-hub/musubi/sync/quota"
+)
+
+// Options say how a hub is opened.
+type Options struct {
+	Data   string // folder of database, node id, secrets
+	Config Config
+	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
+	// inserts.
+	Work      bool
+	Now       func() time.Time
+	Log       *slog.Logger
+	Transport http.RoundTripper          // nil: the network
+	Observe   func(outbound.Observation) // nil: nobody counts
+}
+
+// Hub is everything that a command needs, opened.
+type Hub struct {
+	Config    Config
+	Data      string
+	Now       func() time.Time
+	Log       *slog.Logger
+	DB        *sqldb.DB
+	Engine    *policies.Engine
+	Directory *directory.Store
+	Resolver  *access.Resolver
+	Provision *provision.Store
+	Planner   *provision.Planner
+	Jobs      *jobs.Client
+	Quota     *quota.Quota
+	Open      map[policies.Product]connectors.Opened
+
+	release func() error
+}
+
+// OpenHub opens the data folder and everything in it. It touches no SaaS.
+func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		return nil, Usage(fmt.Errorf("data folder: %w", err))
+	}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.Engine, err = load.Default(); err != nil {
+		return h, fmt.Errorf("policies: %w", err)
+	}
+	if h.DB, err = sqldb.Open(ctx, o.Config.Database, sqldb.Options{Logger: o.Log}); err != nil {
+		return h, Outside(fmt.Errorf("database: %w", err))
+	}
+	if o.Work {
+		if h.release, err = h.DB.LockServing(); err != nil {
+			h.release = func() error { return nil }
+			return h, err
+		}
+	}
+	if err := h.migrate(ctx); err != nil {
+		return h, err
+	}
+	h.Provision = provision.NewStore(h.DB, o.Now)
+	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, h.Engine)
+	if err := h.connect(o); err != nil {
+		return h, err
+	}
+	if err := h.makeJobs(o); err != nil {
+		return h, err
+	}
+	return h, nil
+}
+
+func (h *Hub) migrate(ctx context.Context) error {
+	err := h.DB.Migrate(ctx, directory.Migration(), audit.Migration(h.DB.Engine()), access.Migration(), quota.Migration(), provision.Migration(), console.Migration())
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if err := jobs.Migrate(ctx, h.DB); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+func (h *Hub) makeJobs(o Options) error {
+	w := jobs.NewWorkers()
+	var err error
+	if !o.Work {
+		provision.Declare(w)
+		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
+	} else {
+		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
+		node, nerr := jobs.NodeID(o.Data, rand.Reader)
+		if nerr != nil {
+			return nerr
+		}
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log})
+	}
+	if err != nil {
+		return err
+	}
+	h.Provision.Bind(h.Jobs)
+	return nil
+}
+
+// lateQuota lets connectors be made before the quota, which must know their budgets.
+type lateQuota struct{ q connectors.Quota }
+
+func (l *lateQuota) Reserve(ctx context.Context, class connectors.Class, n int) error {
+	return l.q.Reserve(ctx, class, n)
+}
+
+// connect makes the configured connectors and the quota over their budgets.
+func (h *Hub) connect(o Options) error {
+	late := &lateQuota{}
+	transport := o.Transport
+	if transport == nil {
+		transport = network()
+	}
+	var made []connectors.Connector
+	if e := o.Config.Atlassian; e != nil {
+		token, err := ReadSecret(e.TokenFile)
+		if err != nil {
+			return err
+		}
+		c, err := atlassian.New(atlassian.Config{
+			BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: outbound.NewSecret(token), Transport: transport, Quota: late, Now: o.Now,
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+		})
+		if err != nil {
+			return Usage(err)
+		}
+		made = append(made, c)
+	}
+	if e := o.Config.Jira; e != nil {
+		token, err := ReadSecret(e.TokenFile)
+		if err != nil {
+			return err
+		}
+		c, err := jira.New(jira.Config{
+			BaseURL: e.BaseURL, Email: e.Email, Token: outbound.NewSecret(token), ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+		})
+		if err != nil {
+			return Usage(err)
+		}
+		made = append(made, c)
+	}
+	cat, err := connectors.NewCatalog(made...)
+	if err != nil {
+		return err
+	}
+	h.Open = map[policies.Product]connectors.Opened{}
+	var budgets []connectors.Budget
+	for _, name := range cat.Names() {
+		opened, err := cat.Open(name)
+		if err != nil {
+			return err
+		}
+		h.Open[policies.Product(name)] = opened
+		budgets = append(budgets, opened.Limits.Budgets...)
+	}
+	if h.Quota, err = quota.New(h.DB, o.Now, budgets, quota.Options{}); err != nil {
+		return err
+	}
+	late.q = h.Quota
+	return nil
+}
+
+// network is the one transport to the outside: bounded in time and connections, TLS 1.2 at least.
+func network() http.RoundTripper {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 15 * time.Second,
+		MaxIdleConns:          200,
+		MaxIdleConnsPerHost:   100,
+		MaxConnsPerHost:       100,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// Close stops the jobs and closes the database. It may be called twice.
+func (h *Hub) Close() error {
+	var errs []error
+	if h.Jobs != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		errs = append(errs, h.Jobs.Stop(ctx))
+		h.Jobs = nil
+	}
+	if h.DB != nil {
+		errs = append(errs, h.DB.Close())
+		h.DB = nil
+	}
+	errs = append(errs, h.release())
+	h.release = func() error { return nil }
+	return errors.Join(errs...)
+}
+
+// newPersonID makes an opaque id of 128 random bits.
+func newPersonID() policies.PersonID {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process where the system has no randomness
+	return policies.PersonID("p" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])))
+}
+
+// Actor gives the acting person: of the credential file, or else the operating system user, who is break-glass.
+func (h *Hub) Actor(ctx context.Context, credentialFile string) (access.Actor, error) {
+	if credentialFile == "" {
+		return access.BreakGlass(OSUser())
+	}
+	token, err := access.ReadFile(credentialFile)
+	if err != nil {
+		return access.Actor{}, Usage(err)
+	}
+	return h.Resolver.Authenticate(ctx, token)
+}
+
+func OSUser() string {
+	for _, name := range []string{"SUDO_USER", "LOGNAME", "USER"} {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return fmt.Sprintf("uid-%d", os.Getuid())
+}
+
+// Scope mints the actor's scope for action over the whole workspace, or refuses.
+func (h *Hub) Scope(ctx context.Context, a access.Actor, action policies.Action, c policies.Context) (policies.Scope, error) {
+	var orgs []policies.Organization
+	if a.Kind == access.KindPerson {
+		orgs = append(orgs, a.Org.Policy())
+	}
+	return h.Resolver.Scope(ctx, a, action, orgs, c)
+}

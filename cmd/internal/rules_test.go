@@ -1,0 +1,173 @@
+package internal
+
+// layer says what the packages matching from may import of this module. The first layer that matches a package counts. A pattern
+// is a path, or a path with /... for it and all below.
+type layer struct {
+	from  string
+	may   []string
+	tests []string // what their tests may import on top of may
+	why   string
+}
+
+// layers is ordered from the special to the general; together they cover every package.
+var layers = []layer{
+	{
+		"policies/...",
+		[]string{"policies/..."},
+		nil,
+		"policies are pure and come first: whoever reviews them needs to read nothing else",
+	},
+	{
+		"identity/...",
+		[]string{"identity/...", "policies/..."},
+		nil,
+		"the system of record never knows who reads it; it takes an Enqueuer and an http.RoundTripper instead of importing sync or connectors",
+	},
+	{
+		"connectors/sandbox/...",
+		[]string{"connectors/sandbox/..."},
+		nil,
+		"sandbox and connectors are two independent readings of the vendor's contract; shared code would share the mistake",
+	},
+	{
+		"connectors/...",
+		[]string{
+			"connectors", "connectors/outbound", "connectors/scimclient", "connectors/connectortest",
+			"connectors/atlassian", "connectors/jira",
+		},
+		[]string{"connectors/sandbox/..."},
+		"a connector translates for one vendor; who gets an account, and when, is decided above it; only its tests meet the sandbox",
+	},
+	{
+		"sync/...",
+		[]string{"sync/...", "connectors/...", "identity/...", "policies/..."},
+		nil,
+		"sync ties directory, policies and connectors together and is itself wired by cmd",
+	},
+	{
+		"cmd/...",
+		[]string{"cmd/...", "sync/...", "connectors/...", "identity/...", "policies/..."},
+		nil,
+		"the edge: wiring, routes, flags; it may see everything and nothing sees it",
+	},
+	{
+		"deploy/...",
+		nil,
+		[]string{"connectors/...", "identity/...", "policies/...", "sync/..."},
+		"deploy holds files for operators and tests against other people's programs, no code that is shipped",
+	},
+}
+
+// closed keeps a package to the importers named: of ours (a path below the module) or of somebody else's.
+type closed struct {
+	what string // import path or pattern; of ours when it starts with one of our folders
+	by   []string
+	why  string
+}
+
+var closedImports = []closed{
+	{
+		"github.com/riverqueue/river/...",
+		[]string{"sync/jobs"},
+		"one package knows the job engine: its facts (polling, rescue, leader) are handled once",
+	},
+	{
+		"github.com/cedar-policy/cedar-go/...",
+		[]string{"policies", "policies/load"},
+		"the schema validator has no promise of compatibility; one place to change when it moves",
+	},
+	{
+		"modernc.org/sqlite/...",
+		[]string{"identity/sqldb/..."},
+		"stores speak database/sql; an engine's own errors and types stop at sqldb",
+	},
+	{
+		"github.com/jackc/pgx/v5/...",
+		[]string{"identity/sqldb/..."},
+		"stores speak database/sql; an engine's own errors and types stop at sqldb",
+	},
+	{
+		"github.com/pressly/goose/v3/...",
+		[]string{"identity/sqldb"},
+		"migrations are run by sqldb alone, per owner, so that a newer database is noticed",
+	},
+	{
+		"github.com/hashicorp/go-retryablehttp",
+		[]string{"connectors/outbound"},
+		"one HTTP client: retries, quota, redaction and status are decided once",
+	},
+	{
+		"github.com/andygrunwald/go-jira/...",
+		[]string{"connectors/jira"},
+		"part of its calls are gone on the cloud; the package that imports it knows which",
+	},
+	{
+		"connectors/sandbox/...",
+		[]string{"connectors/sandbox/...", "cmd/..."},
+		"what is shipped to an operator must not depend on the stand-in; cmd offers it as a command of its own",
+	},
+}
+
+// banned is a name of another package that may not be used by the packages matching in, but for those matching except.
+type banned struct {
+	imported string
+	names    []string // empty: the import itself
+	in       []string
+	files    []string // base names that it is about; empty: all
+	except   []string
+	tests    bool // tests too
+	why      string
+}
+
+var everywhere = []string{"cmd/...", "connectors/...", "deploy/...", "identity/...", "policies/...", "sync/..."}
+
+var bannedNames = []banned{
+	{
+		imported: "net/http", names: []string{"DefaultClient", "Get", "Post", "PostForm", "Head"}, in: everywhere, tests: true,
+		why: "no time-out, no quota, no redaction: outward calls go through connectors/outbound, tests make a client of their own",
+	},
+	{
+		imported: "net/http", names: []string{"DefaultServeMux", "Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS", "Serve"},
+		in: everywhere, why: "global state and a server without time-outs: make an http.Server with its limits",
+	},
+	{
+		imported: "time", names: []string{"Now", "Since", "Until", "Sleep", "After", "Tick", "NewTimer", "NewTicker"},
+		in: []string{"policies/..."}, why: "policies are pure: the same question must have the same answer",
+	},
+	{
+		imported: "time", names: []string{"Now", "Since", "Until"},
+		in: []string{"connectors/sandbox/..."}, why: "quotas and staleness follow the injected clock, so that tests can simulate time",
+	},
+	{
+		imported: "time", names: []string{"Now", "Since", "Until", "Sleep"},
+		in: []string{"identity/...", "sync/..."}, files: []string{"plan.go", "map.go", "want.go", "due.go", "ladder.go"},
+		why: "these files decide; time is an argument there",
+	},
+	{
+		imported: module + "/policies", names: []string{"BreakGlass"}, in: everywhere, except: []string{"identity/access"},
+		why: "a break-glass scope is minted where the operating-system user is known and the audit row is written",
+	},
+	{imported: "net/http", in: []string{"policies/..."}, why: "policies are pure: no network"},
+	{imported: "database/sql", in: []string{"policies/...", "connectors/..."}, why: "state belongs to identity and sync"},
+	{imported: "log/slog", in: []string{"policies/..."}, why: "policies are pure: a decision is returned, not logged"},
+	{imported: "log", in: everywhere, why: "the global logger writes where nobody configured it; take a *slog.Logger"},
+	{imported: "math/rand", in: everywhere, why: "take a seed or math/rand/v2; the old package has global, seeded-once state"},
+	{
+		imported: "os", names: []string{"Exit", "Getenv", "LookupEnv", "Environ", "Setenv"}, in: everywhere, except: []string{"cmd/..."},
+		why: "a library neither ends the process nor reads the environment; cmd does and passes values",
+	},
+	{
+		imported: "log/slog", names: []string{"Default", "SetDefault", "Info", "Warn", "Error", "Debug"}, in: everywhere,
+		except: []string{"cmd/..."}, why: "the logger is an argument: global state hides who writes what",
+	},
+}
+
+// systemScope lets one package mint one kind of scope over all organizations.
+type systemScope struct{ in, task, why string }
+
+// systemScopes is the whole list. Before adding a line, ask whether the work is really nobody's.
+var systemScopes = []systemScope{
+	{"sync/provision", "TaskProvision", "wanted accounts are computed for everybody at once; what comes out is a plan that a person approves"},
+	{"cmd/musubi", "TaskBootstrap", "before the first administrator exists nobody could have a scope to look for one"},
+	{"cmd/musubi/api", "TaskConsole", "metrics and health count rows for no one in particular and show no personal data"},
+}

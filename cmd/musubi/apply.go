@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/provision"
+)
+
+func newApply(e *env) *cobra.Command {
+	var stop, detach bool
+	cmd := &cobra.Command{
+		Use:   "apply HASH",
+		Short: "承認済みの計画を実行する / apply an approved plan",
+		Long: `承認済みの計画を始め、進み具合を見せます。いつ中断しても (Ctrl-C、停電でも)、同じ命令で続きから進みます。
+Starts an approved plan and shows how far it is. If a hub serves this data folder, the hub does the work and this command only
+watches; otherwise this command works itself. Interrupt it whenever you like: the same command goes on where it stopped.
+
+Exit code 4: done but for what was quarantined (listed with its remedy). Exit code 5: the SaaS refuses or can't be reached;
+nothing is lost, and it goes on by itself when the cause is gone.`,
+		Example: "  musubi apply 3f2a91c0 --as planner.cred\n  musubi apply 3f2a91c0 --stop --as planner.cred",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			work := !stop && !detach
+			do := func(ctx context.Context, h *boot.Hub) error { return e.apply(ctx, h, args[0], stop, detach, work) }
+			err := e.withHub(cmd.Context(), work, do)
+			if work && errors.Is(err, identity.ErrLocked) {
+				work = false
+				err = e.withHub(cmd.Context(), false, do)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&stop, "stop", false, "stop a plan that is being applied; what is missing comes up in the next plan")
+	cmd.Flags().BoolVar(&detach, "detach", false, "start it for the serving hub and don't wait")
+	return cmd
+}
+
+func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detach, work bool) error {
+	actor, err := h.Actor(ctx, e.as)
+	if err != nil {
+		return err
+	}
+	scope, err := h.Scope(ctx, actor, policies.ActionPlanApply, policies.Context{})
+	if err != nil {
+		return err
+	}
+	rec, err := h.Provision.Record(ctx, scope, prefix)
+	if err != nil {
+		return err
+	}
+	if stop {
+		if err := h.Provision.Stop(ctx, scope, rec.Hash); err != nil {
+			return err
+		}
+		say(e.stderr, "止めました / stopped %.12s", rec.Hash)
+		return nil
+	}
+	if err := startPlan(ctx, h, scope, rec); err != nil {
+		return err
+	}
+	if detach {
+		say(e.stderr, "始めました / started %.12s", rec.Hash)
+		return nil
+	}
+	if work {
+		if len(h.Open) == 0 {
+			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, boot.ConfigName))
+		}
+		if err := h.Jobs.Start(ctx); err != nil {
+			return err
+		}
+	}
+	p, err := e.watch(ctx, h, scope, rec.Hash, patience)
+	if err != nil {
+		return err
+	}
+	return e.conclude(ctx, h, scope, p)
+}
+
+// startPlan starts a plan that is approved; one that is on its way or done needs no start.
+func startPlan(ctx context.Context, h *boot.Hub, scope policies.Scope, rec provision.PlanRecord) error {
+	switch rec.State {
+	case provision.PlanStaging, provision.PlanRunning, provision.PlanDone:
+		return nil
+	}
+	approved, err := h.Provision.Approved(ctx, scope, rec.Hash)
+	if err != nil {
+		return err
+	}
+	return h.Provision.Apply(ctx, scope, approved)
+}
+
+// patience is how long nothing may move, for a reason that lies outside, before a person is told.
+const patience = 20 * time.Second
+
+// watch shows the progress of a plan until it ends, or until nothing moved for the time given because of a failure outside.
+func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string, patience time.Duration) (provision.Progress, error) {
+	m := newMeter(e.stderr, "適用 / apply", e.now)
+	defer m.end()
+	last, moved := -1, e.now()
+	for {
+		p, err := h.Provision.Progress(ctx, scope, hash)
+		if err != nil {
+			return p, err
+		}
+		note, failure := waitingNote(p)
+		if p.Total > 0 {
+			m.set(int64(p.Final), int64(p.Total), note)
+		}
+		switch p.Plan.State {
+		case provision.PlanDone, provision.PlanCancelled:
+			return p, nil
+		}
+		if p.Final != last {
+			last, moved = p.Final, e.now()
+		}
+		if failure != "" && e.now().Sub(moved) > patience {
+			return p, boot.Outside(fmt.Errorf("%s\n%s", failure, "計画は始まったままです。原因がなくなれば自動で続きます。 / The plan stays started and goes on by itself when the cause is gone."))
+		}
+		select {
+		case <-ctx.Done():
+			return p, boot.Partial(fmt.Errorf("中断しました。同じ命令で続きます。 / interrupted; the same command goes on: musubi apply %.12s", hash))
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// waitingNote says why a plan waits, shortly for the bar, and in full where the reason lies outside the hub.
+func waitingNote(p provision.Progress) (note, failure string) {
+	for _, pp := range p.Products {
+		switch pp.Failure {
+		case "auth":
+			return fmt.Sprintf("%s: 認証エラー / credential refused", pp.Product),
+				fmt.Sprintf("%s: the credential is refused: %s\nRenew the token (its file is named in %s) and restart.", pp.Product, pp.Waiting, boot.ConfigName)
+		case "unavailable", "ambiguous", "protocol", "unknown":
+			return fmt.Sprintf("%s: 応答なし / not reachable", pp.Product), fmt.Sprintf("%s: can't be reached or doesn't answer properly: %s", pp.Product, pp.Waiting)
+		}
+	}
+	return "", ""
+}
+
+// applyDocument is the --json answer of apply.
+type applyDocument struct {
+	Progress provision.Progress  `json:"progress"`
+	Troubles []provision.Trouble `json:"troubles"`
+}
+
+// conclude tells how a plan ended.
+func (e *env) conclude(ctx context.Context, h *boot.Hub, scope policies.Scope, p provision.Progress) error {
+	troubles, err := h.Provision.Troubles(ctx, scope, p.Plan.Hash, 1000)
+	if err != nil {
+		return err
+	}
+	quarantined := 0
+	for _, pp := range p.Products {
+		quarantined += pp.Quarantined
+	}
+	if e.json {
+		if troubles == nil {
+			troubles = []provision.Trouble{}
+		}
+		if err := e.printJSON("musubi.apply.v1", applyDocument{p, troubles}); err != nil {
+			return err
+		}
+	} else {
+		for _, pp := range p.Products {
+			say(e.stdout, "%s: 完了 / done %s, 見送り / dropped %s, 隔離 / quarantined %s", pp.Product, group(pp.Done), group(pp.Dropped), group(pp.Quarantined))
+		}
+		for i, t := range troubles {
+			if i == 20 {
+				say(e.stdout, "  … ほか / and %s more (--json shows all)", group(len(troubles)-i))
+				break
+			}
+			say(e.stdout, "  %s %s %s %s %s: %s", t.State, t.Op.Product, t.Op.Kind, t.Op.Org, t.Op.Person, t.Reason)
+		}
+	}
+	switch {
+	case p.Plan.State == provision.PlanCancelled:
+		return boot.Partial(fmt.Errorf("plan %.12s was stopped before it was done", p.Plan.Hash))
+	case quarantined > 0:
+		return boot.Partial(fmt.Errorf("%s 件が隔離されました。 / %s operations were quarantined: read the reasons, correct them, then plan again", group(quarantined), group(quarantined)))
+	}
+	return nil
+}
+
+func newPeople(e *env) *cobra.Command {
+	people := &cobra.Command{
+		Use: "people", Short: "職員 / people", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var why, org string
+	end := &cobra.Command{
+		Use:   "end PERSON-ID | --org CODE STAFF-NUMBER",
+		Short: "退職者のアクセスを直ちに止める / end a person's service, and every account at once",
+		Long: `退職・離任した職員の在籍を終えます。承認は要りません。稼働中のハブが、数秒で各 SaaS のアカウントを止めます。
+Ends the person's service. No approval is needed: a serving hub ends the person's accounts in every SaaS within seconds.
+Without a serving hub the work waits, durably, until one serves this data folder.`,
+		Example: "  musubi people end --org 011002 1001 --why 退職 --as planner.cred",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
+				return e.endPerson(ctx, h, args[0], org, why)
+			})
+		},
+	}
+	end.Flags().StringVar(&org, "org", "", "number of the organization, when the argument is a staff number")
+	end.Flags().StringVar(&why, "why", "left", "reason, kept in the change feed")
+	people.AddCommand(end)
+	return people
+}
+
+func (e *env) endPerson(ctx context.Context, h *boot.Hub, id, org, why string) error {
+	actor, err := h.Actor(ctx, e.as)
+	if err != nil {
+		return err
+	}
+	person := policies.PersonID(id)
+	if org != "" {
+		read, err := h.Scope(ctx, actor, policies.ActionPeopleRead, policies.Context{})
+		if err != nil {
+			return err
+		}
+		p, err := h.Directory.FindPerson(ctx, read, policies.OrgID(org), id)
+		if err != nil {
+			return err
+		}
+		person = p.ID
+	}
+	scope, err := h.Scope(ctx, actor, policies.ActionPeopleWrite, policies.Context{})
+	if err != nil {
+		return err
+	}
+	if err := h.Directory.EndPerson(ctx, scope, person, author(actor, why)); err != nil {
+		return err
+	}
+	say(e.stdout, "在籍を終えました。アカウントの停止を始めます。 / Ended %s. Its accounts are being disabled by the serving hub (watch its pages, or run `musubi serve`).", person)
+	return nil
+}

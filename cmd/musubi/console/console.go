@@ -1,0 +1,152 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/provision"
+)
+
+// Config is what cmd gives. All but the last four fields are required.
+type Config struct {
+	DB        *sqldb.DB
+	Directory *directory.Store
+	Provision *provision.Store
+	Resolver  *access.Resolver
+	Now       func() time.Time
+	Random    io.Reader // cryptographically strong
+
+	Connectors   map[policies.Product]connectors.Opened // a product without one is shown as not connected
+	ProductLinks map[policies.Product]string            // http or https address at which a person looks at the product; absent: no link
+	Notice       string                                 // shown on every page, e.g. that vendor quotas are scaled; may be empty
+	Logger       *slog.Logger                           // nil: silent
+}
+
+// Console is the pages. It is safe for concurrent use.
+type Console struct {
+	cfg    Config
+	pages  pages
+	assets map[string]asset // by path
+
+	loading chan struct{} // one plan document is decoded at a time: a national one is large
+	mu      sync.Mutex
+	totals  map[string][]provision.Total // of plan documents, by hash: what a hash names never changes
+}
+
+// maxTotals bounds the remembered totals; past it they are all forgotten and read again as they are asked for.
+const maxTotals = 256
+
+// New checks cfg and makes the pages. It touches neither network nor database.
+func New(cfg Config) (*Console, error) {
+	fail := func(err error) (*Console, error) { return nil, fmt.Errorf("console: %w", err) }
+	switch {
+	case cfg.DB == nil || cfg.Directory == nil || cfg.Provision == nil || cfg.Resolver == nil:
+		return fail(errors.New("DB, Directory, Provision and Resolver are required"))
+	case cfg.Now == nil || cfg.Random == nil:
+		return fail(errors.New("Now and Random are required"))
+	}
+	for product, link := range cfg.ProductLinks {
+		u, err := url.Parse(link)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+			return fail(fmt.Errorf("the link of %s isn't a plain http or https address", product))
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	assets, err := loadAssets()
+	if err != nil {
+		return fail(err)
+	}
+	p, err := parsePages()
+	if err != nil {
+		return fail(err)
+	}
+	return &Console{cfg: cfg, pages: p, assets: assets, loading: make(chan struct{}, 1), totals: map[string][]provision.Total{}}, nil
+}
+
+// viewer is the person who looks at a page, and what that person may see. A scope that was refused is the zero Scope: it covers nothing.
+type viewer struct {
+	actor  access.Actor
+	orgs   policies.Scope // org.read
+	people policies.Scope // people.read
+	plans  policies.Scope // plan.read
+}
+
+// mayReadPlans: a plan covers every organization, so it is shown to who may see them all.
+func (v viewer) mayReadPlans() bool { return v.plans.For(policies.ActionPlanRead) && v.plans.All() }
+
+// look authenticates the request and mints the scopes for the actions that its page reads with. A refusal is recorded in the audit log, so a
+// page asks for no more than it shows.
+func (c *Console) look(ctx context.Context, r *http.Request, actions ...policies.Action) (viewer, error) {
+	actor, err := c.authenticate(ctx, r)
+	if err != nil {
+		return viewer{}, err
+	}
+	v := viewer{actor: actor}
+	fields := map[policies.Action]*policies.Scope{
+		policies.ActionOrgRead: &v.orgs, policies.ActionPeopleRead: &v.people, policies.ActionPlanRead: &v.plans,
+	}
+	for _, action := range actions {
+		scope, err := c.cfg.Resolver.Scope(ctx, actor, action, nil, policies.Context{})
+		switch {
+		case err == nil:
+			*fields[action] = scope
+		case errors.Is(err, access.ErrPersonEnded): // between the two looks
+			return viewer{}, fmt.Errorf("%w: %w", errSessionEnded, err)
+		case !errors.Is(err, identity.ErrRefused):
+			return viewer{}, err
+		}
+	}
+	return v, nil
+}
+
+// planTotals gives the totals of a plan that the viewer may read. They stand in the document, which is decoded once.
+func (c *Console) planTotals(ctx context.Context, v viewer, hash string) ([]provision.Total, error) {
+	if !v.mayReadPlans() {
+		return nil, fmt.Errorf("totals of a plan: %w", identity.ErrRefused)
+	}
+	if known, ok := c.knownTotals(hash); ok {
+		return known, nil
+	}
+	select {
+	case c.loading <- struct{}{}:
+		defer func() { <-c.loading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if known, ok := c.knownTotals(hash); ok { // somebody else has loaded it meanwhile
+		return known, nil
+	}
+	plan, err := c.cfg.Provision.Load(ctx, v.plans, hash)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.totals) >= maxTotals {
+		clear(c.totals)
+	}
+	c.totals[hash] = plan.Totals
+	return plan.Totals, nil
+}
+
+func (c *Console) knownTotals(hash string) ([]provision.Total, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.totals[hash]
+	return known, ok
+}

@@ -1,0 +1,246 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/provision"
+)
+
+// latestPlans is how many plans the overview lists.
+const latestPlans = 8
+
+// overviewBody is the first page.
+type overviewBody struct {
+	Steps        []step
+	Tiles        []tile
+	Products     []productCard
+	Plans        []planRow
+	MayReadPlans bool
+}
+
+// step is what to try next.
+type step struct {
+	label
+	Command string
+}
+
+// tile is one number with what it counts.
+type tile struct {
+	label
+	Count int
+	Known bool // false: outside the viewer's scope
+	Path  string
+	Note  label
+}
+
+// productCard is one SaaS: its seats, its facts, and whether work waits for it.
+type productCard struct {
+	label
+	Seat      label
+	Connected bool
+	Facts     connectors.Description
+	Region    label
+	ISMAP     badge
+	LGWAN     badge
+	Budgets   []budget
+	Link      string
+	Seats     *seatCount // nil: outside the viewer's scope
+	State     *badge     // nil: outside the viewer's scope
+	Waiting   string     // the vendor's own words
+}
+
+type budget struct {
+	Class connectors.Class
+	Rate  string
+	Burst int
+}
+
+// seatCount counts one product's seats inside the viewer's scope.
+type seatCount struct {
+	Active, Leavers int
+	Wanted          int
+	WantedBy        string // hash of the plan that says so; empty: nobody has said
+}
+
+// planRow is one plan in a list.
+type planRow struct {
+	Record   provision.PlanRecord
+	State    badge
+	Progress *provision.Progress // nil before the plan was started
+	Troubles int
+}
+
+func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.Request, v viewer) error {
+	var body overviewBody
+	counts, err := c.cfg.Directory.Counts(ctx, v.orgs)
+	if err != nil {
+		return err
+	}
+	people := directory.Counts{}
+	if !v.people.Denied() {
+		if people, err = c.cfg.Directory.Counts(ctx, v.people); err != nil {
+			return err
+		}
+	}
+	body.Tiles = tiles(counts, people, v)
+	var records []provision.PlanRecord
+	if body.MayReadPlans = v.mayReadPlans(); body.MayReadPlans {
+		if records, err = c.cfg.Provision.Records(ctx, v.plans, latestPlans); err != nil {
+			return err
+		}
+		if body.Plans, err = c.planRows(ctx, v, records); err != nil {
+			return err
+		}
+		if body.Steps, err = c.steps(ctx, v, counts, records); err != nil {
+			return err
+		}
+	}
+	if body.Products, err = c.productCards(ctx, v, body.Plans); err != nil {
+		return err
+	}
+	return c.show(w, r, v, c.pages.overview, frame{label: label{"概要", "Overview"}, Section: "overview", Body: body})
+}
+
+func tiles(orgs, people directory.Counts, v viewer) []tile {
+	of := func(k policies.OrgKind) tile {
+		return tile{label: kindLabel(k), Count: orgs.PerKind[k], Known: !v.orgs.Denied(), Path: "/orgs?kind=" + string(k)}
+	}
+	government := of(policies.KindMinistry)
+	if agencies := orgs.PerKind[policies.KindAgency]; agencies > 0 {
+		government.Note = label{"ほかに運営庁 " + num(agencies), "and the operating agency"}
+	}
+	staff := tile{label: label{"職員 (在職)", "People in service"}, Count: people.People, Known: !v.people.Denied()}
+	switch {
+	case v.people.Denied():
+		staff.Note = label{"見る権限がありません", "outside your scope"}
+	case !v.people.All():
+		staff.Path, staff.Note = "/orgs/"+string(v.actor.Org.ID), label{v.actor.Org.Name + " のみ", "your organization"}
+	case people.Ended > 0:
+		staff.Note = label{"ほかに終了 " + num(people.Ended), "and ended"}
+	}
+	return []tile{of(policies.KindPrefecture), of(policies.KindMunicipality), government, of(policies.KindWard), staff}
+}
+
+// steps says what the main job needs next. It is for those who can do it: who sees every plan.
+func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, records []provision.PlanRecord) ([]step, error) {
+	var list []step
+	if orgs.PerKind[policies.KindPrefecture]+orgs.PerKind[policies.KindMunicipality]+orgs.PerKind[policies.KindMinistry] == 0 {
+		return append(list, step{label{"組織の一覧を取り込む", "Import the organizations"}, "musubi import orgs FILE --as FILE"}), nil
+	}
+	perOrg, err := c.cfg.Directory.PeoplePerOrg(ctx, v.people)
+	if err != nil {
+		return nil, err
+	}
+	delete(perOrg, v.actor.Org.ID) // the administrators themselves were there from the start
+	if len(perOrg) == 0 {
+		list = append(list, step{label{"職員の一覧を取り込む", "Import their people"}, "musubi import people FILE --as FILE"})
+	}
+	if len(records) == 0 {
+		return append(list, step{label{"計画を作り、何が起きるかを読む", "Make a plan, and read what will happen"}, "musubi plan --as FILE"}), nil
+	}
+	latest := records[0]
+	hash := latest.Hash[:min(12, len(latest.Hash))]
+	switch {
+	case latest.State == provision.PlanMade, latest.State == provision.PlanApproved && c.expired(latest):
+		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE"})
+	case latest.State == provision.PlanApproved:
+		list = append(list, step{label{"承認済みの計画を適用する", "Apply the approved plan"}, "musubi apply " + hash + " --as FILE"})
+	}
+	return list, nil
+}
+
+func (c *Console) expired(r provision.PlanRecord) bool {
+	return r.State == provision.PlanApproved && !c.cfg.Now().Before(r.ExpiresAt)
+}
+
+func (c *Console) planRows(ctx context.Context, v viewer, records []provision.PlanRecord) ([]planRow, error) {
+	rows := make([]planRow, len(records))
+	for i, record := range records {
+		rows[i] = planRow{Record: record, State: planBadge(record.State, c.expired(record))}
+		if record.StartedAt.Equal(time.Time{}) {
+			continue
+		}
+		progress, err := c.cfg.Provision.Progress(ctx, v.plans, record.Hash)
+		if err != nil {
+			return nil, err
+		}
+		rows[i].Progress = &progress
+		for _, p := range progress.Products {
+			rows[i].Troubles += p.Dropped + p.Quarantined
+		}
+	}
+	return rows, nil
+}
+
+func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) ([]productCard, error) {
+	counts := map[policies.Product]*seatCount{}
+	if !v.people.Denied() {
+		seats, err := c.cfg.Provision.Seats(ctx, v.people)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range seats {
+			counts[s.Product] = &seatCount{Active: s.Active, Leavers: s.Leavers}
+		}
+	}
+	if v.people.All() && len(plans) > 0 {
+		newest := plans[0].Record.Hash
+		totals, err := c.planTotals(ctx, v, newest)
+		if err != nil {
+			// The seats are worth showing without the plan's wish; the plan's own page tells what is wrong with it.
+			c.cfg.Logger.ErrorContext(ctx, "console: the newest plan can't be read", "plan", newest, "error", err)
+		}
+		for _, t := range totals {
+			if s := counts[t.Product]; s != nil {
+				s.Wanted, s.WantedBy = t.AccountsWanted, newest
+			}
+		}
+	}
+	var cards []productCard
+	for _, product := range policies.Products() {
+		card := productCard{label: productLabel(product), Seat: seatKind(product), Link: c.cfg.ProductLinks[product], Seats: counts[product]}
+		if opened, ok := c.cfg.Connectors[product]; ok {
+			card.Connected, card.Facts = true, opened.Description
+			card.Region, card.ISMAP, card.LGWAN = regionLabel(opened.DataRegion), ismapBadge(opened.ISMAP), reachBadge(opened.LGWAN)
+			for _, b := range opened.Limits.Budgets {
+				card.Budgets = append(card.Budgets, budget{b.Class, rate(b.Rate), b.Burst})
+			}
+		}
+		if v.mayReadPlans() {
+			card.State, card.Waiting = productState(product, card.Connected, plans)
+		}
+		cards = append(cards, card)
+	}
+	return cards, nil
+}
+
+// productState says whether work waits for a product. Plans are the only witness here: no product is asked for a page.
+func productState(product policies.Product, connected bool, plans []planRow) (*badge, string) {
+	if !connected {
+		return &badge{label{"接続されていません", "not connected"}, "warning"}, ""
+	}
+	for _, plan := range plans {
+		if plan.Record.State == provision.PlanStaging {
+			return &badge{label{"適用の準備中", "being prepared"}, "info"}, ""
+		}
+		if plan.Record.State != provision.PlanRunning || plan.Progress == nil {
+			continue
+		}
+		for _, p := range plan.Progress.Products {
+			switch {
+			case p.Product != product || p.Pending == 0:
+			case p.Failure != "":
+				b := waitingBadge(p.Failure)
+				return &b, p.Waiting
+			default:
+				return &badge{label{"適用中", "being applied"}, "info"}, p.Waiting
+			}
+		}
+	}
+	return &badge{label{"待ちはありません", "no work is waiting"}, "success"}, ""
+}

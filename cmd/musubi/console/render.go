@@ -1,0 +1,201 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed templates/*.html static/*
+var files embed.FS
+
+// asset is a file of the pages' own. Its path holds its hash, so that a browser may keep it.
+type asset struct {
+	kind    string
+	content []byte
+}
+
+// ServeHTTP implements http.Handler.
+func (a asset) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", a.kind)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.content) // the reader has gone
+}
+
+const (
+	styleFile = "console.css"
+	iconFile  = "icon.svg"
+)
+
+func loadAssets() (map[string]asset, error) {
+	assets := map[string]asset{}
+	for name, kind := range map[string]string{styleFile: "text/css; charset=utf-8", iconFile: "image/svg+xml"} {
+		content, err := files.ReadFile("static/" + name)
+		if err != nil {
+			return nil, err
+		}
+		assets[assetPath(name, content)] = asset{kind, content}
+	}
+	return assets, nil
+}
+
+func assetPath(name string, content []byte) string {
+	sum := sha256.Sum256(content)
+	stem, extension, _ := strings.Cut(name, ".")
+	return "/assets/" + stem + "." + hex.EncodeToString(sum[:8]) + "." + extension
+}
+
+// pages are the parsed templates, one for each page, with the layout around it.
+type pages struct{ overview, orgs, org, plan, open, message *template.Template }
+
+func parsePages() (pages, error) {
+	paths := map[string]string{}
+	for _, name := range []string{styleFile, iconFile} {
+		content, err := files.ReadFile("static/" + name)
+		if err != nil {
+			return pages{}, err
+		}
+		paths[name] = assetPath(name, content)
+	}
+	functions := template.FuncMap{
+		"num": num, "jst": jst, "asset": func(name string) string { return paths[name] },
+		"short": func(hash string) string { return hash[:min(12, len(hash))] },
+		"bar":   func(done, total int, name label) bar { return bar{done, total, name} },
+		"label": func(text string) label { return label{JA: text} },
+		"trouble": func(n int) badge {
+			return badge{label{"要確認 " + num(n), ""}, "warning"}
+		},
+	}
+	var p pages
+	for _, t := range []struct {
+		into *(*template.Template)
+		name string
+	}{
+		{&p.overview, "overview"}, {&p.orgs, "orgs"}, {&p.org, "org"}, {&p.plan, "plan"}, {&p.open, "open"}, {&p.message, "message"},
+	} {
+		parsed, err := template.New("layout.html").Funcs(functions).Option("missingkey=error").
+			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+t.name+".html")
+		if err != nil {
+			return pages{}, err
+		}
+		*t.into = parsed
+	}
+	return p, nil
+}
+
+// bar is a progress bar with its text.
+type bar struct {
+	Done, Total int
+	Name        label
+}
+
+// Percent is how much is done, rounded down: 100 only where nothing is left.
+func (b bar) Percent() int {
+	if b.Total <= 0 {
+		return 0
+	}
+	return min(b.Done*100/b.Total, 100)
+}
+
+// frame is what the layout shows around a page.
+type frame struct {
+	label             // the page's heading
+	Notice  string    // from the configuration
+	At      time.Time // when the page was made
+	Visitor *visitor  // nil before somebody has opened the console
+	Section string    // part of the menu: "overview", "orgs"
+	Crumbs  []crumb   // the way to the page
+	Body    any       // the page's own
+}
+
+type crumb struct {
+	label
+	Path string
+}
+
+// visitor is who looks, as the head of the page says it.
+type visitor struct {
+	Name  string
+	Org   string
+	Role  label
+	Scope label
+}
+
+func visitorOf(v viewer) *visitor {
+	whole := label{"すべての組織", "every organization"}
+	switch {
+	case v.people.All():
+	case v.people.Denied():
+		whole = label{"組織の基本情報のみ", "organizations only"}
+	default:
+		whole = label{v.actor.Org.Name + " の職員", "people of one organization"}
+	}
+	return &visitor{Name: v.actor.Person.DisplayName(), Org: v.actor.Org.Name, Role: roleLabel(v.actor.Person.Role), Scope: whole}
+}
+
+// render writes a page, whole or not at all.
+func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, page *template.Template, f frame) {
+	f.Notice, f.At = c.cfg.Notice, c.cfg.Now()
+	var b bytes.Buffer
+	if err := page.Execute(&b, f); err != nil {
+		c.cfg.Logger.ErrorContext(r.Context(), "console: page can't be shown", "page", r.Pattern, "error", err)
+		http.Error(w, "画面を作れませんでした。記録を確認してください。 / The page can't be shown; see the log.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the reader has gone
+}
+
+// show renders a page for a viewer.
+func (c *Console) show(w http.ResponseWriter, r *http.Request, v viewer, page *template.Template, f frame) error {
+	f.Visitor = visitorOf(v)
+	c.render(w, r, http.StatusOK, page, f)
+	return nil
+}
+
+// message shows a page of a few sentences.
+func (c *Console) message(w http.ResponseWriter, r *http.Request, status int, m message) {
+	c.render(w, r, status, c.pages.message, frame{label: m.label, Body: m})
+}
+
+// num writes a number with a comma between thousands.
+func num(n int) string {
+	digits := strconv.Itoa(n)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}
+
+var zoneJST = time.FixedZone("JST", 9*60*60)
+
+// jst writes a time as staff read it: a time.Time, or microseconds of UTC. The zero time is a dash.
+func jst(at any) (string, error) {
+	var t time.Time
+	switch at := at.(type) {
+	case time.Time:
+		t = at
+	case int64:
+		if at != 0 {
+			t = time.UnixMicro(at)
+		}
+	default:
+		return "", fmt.Errorf("jst: %T is no time", at)
+	}
+	if t.IsZero() {
+		return "—", nil
+	}
+	return t.In(zoneJST).Format("2006年1月2日 15:04 JST"), nil
+}

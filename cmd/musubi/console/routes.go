@@ -1,0 +1,181 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// pageTime is the longest time that a page may take: a plan of the whole country has to be decoded once.
+const pageTime = 30 * time.Second
+
+const contentSecurity = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// badRequest is a request that makes no sense; the sentence is shown.
+type badRequest struct{ label }
+
+// Error implements error.
+func (b badRequest) Error() string { return b.EN }
+
+// Handler gives the pages. It answers every path below /; requests for its own health are cmd's to answer.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, a := range c.assets {
+		mux.Handle("GET "+path, a)
+	}
+	const orgs, people, plans = policies.ActionOrgRead, policies.ActionPeopleRead, policies.ActionPlanRead
+	mux.Handle("GET /{$}", c.page(c.overview, orgs, people, plans))
+	mux.Handle("GET /orgs", c.page(c.orgList, orgs, people))
+	mux.Handle("GET /orgs/{id}", c.page(c.orgPage, orgs, people))
+	mux.Handle("GET /plans/{hash}", c.page(c.planPage, orgs, people, plans))
+	mux.HandleFunc("GET /open/{ticket}", c.showTicket)
+	mux.HandleFunc("POST /open/{ticket}", c.useTicket)
+	mux.HandleFunc("POST /logout", c.logout)
+	mux.HandleFunc("GET /closed", c.closed)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			c.message(w, r, http.StatusMethodNotAllowed, messageMethod)
+			return
+		}
+		c.message(w, r, http.StatusNotFound, messageNotFound)
+	})
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.message(w, r, http.StatusForbidden, messageCrossSite)
+	}))
+	return c.guard(crossOrigin.Handler(mux))
+}
+
+// guard puts the safe headers on every answer, and answers only to this machine's own names: a foreign name that resolves to loopback
+// (DNS rebinding) gets nothing.
+func (c *Console) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurity)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Language", "ja")
+		ctx, cancel := context.WithTimeout(r.Context(), pageTime)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<10) // the forms have no fields
+		if !loopback(r.Host) {
+			c.message(w, r, http.StatusMisdirectedRequest, messageHost)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopback reports whether a Host header names this machine itself.
+func loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+}
+
+// page makes a handler of a page that a person sees within their scopes.
+func (c *Console) page(show func(context.Context, http.ResponseWriter, *http.Request, viewer) error, actions ...policies.Action) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, err := c.look(r.Context(), r, actions...)
+		if err == nil {
+			err = show(r.Context(), w, r, v)
+		}
+		if err != nil {
+			c.fail(w, r, err)
+		}
+	})
+}
+
+// fail shows what went wrong. The log says which page by its pattern: a path may be a secret.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var bad badRequest
+	switch {
+	case errors.Is(err, errSessionEnded):
+		setCookie(w, "", -1)
+		c.unauthorized(w, r, messageSessionEnded)
+	case errors.Is(err, errNoSession):
+		c.unauthorized(w, r, messageNoSession)
+	case errors.As(err, &bad):
+		c.message(w, r, http.StatusBadRequest, message{label: label{"検索条件を読み取れません", "The request makes no sense"}, Say: bad.label})
+	case errors.Is(err, identity.ErrNotFound):
+		c.message(w, r, http.StatusNotFound, messageNotFound)
+	case errors.Is(err, identity.ErrRefused):
+		c.message(w, r, http.StatusForbidden, messageRefused)
+	case r.Context().Err() != nil:
+		c.cfg.Logger.WarnContext(r.Context(), "console: page took too long, or nobody waited for it", "page", r.Pattern, "error", err)
+		w.Header().Set("Retry-After", "10")
+		c.message(w, r, http.StatusServiceUnavailable, messageBusy)
+	default:
+		c.cfg.Logger.ErrorContext(r.Context(), "console: page failed", "page", r.Pattern, "error", err)
+		c.message(w, r, http.StatusInternalServerError, messageFailed)
+	}
+}
+
+func (c *Console) unauthorized(w http.ResponseWriter, r *http.Request, m message) {
+	w.Header().Set("WWW-Authenticate", "MusubiTicket") // RFC 9110 wants a challenge; browsers know none for a one-time address
+	c.message(w, r, http.StatusUnauthorized, m)
+}
+
+// showTicket shows the button that uses the ticket. Looking at the address alone, as link checkers and previews do, uses nothing.
+func (c *Console) showTicket(w http.ResponseWriter, r *http.Request) {
+	if err := ticketState(r.Context(), c.cfg.DB.Reader(), r.PathValue("ticket"), c.cfg.Now()); err != nil {
+		c.failTicket(w, r, err)
+		return
+	}
+	c.render(w, r, http.StatusOK, c.pages.open, frame{label: label{"管理画面を開く", "Open the console"}})
+}
+
+func (c *Console) useTicket(w http.ResponseWriter, r *http.Request) {
+	cookie, err := redeem(r.Context(), c.cfg.DB, r.PathValue("ticket"), cookieOf(r), c.cfg.Now(), c.cfg.Random)
+	if err != nil {
+		c.failTicket(w, r, err)
+		return
+	}
+	setCookie(w, cookie, int(sessionLife/time.Second))
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (c *Console) failTicket(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errTicketUnknown):
+		c.message(w, r, http.StatusNotFound, messageTicketUnknown)
+	case errors.Is(err, errTicketUsed):
+		c.message(w, r, http.StatusGone, messageTicketUsed)
+	case errors.Is(err, errTicketExpired):
+		c.message(w, r, http.StatusGone, messageTicketExpired)
+	default:
+		c.fail(w, r, err)
+	}
+}
+
+func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
+	if err := c.endSession(r.Context(), cookieOf(r)); err != nil {
+		c.fail(w, r, err)
+		return
+	}
+	setCookie(w, "", -1)
+	http.Redirect(w, r, "/closed", http.StatusSeeOther)
+}
+
+func (c *Console) closed(w http.ResponseWriter, r *http.Request) {
+	c.message(w, r, http.StatusOK, messageClosed)
+}

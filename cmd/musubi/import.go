@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+func newImport(e *env) *cobra.Command {
+	var dryRun, template bool
+	cmd := &cobra.Command{
+		Use:   "import orgs|people FILE",
+		Short: "組織・職員を CSV から取り込む / take organizations or people from a CSV file",
+		Long: `取り込みは「全部か無か」です。誤りのある行が一つでもあれば、何も変えず、すべての誤りを一度に報告します。
+An import is all or nothing: where any row is wrong nothing changes, and all wrong rows are reported at once.
+
+Files are UTF-8 CSV with the headers that --template prints. "import orgs" also takes the national list of local
+governments as it is (columns pid, pref, city, lgcode ...). Importing a file twice changes nothing.`,
+		Example: "  musubi import people --template > people.csv\n  musubi import orgs localgov.csv --dry-run --as planner.cred\n  musubi import people people.csv --as planner.cred",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people") {
+				return errors.New("say what to import: orgs or people")
+			}
+			if template && len(args) == 1 {
+				return nil
+			}
+			if len(args) != 2 {
+				return errors.New("give exactly one FILE")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			subject := directory.Subject(args[0])
+			if template {
+				text, err := directory.Template(subject)
+				if err != nil {
+					return err
+				}
+				_, err = e.stdout.Write(text)
+				return err
+			}
+			rows, err := readImport(subject, args[1])
+			if err != nil {
+				return err
+			}
+			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
+				return e.runImport(ctx, h, rows, dryRun)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would change, and change nothing")
+	cmd.Flags().BoolVar(&template, "template", false, "print an empty file with the headers")
+	return cmd
+}
+
+func readImport(subject directory.Subject, path string) (*directory.Rows, error) {
+	f, err := os.Open(path) // #nosec G304 -- the administrator names the file
+	if err != nil {
+		return nil, boot.Usage(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		return nil, boot.Usage(errors.Join(err, fmt.Errorf("%s is a folder; give a CSV file", path)))
+	}
+	read := directory.ReadPeople
+	if subject == directory.SubjectOrganizations {
+		read = directory.ReadOrganizations
+	}
+	rows, _ := read(f, filepath.Base(path))
+	return rows, nil
+}
+
+// importDocument is the --json answer of an import.
+type importDocument struct {
+	File      string            `json:"file"`
+	Subject   directory.Subject `json:"subject"`
+	DryRun    bool              `json:"dry_run"`
+	Published bool              `json:"published"`
+	Added     int               `json:"added"`
+	Changed   int               `json:"changed"`
+	Unchanged int               `json:"unchanged"`
+	Ended     int               `json:"ended"`
+	Refused   int               `json:"refused"`
+	Faults    []directory.Fault `json:"faults"`
+}
+
+func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, dryRun bool) error {
+	actor, err := h.Actor(ctx, e.as)
+	if err != nil {
+		return err
+	}
+	action := policies.ActionPeopleWrite
+	if rows.Subject == directory.SubjectOrganizations {
+		action = policies.ActionOrgWrite
+	}
+	scope, err := h.Scope(ctx, actor, action, policies.Context{})
+	if err != nil {
+		return err
+	}
+	m := newMeter(e.stderr, "取込 / import "+string(rows.Subject), e.now)
+	result, report, err := h.Directory.Import(ctx, scope, rows, directory.Author{Actor: actor.ScopeActor(), Source: "import " + rows.Name, Why: "import"},
+		func(done, total int64, stage string) { m.set(done, total, stage) }, dryRun)
+	m.end()
+	if err != nil {
+		return err
+	}
+	if e.json {
+		faults := report.Faults()
+		if faults == nil {
+			faults = []directory.Fault{}
+		}
+		if err := e.printJSON("musubi.import.v1", importDocument{rows.Name, rows.Subject, dryRun, result.Published, result.Added, result.Changed, result.Unchanged, result.Ended, result.Refused, faults}); err != nil {
+			return err
+		}
+	} else {
+		if _, err := report.WriteTo(e.stderr); err != nil {
+			return err
+		}
+		say(e.stdout, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s, 誤り / refused %s",
+			rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged), group(result.Refused))
+		switch {
+		case !report.OK():
+		case dryRun:
+			say(e.stdout, "試行のため、何も変えていません。 / A dry run: nothing was changed.")
+		}
+	}
+	if !report.OK() {
+		return boot.Refused(fmt.Errorf("%w: %s: nothing was imported: correct the rows above and import again", maybeShown(e.json), rows.Name))
+	}
+	return nil
+}
+
+// maybeShown is the cause of an error whose details stand in a JSON document already.
+func maybeShown(shown bool) error {
+	if shown {
+		return errShown
+	}
+	return errors.New("import refused")
+}
+
+// withHub opens the hub, runs fn and closes it.
+func (e *env) withHub(ctx context.Context, work bool, fn func(ctx context.Context, h *boot.Hub) error) error {
+	cfg, err := e.loadConfig()
+	if err != nil {
+		return err
+	}
+	log, err := e.logger("text")
+	if err != nil {
+		return err
+	}
+	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: work, Now: e.now, Log: log})
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(ctx, h), h.Close())
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/musubi/api"
+	"github.com/musubi-hub/musubi/cmd/musubi/console"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+func newServe(e *env) *cobra.Command {
+	var listen, format string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "ハブを動かす / run the hub",
+		Long: `計画の実行、退職者の停止、管理画面、監視用の口 (/healthz, /readyz, /metrics) を動かします。
+Runs the hub: it applies approved plans, ends leavers' accounts, and serves the pages and the probes. On SQLite one hub serves
+a data folder; the other commands stand beside it. Stop it with Ctrl-C or SIGTERM: running jobs finish, the rest goes on at
+the next start.`,
+		Example: "  musubi serve --data /var/lib/musubi --as planner.cred",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := e.loadConfig()
+			if err != nil {
+				return err
+			}
+			if listen != "" {
+				cfg.Listen = listen
+			}
+			if err := boot.Loopback(cfg.Listen); err != nil {
+				return boot.Usage(err)
+			}
+			log, err := e.logger(format)
+			if err != nil {
+				return err
+			}
+			return e.serve(cmd.Context(), cfg, log)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address of pages and probes, loopback only (default 127.0.0.1:8080)")
+	cmd.Flags().StringVar(&format, "log-format", "json", "json or text")
+	return cmd
+}
+
+func (e *env) serve(ctx context.Context, cfg boot.Config, log *slog.Logger) (err error) {
+	metrics := api.NewMetrics(version)
+	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: true, Now: e.now, Log: log, Observe: metrics.Observe})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	front, err := openFront(ctx, h, metrics, cfg.Listen, nil, "")
+	if err != nil {
+		return err
+	}
+	defer front.close()
+	if err := h.Jobs.Start(ctx); err != nil {
+		return err
+	}
+	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
+	if e.as != "" {
+		actor, err := h.Actor(ctx, e.as)
+		if err != nil {
+			return err
+		}
+		path, err := console.Ticket(ctx, h.DB, actor, h.Now(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		say(e.stdout, "http://%s%s", front.address, path)
+	}
+	select {
+	case <-ctx.Done():
+		say(e.stderr, "止めています… / stopping")
+		return nil
+	case err := <-front.failed:
+		return boot.Outside(err)
+	}
+}
+
+// front is the hub's listener.
+type front struct {
+	address string
+	server  *http.Server
+	failed  chan error
+}
+
+// openFront listens first, so that a port in use is told before anything starts, and then serves.
+func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, listen string, links map[policies.Product]string, notice string) (*front, error) {
+	pages, err := console.New(console.Config{
+		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Connectors: h.Open, ProductLinks: links, Notice: notice,
+		Now: h.Now, Random: rand.Reader, Logger: h.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(pages.Handler())
+	return serveHTTP(ctx, listen, handler, h.Log)
+}
+
+func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *slog.Logger) (*front, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", listen, err))
+	}
+	f := &front{address: l.Addr().String(), failed: make(chan error, 1)}
+	f.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			f.failed <- err
+		}
+	}()
+	return f, nil
+}
+
+func (f *front) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if f.server.Shutdown(ctx) != nil {
+		_ = f.server.Close()
+	}
+}

@@ -1,0 +1,398 @@
+package connectortest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/musubi-hub/musubi/connectors"
+)
+
+func cases() []testCase {
+	return []testCase{
+		{"description", description},
+		{"create and find", createAndFind},
+		{"conflict", conflict},
+		{"update", update},
+		{"disable", disable},
+		{"restore", restore},
+		{"lost answer of a create", lostCreate},
+		{"failed create", failedCreate},
+		{"lost answers of repeatable calls", lostRepeatable},
+		{"throttled by the vendor", throttled},
+		{"throttled by our quota", throttledByUs},
+		{"wrong token", wrongToken},
+		{"echoed token", echoedToken},
+		{"login page", loginPage},
+		{"not found page", notFoundPage},
+		{"fifty megabytes", fiftyMegabytes},
+		{"redirect", redirect},
+		{"canceled", canceled},
+		{"deadline", deadline},
+		{"groups", groups},
+		{"lost answer of a group", lostGroup},
+		{"members", members},
+		{"member batch", memberBatch},
+		{"listing", listing},
+		{"at once", atOnce},
+	}
+}
+
+func description(r *run) {
+	l := r.Limits
+	if r.Name == "" || r.Vendor == "" || r.Product == "" || r.LGWAN == "" || r.DataRegion == "" || r.ISMAP == "" {
+		r.errorf("the description has gaps: %+v", r.Description)
+	}
+	if len(l.Budgets) == 0 || r.GroupWriter != nil && l.MemberBatch < 1 {
+		r.errorf("the limits have gaps: %+v", l)
+	}
+	for _, b := range l.Budgets {
+		if b.Class == "" || b.Rate <= 0 || b.Burst < 1 {
+			r.errorf("a budget that gives nothing: %+v", b)
+		}
+	}
+	r.account(1)
+	_, err := r.find(1)
+	r.must(err, "FindAccount")
+	for class := range r.quota.taken {
+		if !slices.ContainsFunc(l.Budgets, func(b connectors.Budget) bool { return b.Class == class }) {
+			r.errorf("quota class %q is reserved but not declared", class)
+		}
+	}
+	if len(r.quota.taken) == 0 {
+		r.errorf("requests were sent without a reservation")
+	}
+}
+
+func createAndFind(r *run) {
+	_, err := r.find(1)
+	r.want(err, "FindAccount before there is one", connectors.KindNotFound)
+	made, other := r.account(1), r.account(2)
+	r.settle()
+	got, err := r.find(1)
+	r.must(err, "FindAccount")
+	want := r.h.Account(1)
+	if got.ID != made.ID || got.Email != want.Email || got.DisplayName != want.DisplayName || !got.Active {
+		r.errorf("found %+v, made %+v as %+v", got, made, want)
+	}
+	if got.Key != "" && got.Key != want.Key {
+		r.errorf("the key came back as %q, want %q", got.Key, want.Key)
+	}
+	if made.ID == other.ID {
+		r.errorf("two accounts have the id %q", made.ID)
+	}
+	_, err = r.find(3)
+	r.want(err, "FindAccount of one that isn't there", connectors.KindNotFound)
+}
+
+func conflict(r *run) {
+	made := r.account(1)
+	_, err := r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+	r.want(err, "CreateAccount of an account that exists", connectors.KindConflict)
+	r.settle()
+	got, err := r.find(1)
+	r.must(err, "FindAccount")
+	if got.ID != made.ID {
+		r.errorf("the account was made twice: %q and %q", made.ID, got.ID)
+	}
+}
+
+func update(r *run) {
+	a, b := r.account(1), r.account(2)
+	want := r.h.Account(1)
+	want.ID = a.ID
+	same, err := r.AccountWriter.UpdateAccount(r.ctx, want)
+	r.must(err, "UpdateAccount without a change")
+	if same.ID != a.ID || !same.Active || same.DisplayName != want.DisplayName {
+		r.errorf("an update without a change gives %+v", same)
+	}
+	if r.h.Change == nil {
+		want.DisplayName += " changed"
+		_, err := r.AccountWriter.UpdateAccount(r.ctx, want)
+		r.want(err, "UpdateAccount that the product can't carry out", connectors.KindInvalid)
+	} else {
+		want = r.h.Change(want)
+		for range 2 {
+			_, err := r.AccountWriter.UpdateAccount(r.ctx, want)
+			r.must(err, "UpdateAccount")
+		}
+		r.settle()
+		got, err := r.find(1)
+		r.must(err, "FindAccount")
+		if got.ID != a.ID || got.DisplayName != want.DisplayName || !got.Active {
+			r.errorf("after the update: %+v, want %+v", got, want)
+		}
+	}
+	other, err := r.find(2)
+	r.must(err, "FindAccount of the other")
+	if other.ID != b.ID || other.DisplayName != r.h.Account(2).DisplayName {
+		r.errorf("the other account changed: %+v", other)
+	}
+	want.ID = r.h.MissingID
+	_, err = r.AccountWriter.UpdateAccount(r.ctx, want)
+	r.want(err, "UpdateAccount of one that isn't there", connectors.KindNotFound)
+}
+
+func disable(r *run) {
+	a := r.account(1)
+	r.account(2)
+	for range 2 {
+		r.must(r.AccountWriter.DisableAccount(r.ctx, a.ID), "DisableAccount")
+	}
+	r.settle()
+	got, err := r.find(1)
+	switch {
+	case err != nil:
+		r.want(err, "FindAccount of a disabled account", connectors.KindNotFound)
+	case got.Active:
+		r.errorf("the account is still active: %+v", got)
+	}
+	other, err := r.find(2)
+	r.must(err, "FindAccount of the other")
+	if !other.Active {
+		r.errorf("the other account was disabled too")
+	}
+	r.must(r.AccountWriter.DisableAccount(r.ctx, r.h.MissingID), "DisableAccount of an account that is gone")
+}
+
+func restore(r *run) {
+	a := r.account(1)
+	r.must(r.AccountWriter.DisableAccount(r.ctx, a.ID), "DisableAccount")
+	want := r.h.Account(1)
+	want.ID = a.ID
+	_, err := r.AccountWriter.UpdateAccount(r.ctx, want)
+	if !r.h.Restores {
+		r.want(err, "UpdateAccount that would restore", connectors.KindInvalid, connectors.KindNotFound)
+		return
+	}
+	r.must(err, "UpdateAccount of a disabled account")
+	r.settle()
+	got, err := r.find(1)
+	r.must(err, "FindAccount")
+	if !got.Active || got.ID != a.ID {
+		r.errorf("not restored: %+v", got)
+	}
+}
+
+func lostCreate(r *run) {
+	r.tap.Put(LoseAnswer, 1, Write)
+	r.tap.Take()
+	_, err := r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+	r.want(err, "CreateAccount whose answer is lost", connectors.KindAmbiguous)
+	if n := writes(r.tap.Take()); n != 1 {
+		r.errorf("a create was sent %d times", n)
+	}
+	r.settle()
+	got, err := r.find(1)
+	r.must(err, "FindAccount after the lost answer")
+	if got.ID == "" || !got.Active {
+		r.errorf("found %+v", got)
+	}
+	_, err = r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+	r.want(err, "CreateAccount once more", connectors.KindConflict)
+}
+
+func failedCreate(r *run) {
+	for _, f := range []struct {
+		name  string
+		fault Fault
+	}{
+		{"connection reset", Reset},
+		{"500", Answer(http.StatusInternalServerError, "application/json", `{}`)},
+		{"502 of a gateway", Answer(http.StatusBadGateway, "text/html", "<html>")},
+		{"503", Answer(http.StatusServiceUnavailable, "application/json", `{}`)},
+	} {
+		r.tap.Put(f.fault, 1, Write)
+		r.tap.Take()
+		_, err := r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+		r.want(err, "CreateAccount with "+f.name, connectors.KindAmbiguous)
+		if n := writes(r.tap.Take()); n != 1 {
+			r.errorf("%s: a create was sent %d times", f.name, n)
+		}
+	}
+	r.settle()
+	_, err := r.find(1)
+	r.want(err, "FindAccount after failures", connectors.KindNotFound)
+	r.account(1)
+}
+
+func lostRepeatable(r *run) {
+	a := r.account(1)
+	want := r.h.Account(1)
+	want.ID = a.ID
+	group := r.group(1)
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"FindAccount", func() error { _, err := r.find(1); return err }},
+		{"UpdateAccount", func() error { _, err := r.AccountWriter.UpdateAccount(r.ctx, want); return err }},
+		{"AddMembers", func() error { return r.GroupWriter.AddMembers(r.ctx, group.ID, []string{a.ID}) }},
+		{"RemoveMembers", func() error { return r.GroupWriter.RemoveMembers(r.ctx, group.ID, []string{a.ID}) }},
+		{"DisableAccount", func() error { return r.AccountWriter.DisableAccount(r.ctx, a.ID) }},
+	}
+	for _, s := range steps {
+		r.tap.Put(LoseAnswer, 1, Any)
+		r.must(s.do(), s.name+" with one answer lost")
+	}
+	for _, s := range steps {
+		r.tap.Put(Reset, -1, Any)
+		r.want(s.do(), s.name+" without a vendor", connectors.KindUnavailable)
+	}
+	r.tap.Clear()
+	if got := r.members(group.ID); len(got) != 0 {
+		r.errorf("members left: %v", got)
+	}
+}
+
+func throttled(r *run) {
+	fault := Answer(http.StatusTooManyRequests, "application/json", `{}`, "Retry-After", "30")
+	r.each(fault, "429", func(what string, err error) {
+		if r.want(err, what, connectors.KindThrottled) && connectors.RetryAfterOf(err) != 30*time.Second {
+			r.errorf("%s: retry after %v, want 30s", what, connectors.RetryAfterOf(err))
+		}
+	})
+	r.settle()
+	_, err := r.find(1)
+	r.want(err, "FindAccount after 429", connectors.KindNotFound)
+}
+
+func throttledByUs(r *run) {
+	r.quota.refuse = 12 * time.Second
+	r.each(nil, "no quota", func(what string, err error) {
+		if r.want(err, what, connectors.KindThrottled) && connectors.RetryAfterOf(err) != 12*time.Second {
+			r.errorf("%s: retry after %v, want 12s", what, connectors.RetryAfterOf(err))
+		}
+	})
+	if sent := r.tap.Take(); len(sent) != 0 {
+		r.errorf("%d requests were sent without quota", len(sent))
+	}
+}
+
+func wrongToken(r *run) {
+	r.each(WrongToken, "a wrong token", func(what string, err error) { r.want(err, what, connectors.KindAuth) })
+}
+
+func echoedToken(r *run) {
+	r.each(EchoToken, "an echo of the token", func(what string, err error) { r.want(err, what, connectors.KindAuth) })
+}
+
+func loginPage(r *run) {
+	r.each(LoginPage, "a login page", func(what string, err error) { r.want(err, what, connectors.KindProtocol) })
+}
+
+// notFoundPage: a 404 that isn't the vendor's says nothing of the object. A leaver must not be taken as gone.
+func notFoundPage(r *run) {
+	fault := Answer(http.StatusNotFound, "text/html", "<html>no such host</html>")
+	r.each(fault, "a proxy's 404", func(what string, err error) { r.want(err, what, connectors.KindProtocol) })
+	fault = Answer(http.StatusNotFound, "application/json", `{"detail":"no such path","errorMessage":"no such path"}`)
+	r.tap.Put(fault, -1, Any)
+	r.want(r.AccountWriter.DisableAccount(r.ctx, r.h.MissingID), "DisableAccount where everything is 404", connectors.KindProtocol)
+}
+
+func fiftyMegabytes(r *run) {
+	r.tap.Put(Huge, -1, Any)
+	_, err := r.find(1)
+	r.want(err, "FindAccount with 50 MB", connectors.KindTooLarge)
+	_, err = r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+	r.want(err, "CreateAccount with 50 MB", connectors.KindTooLarge)
+}
+
+func redirect(r *run) {
+	r.tap.Take()
+	r.each(Elsewhere, "a redirect to another host", func(what string, err error) { r.want(err, what, connectors.KindProtocol) })
+	for _, s := range r.tap.Take() {
+		if s.Host == "elsewhere.example" {
+			r.errorf("%s was sent to the other host with Authorization %q", s.Method, s.Authorization)
+		}
+	}
+}
+
+func canceled(r *run) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	cancel()
+	r.ctx = ctx
+	r.tap.Take()
+	r.each(nil, "a canceled context", func(what string, err error) { r.want(err, what, connectors.KindCanceled) })
+	if sent := r.tap.Take(); len(sent) != 0 {
+		r.errorf("%d requests were sent for a caller that had given up", len(sent))
+	}
+}
+
+func deadline(r *run) {
+	whole := r.ctx
+	for _, given := range []time.Duration{time.Second, 10 * time.Minute} { // the caller's, and the connector's own
+		ctx, cancel := context.WithTimeout(whole, given)
+		r.ctx = ctx
+		start := time.Now()
+		r.tap.Put(Hang, -1, Any)
+		_, err := r.AccountWriter.CreateAccount(ctx, r.h.Account(1))
+		r.want(err, "CreateAccount of a vendor that hangs", connectors.KindAmbiguous)
+		_, err = r.find(1)
+		r.want(err, "FindAccount of a vendor that hangs", connectors.KindUnavailable, connectors.KindCanceled)
+		if took := time.Since(start); took > 2*time.Minute {
+			r.errorf("a vendor that hangs held the caller for %v", took)
+		}
+		cancel()
+	}
+}
+
+// each tries a call of every kind with fault on the wire; nil leaves the wire as it is.
+func (r *run) each(fault Fault, what string, check func(what string, err error)) {
+	if fault != nil {
+		r.tap.Put(fault, -1, Any)
+	}
+	_, err := r.find(1)
+	check("FindAccount with "+what, err)
+	_, err = r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
+	check("CreateAccount with "+what, err)
+	want := r.h.Account(1)
+	want.ID = r.h.MissingID
+	_, err = r.AccountWriter.UpdateAccount(r.ctx, want)
+	check("UpdateAccount with "+what, err)
+	check("DisableAccount with "+what, r.AccountWriter.DisableAccount(r.ctx, r.h.MissingID))
+	check("ListAccounts with "+what, r.Accounts.ListAccounts(r.ctx, func([]connectors.Account) error { return nil }))
+	_, err = r.Groups.FindGroup(r.ctx, groupName(1))
+	check("FindGroup with "+what, err)
+	_, err = r.GroupWriter.CreateGroup(r.ctx, connectors.Group{Name: groupName(1)})
+	check("CreateGroup with "+what, err)
+	check("AddMembers with "+what, r.GroupWriter.AddMembers(r.ctx, "1", []string{r.h.MissingID}))
+	check("RemoveMembers with "+what, r.GroupWriter.RemoveMembers(r.ctx, "1", []string{r.h.MissingID}))
+	check("ListMembers with "+what, r.Groups.ListMembers(r.ctx, "1", func([]string) error { return nil }))
+	r.tap.Clear()
+}
+
+func atOnce(r *run) {
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() {
+			_, errs[i] = r.AccountWriter.CreateAccount(r.ctx, r.h.Account(i))
+			if errs[i] == nil {
+				_, errs[i] = r.GroupWriter.CreateGroup(r.ctx, connectors.Group{Name: groupName(i % 2)})
+			}
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		r.saw(err)
+		if err != nil && connectors.KindOf(err) != connectors.KindConflict {
+			r.errorf("call %d of 8 at once: %v", i, err)
+		}
+	}
+	names := map[string]int{}
+	r.must(r.Groups.ListGroups(r.ctx, func(page []connectors.Group) error {
+		for _, g := range page {
+			names[g.Name]++
+		}
+		return nil
+	}), "ListGroups")
+	if len(names) != 2 || names[groupName(0)] != 1 || names[groupName(1)] != 1 {
+		r.errorf("groups made at once: %v", names)
+	}
+}
+
+func groupName(n int) string { return fmt.Sprintf("適合試験 %03d \"<&> group", n) }

@@ -1,0 +1,75 @@
+package scimclient
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Deactivation is how a server ends a user's access.
+type Deactivation uint8
+
+// The ways of ending access.
+const (
+	DeactivateByPatch  Deactivation = iota // PATCH replace active=false; the user stays visible
+	DeactivateByPut                        // PUT of the whole user with active=false, where a server has no PATCH for users
+	DeactivateByDelete                     // DELETE; the user answers 404 from then on
+)
+
+// Dialect says what one server really does. The zero value is refused: start from Generic.
+type Dialect struct {
+	Name        string
+	PageMax     int      // resources a page; RFC 7644 lets a server return fewer
+	UserFilters []string // attributes that Users can be filtered by with a single eq: "externalId", "userName"; none: lists are searched
+	GroupFilter bool     // Groups can be filtered by displayName
+	MemberBatch int      // members a PATCH
+	UserPatch   bool     // Users can be patched
+	Deactivate  Deactivation
+
+	// ExternalIDMutable: an update may carry externalId. Some servers refuse or ignore a change of it.
+	ExternalIDMutable bool
+	// WorkAtTop: organization and department also stand at the user's top level, beside the enterprise extension.
+	WorkAtTop bool
+	// ExcludeMembers: a group can be read without its members (excludedAttributes=members).
+	ExcludeMembers bool
+	// JoinSchema and JoinAttribute name the extension attribute with the account's id in the vendor's other products.
+	JoinSchema, JoinAttribute string
+	// MaxResources bounds how many resources a list may claim to have.
+	MaxResources int
+	// MaxGroupBody bounds a group's answer in octets: it holds every member.
+	MaxGroupBody int64
+}
+
+// Generic is a server that keeps to the RFCs: filters, PATCH, deactivation by PATCH.
+func Generic() Dialect {
+	return Dialect{
+		Name: "generic", PageMax: 100, UserFilters: []string{"externalId", "userName"}, GroupFilter: true,
+		MemberBatch: 100, UserPatch: true, Deactivate: DeactivateByPatch, ExternalIDMutable: true, ExcludeMembers: true,
+		MaxResources: 1_000_000, MaxGroupBody: 32 << 20,
+	}
+}
+
+func (d Dialect) validate() error {
+	switch {
+	case d.Name == "":
+		return errors.New("the dialect has no name")
+	case d.PageMax < 1 || d.PageMax > 10_000:
+		return fmt.Errorf("dialect %s: PageMax %d is outside 1 to 10000", d.Name, d.PageMax)
+	case d.MemberBatch < 1 || d.MemberBatch > 15_000:
+		return fmt.Errorf("dialect %s: MemberBatch %d is outside 1 to 15000", d.Name, d.MemberBatch)
+	case d.MaxResources < 1 || d.MaxGroupBody < 1:
+		return fmt.Errorf("dialect %s: MaxResources and MaxGroupBody must be positive", d.Name)
+	case (d.JoinSchema == "") != (d.JoinAttribute == ""):
+		return fmt.Errorf("dialect %s: JoinSchema and JoinAttribute belong together", d.Name)
+	case d.Deactivate == DeactivateByPatch && !d.UserPatch:
+		return fmt.Errorf("dialect %s: it deactivates by PATCH but has no PATCH for users", d.Name)
+	}
+	for _, f := range d.UserFilters {
+		if f != "externalId" && f != "userName" {
+			return fmt.Errorf("dialect %s: no filter by %q is known; use externalId or userName", d.Name, f)
+		}
+	}
+	return nil
+}
+
+func (d Dialect) filters(attribute string) bool { return slices.Contains(d.UserFilters, attribute) }

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font.
+# For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
+# Does nothing where everything is there, so it is safe to run again.
+set -euo pipefail
+
+missing=()
+for program in go gcc make node npm; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+if ((${#missing[@]})); then
+  echo "setup: not installed: ${missing[*]}; install them first (node 20 or newer)" >&2
+  exit 1
+fi
+major=$(node --version | sed -E 's/^v([0-9]+).*/\1/')
+if ((major < 20)); then
+  echo "setup: node $(node --version) is too old; 20 or newer is needed" >&2
+  exit 1
+fi
+
+has_postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_chromium() { command -v chromium >/dev/null; }
+has_font()     { command -v fc-list >/dev/null && [[ -n $(fc-list :lang=ja family 2>/dev/null) ]]; }
+complete()     { has_postgres && has_chromium && has_font; }
+
+if complete; then
+  echo 'setup: PostgreSQL, Chromium and a Japanese font are installed'
+  exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium and a Japanese font by hand' >&2
+  exit 1
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null || { echo 'setup: run this as root, or install sudo' >&2; exit 1; }
+  as_root=(sudo)
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() { # quiet unless it fails
+  local try
+  for try in 1 2 3; do
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" >"$log" 2>&1 && return 0
+    echo "setup: apt-get $1 failed (try $try of 3)" >&2
+    tail -n 20 "$log" >&2
+    sleep $((try * 2))
+  done
+  return 1
+}
+
+apt update
+if ! has_postgres; then
+  # The tests make clusters of their own in temporary folders; the package must not start one.
+  apt install -y --no-install-recommends postgresql-common
+  "${as_root[@]}" sed -ri 's/^#?create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  apt install -y --no-install-recommends postgresql
+fi
+if ! has_chromium || ! has_font; then
+  apt install -y --no-install-recommends chromium fonts-noto-cjk fontconfig
+fi
+complete || { echo 'setup: something is still missing after the installation' >&2; exit 1; }
+echo 'setup: installed'

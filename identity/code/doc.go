@@ -1,0 +1,8 @@
+// Package code checks the official numbers that organizations are keyed by: the six-digit 全国地方公共団体コード of local
+// governments and the 13-digit 法人番号 of ministries and agencies, both with their check digits.
+//
+// It is pure and a leaf: it knows how a number is built, never whether an organization with that number exists. Its errors say
+// which check digit was expected, in Japanese and in English, because they end up in front of staff.
+//
+// Called by identity/directory (import, store) and by whatever else takes such a number from outside.
+package code

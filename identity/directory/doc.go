@@ -1,0 +1,13 @@
+// Package directory is the system of record of the organizations and their people, and of every change to them.
+//
+// It owns the tables org, person, feed and the import's staging tables. Each change writes one append-only feed row (number,
+// who, when, why, source, before, after) in the transaction that makes it; numbers have no gaps and follow the order of the
+// commits, so a cursor over the feed never misses a row. Files are read by the pure readers ReadOrganizations and ReadPeople,
+// staged in short transactions and published in one.
+//
+// Every method on organization data takes a policies.Scope and stays inside it; the zero Scope reads and writes nothing. The one
+// exception is Actor, which authentication needs before there is a scope. The directory never decides who gets an account
+// and never calls a SaaS: a leaver is handed to access.Enqueuer in the same transaction.
+//
+// Called by cmd, identity/access, identity/login and sync/provision (which reads the feed).
+package directory

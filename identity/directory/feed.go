@@ -1,0 +1,142 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// ChangeKind is what happened. The part before the dot is what it happened to.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	OrgAdded      ChangeKind = "org.added"
+	OrgChanged    ChangeKind = "org.changed"
+	PersonAdded   ChangeKind = "person.added"
+	PersonChanged ChangeKind = "person.changed"
+	PersonEnded   ChangeKind = "person.ended"
+)
+
+// Change is one row of the feed.
+type Change struct {
+	Number int64 // from 1, without gaps, in the order of the commits
+	At     int64 // UTC, microseconds
+	Author Author
+	Kind   ChangeKind
+	Org    policies.OrgID  // the organization itself, or that of the person
+	Object string          // OrgID or PersonID
+	Before json.RawMessage // empty when something was added
+	After  json.RawMessage
+}
+
+// Changes reads the feed after a number, at most limit rows (0: DefaultPage; at most MaxPage). A scope for org.read sees the changes of
+// organizations, one for people.read those of people, each inside its organizations; a system scope sees both.
+func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]Change, error) {
+	var kinds []any
+	if scope.For(policies.ActionOrgRead) {
+		kinds = append(kinds, string(OrgAdded), string(OrgChanged))
+	}
+	if scope.For(policies.ActionPeopleRead) {
+		kinds = append(kinds, string(PersonAdded), string(PersonChanged), string(PersonEnded))
+	}
+	if kinds == nil {
+		return nil, permit(scope, policies.ActionPeopleRead)
+	}
+	q := sqlText("SELECT number, at, actor, source, why, kind, org, object, before_json, after_json FROM feed WHERE 1=1")
+	q.and("number > ?", after)
+	q.and("kind IN (?"+strings.Repeat(",?", len(kinds)-1)+")", kinds...)
+	q.within(scope, "org")
+	q.page("number", pageSize(limit))
+	var list []Change
+	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		var c Change
+		var actor, kind, org, before, after string
+		if err := rows.Scan(&c.Number, &c.At, &actor, &c.Author.Source, &c.Author.Why, &kind, &org, &c.Object, &before, &after); err != nil {
+			return fmt.Errorf("directory: read feed: %w", err)
+		}
+		c.Author.Actor, c.Kind, c.Org = policies.PersonID(actor), ChangeKind(kind), policies.OrgID(org)
+		if before != "" {
+			c.Before = json.RawMessage(before)
+		}
+		c.After = json.RawMessage(after)
+		list = append(list, c)
+		return nil
+	})
+	return list, err
+}
+
+// takeNumbers reserves n numbers of the feed, base+1 to base+n. It must be the first statement of a transaction that changes the
+// directory: the row's lock puts all such transactions in one order until they commit.
+func takeNumbers(ctx context.Context, tx *sql.Tx, n int) (base int64, err error) {
+	err = tx.QueryRowContext(ctx, "UPDATE feed_head SET last_number = last_number + $1 WHERE id = 1 RETURNING last_number", n).Scan(&base)
+	if err != nil {
+		return 0, fmt.Errorf("directory: take feed numbers: %w", err)
+	}
+	return base - int64(n), nil
+}
+
+var feedColumns = []string{"number", "at", "actor", "source", "why", "kind", "org", "object", "before_json", "after_json"}
+
+func (c Change) values() []any {
+	return []any{
+		c.Number, c.At, string(c.Author.Actor), clean(c.Author.Source), clean(c.Author.Why), string(c.Kind), string(c.Org), c.Object,
+		string(c.Before), string(c.After),
+	}
+}
+
+// clean keeps free text storable and of a bounded size.
+func clean(s string) string { return Visible(s, 500) }
+
+func appendChange(ctx context.Context, tx *sql.Tx, c Change) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO feed ("+strings.Join(feedColumns, ", ")+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", c.values()...)
+	if err != nil {
+		return fmt.Errorf("directory: append to feed: %w", err)
+	}
+	return nil
+}
+
+// personRecord is a person as the feed keeps it. Field names are part of the feed's format: add, never rename.
+type personRecord struct {
+	Org         policies.OrgID `json:"org"`
+	StaffNumber string         `json:"staff_number"`
+	FamilyName  string         `json:"family_name"`
+	GivenName   string         `json:"given_name"`
+	FamilyKana  string         `json:"family_kana"`
+	GivenKana   string         `json:"given_kana"`
+	Email       string         `json:"email"`
+	Role        policies.Role  `json:"role"`
+	EndedAt     int64          `json:"ended_at,omitempty"` // UTC, microseconds
+}
+
+func personJSON(p *identity.Person) json.RawMessage {
+	return record(personRecord{
+		Org: p.Org, StaffNumber: p.StaffNumber, FamilyName: p.FamilyName, GivenName: p.GivenName,
+		FamilyKana: p.FamilyKana, GivenKana: p.GivenKana, Email: p.Email, Role: p.Role, EndedAt: p.EndedAt,
+	})
+}
+
+// orgRecord is an organization as the feed keeps it.
+type orgRecord struct {
+	Kind   policies.OrgKind `json:"kind"`
+	Name   string           `json:"name"`
+	Kana   string           `json:"kana"`
+	Parent policies.OrgID   `json:"parent"`
+}
+
+func orgJSON(o *identity.Organization) json.RawMessage {
+	return record(orgRecord{Kind: o.Kind, Name: o.Name, Kana: o.Kana, Parent: o.Parent})
+}
+
+func record(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // structs of strings and integers always marshal
+	}
+	return b
+}

@@ -1,0 +1,142 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+const (
+	importTries = 3
+	cleanWithin = 10 * time.Second // after an import failed or was cancelled
+)
+
+// errMoved says that the directory changed under the import since it was compared.
+var errMoved = errors.New("the directory changed since the rows were compared")
+
+func (s *Store) importPeople(ctx context.Context, scope policies.Scope, rows *Rows, report *Report, by Author, progress Progress, dryRun bool) (Result, *Report, error) {
+	have, err := allOrganizations(ctx, s.db.Reader())
+	if err != nil {
+		return Result{}, report, err
+	}
+	good := placePeople(scope, rows.People, have, report)
+	if !dryRun {
+		if err := s.Sweep(ctx); err != nil {
+			return Result{}, report, err
+		}
+	}
+	for range importTries {
+		tried := report.clone()
+		c, err := s.compare(ctx, scope, good, tried, progress)
+		if err != nil || dryRun || !tried.OK() {
+			return c.result, tried, err
+		}
+		err = s.bringIn(ctx, c, by, progress)
+		if err == nil {
+			c.result.Published = true
+			return c.result, tried, nil
+		}
+		if !errors.Is(err, errMoved) {
+			return Result{}, report, err
+		}
+		// Somebody else changed the directory since: compare again, and report what that brings.
+	}
+	return Result{}, report, ErrImportBusy
+}
+
+// placePeople keeps the rows whose organization the scope covers and the directory knows. It gives rows itself if it keeps all.
+func placePeople(scope policies.Scope, rows []PersonRow, have map[policies.OrgID]identity.Organization, report *Report) []PersonRow {
+	var good []PersonRow
+	kept := 0 // rows before the first refused one
+	for i, row := range rows {
+		var faults []fault
+		org, known := have[row.Person.Org]
+		switch {
+		case !scope.Covers(row.Person.Org):
+			faults = []fault{outsideScope("org", string(row.Person.Org))}
+		case !known:
+			faults = []fault{unknownOrganization("org", string(row.Person.Org))}
+		default:
+			faults = rank(org.Kind, &row.Person)
+		}
+		for _, f := range faults {
+			report.refuse(row.Line, f)
+		}
+		switch {
+		case faults == nil && kept == i:
+			kept++
+		case faults == nil:
+			good = append(good, row)
+		}
+	}
+	if kept == len(rows) {
+		return rows
+	}
+	return slices.Concat(rows[:kept], good)
+}
+
+// bringIn stages what a comparison found and publishes it. Nothing is left in staging, also when ctx is cancelled; what a crash
+// leaves, Sweep finds.
+func (s *Store) bringIn(ctx context.Context, c *comparison, by Author, progress Progress) (err error) {
+	if len(c.changes) == 0 {
+		return nil
+	}
+	b, err := s.openBatch(ctx)
+	if err != nil {
+		return err
+	}
+	published := false
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
+		defer cancel()
+		if e := s.dropBatch(clean, b, progress); e != nil && err == nil && !published {
+			err = e
+		}
+	}()
+	if err := s.stage(ctx, b, c, progress); err != nil {
+		return err
+	}
+	progress(0, int64(len(c.changes)), StagePublish)
+	if err := s.publish(ctx, b, c, by); err != nil {
+		return err
+	}
+	published = true
+	progress(int64(len(c.changes)), int64(len(c.changes)), StagePublish)
+	return nil
+}
+
+// refuseCollision says who has the address, as far as the scope may know.
+func refuseCollision(report *Report, scope policies.Scope, row PersonRow, other identity.Person) {
+	reason := Text{"ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address"}
+	if scope.Covers(other.Org) {
+		who := fmt.Sprintf("%s / %s", other.Org, Visible(other.StaffNumber, maxShown))
+		reason = Text{"在職者 (" + who + ") が使っているメールアドレスです", "somebody in service (" + who + ") has this e-mail address"}
+	}
+	report.refuse(row.Line, fault{
+		column: "email", value: row.Person.Email, reason: reason,
+		remedy: Text{
+			"別のアドレスにするか、先にその職員の在職を終了するかアドレスを変えてください",
+			"write another address, or first end that person's service or change their address",
+		},
+	})
+}
+
+func refuseReturned(report *Report, row PersonRow) {
+	report.refuse(row.Line, fault{
+		column: "staff_number", value: row.Person.StaffNumber,
+		reason: Text{"在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"},
+		remedy: Text{"新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"},
+	})
+}
+
+func noteEnded(report *Report, row PersonRow) {
+	report.note(row.Line, Text{
+		"在職を終了した職員の行です。終了のままにします",
+		"this person's service has ended; it stays ended",
+	})
+}

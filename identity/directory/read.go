@@ -1,0 +1,301 @@
+package directory
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/code"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// Template is an empty file for the subject: the canonical header line, ended by CRLF.
+func Template(subject Subject) ([]byte, error) {
+	columns := headerOf(subject)
+	if columns == nil {
+		return nil, fmt.Errorf("no template for %q: write %s or %s", string(subject), SubjectOrganizations, SubjectPeople)
+	}
+	return []byte(strings.Join(columns, ",") + "\r\n"), nil
+}
+
+func headerOf(subject Subject) []string {
+	switch subject {
+	case SubjectOrganizations:
+		return orgColumns
+	case SubjectPeople:
+		return personColumns
+	}
+	return nil
+}
+
+// ReadPeople reads a people file (docs/import.md). It is pure: whether an organization exists is Import's to say. name is the file's
+// name for the report. The report is that of the rows, never nil; Import adds to it.
+func ReadPeople(r io.Reader, name string) (*Rows, *Report) {
+	rows := &Rows{Subject: SubjectPeople, Name: name, Report: NewReport(name)}
+	check := newPeopleCheck(rows.Report)
+	var at []int
+	head := func(cells []string) (f *fault) {
+		at, f = locate(cells, personColumns, SubjectPeople)
+		return f
+	}
+	readCSV(r, rows.Report, fileLimits, head, func(line int, cells []string) {
+		if f := oversized(cells, at, personColumns); f != nil {
+			rows.Report.refuse(line, *f)
+			return
+		}
+		p := identity.Person{
+			Org: policies.OrgID(cells[at[0]]), StaffNumber: cells[at[1]],
+			FamilyName: cells[at[2]], GivenName: cells[at[3]], FamilyKana: cells[at[4]], GivenKana: cells[at[5]],
+			Email: cells[at[6]], Role: policies.Role(cells[at[7]]),
+		}
+		if check.row(line, p) {
+			rows.People = append(rows.People, PersonRow{Line: line, Person: p})
+		}
+	})
+	return rows, rows.Report
+}
+
+// ReadOrganizations reads an organizations file (docs/import.md), with the canonical header or with that of the national list of
+// local governments. It is pure; name is the file's name for the report. The report is that of the rows, never nil; Import adds
+// to it.
+func ReadOrganizations(r io.Reader, name string) (*Rows, *Report) {
+	rows := &Rows{Subject: SubjectOrganizations, Name: name, Report: NewReport(name)}
+	seen := orgCheck{report: rows.Report, column: "code", lines: map[policies.OrgID]int{}}
+	var at []int
+	var national *nationalList
+	head := func(cells []string) (f *fault) {
+		if slices.Contains(cells, "lgcode") {
+			seen.column = "lgcode"
+			national = newNationalList(seen)
+			at, f = locate(cells, nationalColumns, SubjectOrganizations)
+			return f
+		}
+		at, f = locate(cells, orgColumns, SubjectOrganizations)
+		return f
+	}
+	readCSV(r, rows.Report, fileLimits, head, func(line int, cells []string) {
+		if national != nil {
+			national.row(line, pick(cells, at))
+			return
+		}
+		if f := oversized(cells, at, orgColumns); f != nil {
+			rows.Report.refuse(line, *f)
+			return
+		}
+		o := identity.Organization{
+			ID: policies.OrgID(cells[at[0]]), Kind: policies.OrgKind(cells[at[1]]),
+			Name: cells[at[2]], Kana: cells[at[3]], Parent: policies.OrgID(cells[at[4]]),
+		}
+		faults := checkOrganization(&o)
+		if seen.row(line, o.ID, faults) {
+			rows.Orgs = append(rows.Orgs, OrgRow{Line: line, Organization: o})
+		}
+	})
+	if national != nil {
+		rows.Orgs = national.finish()
+	}
+	return rows, rows.Report
+}
+
+// orgCheck finds organizations that come twice in a file, and reports.
+type orgCheck struct {
+	report *Report
+	column string // that has the code
+	lines  map[policies.OrgID]int
+}
+
+func (c orgCheck) row(line int, id policies.OrgID, faults []fault) bool {
+	if id != "" {
+		if first, dup := c.lines[id]; dup {
+			faults = append(faults, twice(c.column, string(id), first))
+		} else {
+			c.lines[id] = line
+		}
+	}
+	for _, f := range faults {
+		c.report.refuse(line, f)
+	}
+	return len(faults) == 0
+}
+
+// locate finds each wanted column in the first line. A canonical header has no other columns; the national list may.
+func locate(cells, want []string, subject Subject) ([]int, *fault) {
+	at := make([]int, len(want))
+	for i, column := range want {
+		at[i] = slices.Index(cells, column)
+		if at[i] < 0 {
+			return nil, missingColumn(cells, column, subject)
+		}
+		if slices.Contains(cells[at[i]+1:], column) {
+			f := badHeader(column, Text{"見出しに同じ列が二つあります", "the header has the same column twice"}, subject)
+			return nil, &f
+		}
+	}
+	if len(want) != len(cells) && !slices.Equal(want, nationalColumns) {
+		for _, c := range cells {
+			if !slices.Contains(want, c) {
+				f := badHeader(c, Text{"知らない列が見出しにあります", "the header has an unknown column"}, subject)
+				return nil, &f
+			}
+		}
+	}
+	return at, nil
+}
+
+func missingColumn(cells []string, column string, subject Subject) *fault {
+	reason := Text{"見出しに列「" + column + "」がありません", `the header has no column "` + column + `"`}
+	if len(cells) == 1 {
+		for _, separator := range []string{"\t", ";"} {
+			if strings.Contains(cells[0], separator) {
+				reason = Text{"コンマ区切りではありません", "the columns are not separated by commas"}
+			}
+		}
+	}
+	f := badHeader(strings.Join(cells, ","), reason, subject)
+	return &f
+}
+
+// oversized refuses a row for a huge cell before anything is kept of it.
+func oversized(cells []string, at []int, columns []string) *fault {
+	for i, place := range at {
+		if len(cells[place]) > MaxCell*4 {
+			f := tooLong(columns[i], cells[place], MaxCell)
+			return &f
+		}
+	}
+	return nil
+}
+
+func pick(cells []string, at []int) []string {
+	picked := make([]string, len(at))
+	for i, place := range at {
+		picked[i] = cells[place]
+	}
+	return picked
+}
+
+// nationalColumns are what is read of the national list; its other columns (position, address of the web site, motto) are not.
+var nationalColumns = []string{"pid", "pref", "city", "citykana", "lgcode"}
+
+// nationalList turns the national list's rows, municipalities and wards, into organizations: it derives the prefectures, which have
+// no rows of their own, and finds the city of each ward when all rows are there.
+type nationalList struct {
+	check       orgCheck
+	prefectures map[string]OrgRow         // by pid
+	cities      map[string]policies.OrgID // by pid and name
+	rows        []OrgRow
+}
+
+func newNationalList(check orgCheck) *nationalList {
+	return &nationalList{check: check, prefectures: map[string]OrgRow{}, cities: map[string]policies.OrgID{}}
+}
+
+func (n *nationalList) row(line int, cells []string) {
+	if f := oversized(cells, []int{0, 1, 2, 3, 4}, nationalColumns); f != nil {
+		n.check.report.refuse(line, *f)
+		return
+	}
+	pid, pref, city, kana, lgcode := cells[0], cells[1], cells[2], cells[3], cells[4]
+	var faults []fault
+	prefecture, err := n.prefecture(line, pid, pref)
+	faults = append(faults, err...)
+	id, bad := code.ParseLocalGovernmentCode(lgcode)
+	switch {
+	case lgcode == "":
+		faults = append(faults, empty("lgcode"))
+	case bad != nil:
+		faults = append(faults, badNumber("lgcode", lgcode, bad))
+	case code.IsPrefecture(id):
+		faults = append(faults, fault{
+			column: "lgcode", value: lgcode,
+			reason: Text{"都道府県のコードです。この一覧の行は市区町村と行政区です", "this is the code of a prefecture; the rows of this list are municipalities and wards"},
+			remedy: Text{"行を消してください (都道府県は pid と pref から作られます)", "delete the row (prefectures are derived from pid and pref)"},
+		})
+	case prefecture != "" && code.PrefectureOf(id) != prefecture:
+		faults = append(faults, fault{
+			column: "lgcode", value: lgcode,
+			reason: Text{"コードの都道府県が pid " + pid + " と合いません", "the prefecture of the code is not that of pid " + pid},
+			remedy: Text{"lgcode か pid を直してください", "correct lgcode or pid"},
+		})
+	}
+	faults = append(faults, cell("city", city, maxName, true)...)
+	faults = append(faults, cell("citykana", kana, maxName, false)...)
+	if !n.check.row(line, policies.OrgID(lgcode), faults) {
+		return
+	}
+	o := identity.Organization{ID: id, Kind: policies.KindMunicipality, Name: city, Kana: kana, Parent: prefecture}
+	if strings.Contains(city, " ") {
+		o.Kind, o.Parent = policies.KindWard, "" // found in finish: the city may come later in the file
+	} else {
+		n.cities[pid+" "+city] = id
+	}
+	n.rows = append(n.rows, OrgRow{Line: line, Organization: o})
+}
+
+// prefecture derives the prefecture of a row, once per pid.
+func (n *nationalList) prefecture(line int, pid, pref string) (policies.OrgID, []fault) {
+	if have, ok := n.prefectures[pid]; ok {
+		if have.Organization.Name != pref {
+			return have.Organization.ID, []fault{{
+				column: "pref", value: pref,
+				reason: Text{
+					fmt.Sprintf("pid %s の名称が %d 行目では「%s」です", pid, have.Line, have.Organization.Name),
+					fmt.Sprintf("line %d calls pid %s %s", have.Line, pid, have.Organization.Name),
+				},
+				remedy: Text{"pid か pref を直してください", "correct pid or pref"},
+			}}
+		}
+		return have.Organization.ID, nil
+	}
+	number, err := strconv.Atoi(pid)
+	id, bad := code.Prefecture(number)
+	if err != nil || bad != nil {
+		return "", []fault{{
+			column: "pid", value: pid,
+			reason: Text{"都道府県番号は 1 から 47 です", "the number of a prefecture is 1 to 47"},
+			remedy: Text{"pid を直してください", "correct pid"},
+		}}
+	}
+	if faults := cell("pref", pref, maxName, true); faults != nil {
+		return id, faults
+	}
+	n.prefectures[pid] = OrgRow{
+		Line: line, Derived: true,
+		Organization: identity.Organization{ID: id, Kind: policies.KindPrefecture, Name: pref},
+	}
+	return id, nil
+}
+
+// finish puts the wards under their cities and the prefectures first.
+func (n *nationalList) finish() []OrgRow {
+	rows := make([]OrgRow, 0, len(n.prefectures)+len(n.rows))
+	for _, p := range n.prefectures {
+		rows = append(rows, p)
+	}
+	slices.SortFunc(rows, func(a, b OrgRow) int { return strings.Compare(string(a.Organization.ID), string(b.Organization.ID)) })
+	pids := map[policies.OrgID]string{}
+	for pid, p := range n.prefectures {
+		pids[p.Organization.ID] = pid
+	}
+	for _, row := range n.rows {
+		o := &row.Organization
+		if o.Kind == policies.KindWard {
+			city, _, _ := strings.Cut(o.Name, " ")
+			parent, ok := n.cities[pids[code.PrefectureOf(o.ID)]+" "+city]
+			if !ok {
+				n.check.report.refuse(row.Line, fault{
+					column: "city", value: o.Name,
+					reason: Text{"市「" + Visible(city, maxShown) + "」の行がありません", "the file has no row for the city " + Visible(city, maxShown)},
+					remedy: Text{"市の行を足すか、市名を直してください", "add the row of the city, or correct its name"},
+				})
+				continue
+			}
+			o.Parent = parent
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

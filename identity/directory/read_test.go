@@ -1,0 +1,267 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Each testdata/{orgs,people}-*.csv is a case: what was read and what the report says stand in the .golden file beside it.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.csv")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".csv"), func(t *testing.T) {
+			in, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := ReadPeople
+			if strings.HasPrefix(filepath.Base(path), "orgs-") {
+				read = ReadOrganizations
+			}
+			rows, report := read(bytes.NewReader(in), filepath.Base(path))
+			var b strings.Builder
+			for _, row := range rows.People {
+				fmt.Fprintf(&b, "%d: %s\n", row.Line, personJSON(&row.Person))
+			}
+			for _, row := range rows.Orgs {
+				fmt.Fprintf(&b, "%d: %s %s derived=%v\n", row.Line, row.Organization.ID, orgJSON(&row.Organization), row.Derived)
+			}
+			fmt.Fprintf(&b, "-- %d good, %d refused, %d faults\n", rows.Len(), report.Refused(), report.Total())
+			n, err := report.WriteTo(&b)
+			if err != nil || n == 0 != report.OK() {
+				t.Errorf("%d bytes written, %v", n, err)
+			}
+			golden := strings.TrimSuffix(path, ".csv") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(want) != b.String() {
+				t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
+			}
+		})
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	for subject, read := range map[Subject]func(io.Reader, string) (*Rows, *Report){
+		SubjectOrganizations: ReadOrganizations, SubjectPeople: ReadPeople,
+	} {
+		text, err := Template(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, report := read(bytes.NewReader(text), "template"); !report.OK() || rows.Len() != 0 {
+			t.Errorf("%s: %v", subject, report.Faults())
+		}
+		page, err := os.ReadFile("../../docs/import.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(page, bytes.TrimSpace(text)) {
+			t.Errorf("docs/import.md doesn't have the header of %s", subject)
+		}
+	}
+	if _, err := Template("cats"); err == nil {
+		t.Error("there is a template for cats")
+	}
+}
+
+func TestNationalListIsReadWhole(t *testing.T) {
+	f, err := os.Open(shared(t, "data/localgov.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	rows, report := ReadOrganizations(f, "localgov.csv")
+	count := map[policies.OrgKind]int{}
+	for _, row := range rows.Orgs {
+		count[row.Organization.Kind]++
+	}
+	if !report.OK() || count[policies.KindPrefecture] != 47 || count[policies.KindMunicipality] != 1741 || count[policies.KindWard] != 175 {
+		t.Error(count, report.Faults())
+	}
+}
+
+// All bad rows are counted, a bounded number is kept.
+func TestReportIsBounded(t *testing.T) {
+	text := peopleHeader + strings.Repeat("011003,S,,,,,,\n", MaxFaults+500)
+	rows, report := ReadPeople(strings.NewReader(text), "p.csv")
+	if rows.Len() != 0 || report.Refused() != MaxFaults+500 || len(report.Faults()) != MaxFaults || report.Total() < 4*(MaxFaults+500) {
+		t.Errorf("%d rows, %d refused, %d faults of %d", rows.Len(), report.Refused(), len(report.Faults()), report.Total())
+	}
+	var b strings.Builder
+	if _, err := report.WriteTo(&b); err != nil || !strings.Contains(b.String(), fmt.Sprintf("And %d more faults.", report.Total()-MaxFaults)) {
+		t.Error(err)
+	}
+	j, err := json.Marshal(report.Faults()[0])
+	if err != nil || !strings.Contains(string(j), `"reason":{"ja":"`) {
+		t.Error(string(j), err)
+	}
+}
+
+// endless gives head, then the same bytes for ever.
+type endless struct {
+	head, repeat string
+	given        int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.head == "" {
+		e.head = strings.Repeat(e.repeat, 1000)
+	}
+	n := copy(p, e.head)
+	e.head = e.head[n:]
+	e.given += n
+	return n, nil
+}
+
+// Every reading ends, whatever comes, and says why; what it keeps and reads is bounded.
+func TestLimits(t *testing.T) {
+	small := limits{file: 2 << 20, row: 4 << 10, endless: 256 << 10, rows: 1000}
+	for name, c := range map[string]struct {
+		head, repeat string
+		reason       string
+		given        int // bytes read, at most
+	}{
+		"a header without end":         {"org", ",org", "longer than 4 KiB", small.endless + sniffed},
+		"a row without end":            {"org\n", "a", "longer than 4 KiB", small.endless + sniffed},
+		"a quoted value without end":   {"org\n\"", "a\n", "longer than 4 KiB", small.endless + sniffed},
+		"rows without end":             {"org\n", "1\n", "more than 1000 rows", sniffed * 2},
+		"bad rows without end":         {"org\n", "1,2\n", "more than 1000 rows", sniffed * 2},
+		"a file of nothing but blanks": {"org\n", " \n", "larger than 2 MiB", 2<<20 + sniffed},
+		"huge rows":                    {"org\n", strings.Repeat("a", 5<<10) + "\n", "larger than 2 MiB", 2<<20 + sniffed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, report := &endless{head: c.head, repeat: c.repeat}, NewReport("p.csv")
+			rows := 0
+			readCSV(in, report, small, func([]string) *fault { return nil }, func(int, []string) { rows++ })
+			faults := report.Faults()
+			if rows > small.rows || in.given > c.given || len(faults) == 0 || !slices.ContainsFunc(faults, func(f Fault) bool { return strings.Contains(f.Reason.EN, c.reason) }) {
+				t.Errorf("%d rows, %d bytes read, %d faults: %.300s", rows, in.given, len(faults), fmt.Sprint(faults))
+			}
+		})
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	broken := errors.New("input/output error")
+	_, report := ReadPeople(io.MultiReader(strings.NewReader(peopleHeader), &failing{broken}), "p.csv")
+	if f := report.Faults(); len(f) != 1 || !strings.Contains(f[0].Reason.EN, "input/output error") {
+		t.Error(f)
+	}
+}
+
+type failing struct{ err error }
+
+func (f *failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestVisible(t *testing.T) {
+	for in, want := range map[string]string{
+		"札幌市":            "札幌市",
+		"葛\U000e0100城":   "葛\U000e0100城",
+		"a\x00\n\u202eb": `a\u{0000}\u{000a}\u{202e}b`,
+		"a\xffb":         `a\xffb`,
+		"あいうえおかきくけこさ":    "あいうえおかきくけこ…",
+	} {
+		if got := Visible(in, 10); got != want {
+			t.Errorf("%q: %q", got, want)
+		}
+	}
+}
+
+func TestPeopleRows(t *testing.T) {
+	good := identity.Person{Org: "011002", StaffNumber: "S1", FamilyName: "佐藤", Email: "a@b.jp", Role: policies.RoleGeneral}
+	twin := good
+	rows, report := PeopleRows("made", slices.Values([]identity.Person{good, {}, twin}))
+	if rows.Len() != 1 || report.Refused() != 2 || rows.People[0].Line != 2 {
+		t.Errorf("%+v, %v", rows, report.Faults())
+	}
+}
+
+func fuzzSeeds(f *testing.F, prefix string) {
+	files, err := filepath.Glob("testdata/" + prefix + "*.csv")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if len(b) < 8<<10 {
+			f.Add(b)
+		}
+	}
+}
+
+// checkRows holds what must be true of any input: nothing good is unprintable, no fault is mute, and reading twice says the same.
+func checkRows(t *testing.T, read func(io.Reader, string) (*Rows, *Report), in []byte) (*Rows, *Report) {
+	rows, report := read(bytes.NewReader(in), "fuzz.csv")
+	again, twice := read(bytes.NewReader(in), "fuzz.csv")
+	if !slices.Equal(rows.Orgs, again.Orgs) || !slices.Equal(rows.People, again.People) || !slices.Equal(report.Faults(), twice.Faults()) {
+		t.Fatal("reading twice gives two answers")
+	}
+	if report.OK() != (len(report.Faults()) == 0) || report.Refused() > report.Total() {
+		t.Fatalf("%d refused, %d faults", report.Refused(), report.Total())
+	}
+	for _, f := range report.Faults() {
+		if f.Reason.JA == "" || f.Reason.EN == "" || f.Remedy.JA == "" || f.Remedy.EN == "" || strings.ContainsAny(f.Value, "\x00\n\r\x1b") {
+			t.Fatalf("%+v", f)
+		}
+	}
+	return rows, report
+}
+
+func FuzzReadPeople(f *testing.F) {
+	fuzzSeeds(f, "people-")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		rows, _ := checkRows(t, ReadPeople, in)
+		staff, email := map[staffKey]bool{}, map[string]bool{}
+		for _, row := range rows.People {
+			p := row.Person
+			k := staffKey{p.Org, p.StaffNumber}
+			if checkPerson(&p) != nil || staff[k] || email[emailKey(p.Email)] || row.Line < 2 {
+				t.Fatalf("%+v is accepted", row)
+			}
+			staff[k], email[emailKey(p.Email)] = true, true
+		}
+	})
+}
+
+func FuzzReadOrganizations(f *testing.F) {
+	fuzzSeeds(f, "orgs-")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		rows, _ := checkRows(t, ReadOrganizations, in)
+		seen := map[policies.OrgID]bool{}
+		for _, row := range rows.Orgs {
+			o := row.Organization
+			if checkOrganization(&o) != nil || seen[o.ID] || row.Line < 2 {
+				t.Fatalf("%+v is accepted", row)
+			}
+			seen[o.ID] = true
+		}
+	})
+}

@@ -1,0 +1,234 @@
+package directory
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of a report: everything is counted, this many are kept and printed.
+const (
+	MaxFaults  = 1000
+	MaxNotices = 100
+	maxShown   = 40 // characters of a value
+)
+
+// Text is a sentence in both languages, without a full stop.
+type Text struct {
+	JA string `json:"ja"`
+	EN string `json:"en"`
+}
+
+// Fault is one thing wrong with one row.
+type Fault struct {
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`   // 1 is the header; 0 is the file as a whole
+	Column string `json:"column,omitempty"` // canonical header; empty is the row as a whole
+	Value  string `json:"value,omitempty"`  // shortened, control characters made visible
+	Reason Text   `json:"reason"`
+	Remedy Text   `json:"remedy"`
+}
+
+// Notice is something that the administrator should know and that refuses nothing.
+type Notice struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	Text Text   `json:"text"`
+}
+
+// Report collects everything that is wrong with a file, over reading and importing, so that one run shows it all.
+type Report struct {
+	File    string
+	faults  []Fault
+	count   int
+	refused int
+	last    int // line of the last refused row, to count a row once
+	stopped bool
+	notices []Notice
+	noticed int
+}
+
+// NewReport starts an empty report on a file.
+func NewReport(file string) *Report { return &Report{File: Visible(file, 200)} }
+
+// OK reports whether nothing was refused.
+func (r *Report) OK() bool { return r.count == 0 }
+
+// Refused is the number of rows that were refused, whether or not they fit into Faults.
+func (r *Report) Refused() int { return r.refused }
+
+// Stopped reports whether reading ended early, so that rows after the last fault were not looked at.
+func (r *Report) Stopped() bool { return r.stopped }
+
+// Total is the number of faults, whether or not they fit into Faults.
+func (r *Report) Total() int { return r.count }
+
+// Faults are the first MaxFaults faults and the one that stopped the reading, if any, in the order of the lines.
+func (r *Report) Faults() []Fault {
+	sorted := slices.Clone(r.faults)
+	slices.SortStableFunc(sorted, func(a, b Fault) int { return a.Line - b.Line })
+	return sorted
+}
+
+// Notices are the first MaxNotices notices.
+func (r *Report) Notices() []Notice { return slices.Clone(r.notices) }
+
+// clone lets an import try again without saying everything twice.
+func (r *Report) clone() *Report {
+	c := *r
+	c.faults, c.notices = slices.Clone(r.faults), slices.Clone(r.notices)
+	return &c
+}
+
+// fault is what a check found: the advice without the place.
+type fault struct {
+	column string
+	value  string
+	reason Text
+	remedy Text
+}
+
+// refuse adds a fault of a row. Faults of the same row must come one after another.
+func (r *Report) refuse(line int, f fault) {
+	if r.last != line || r.refused == 0 {
+		r.refused++
+		r.last = line
+	}
+	r.count++
+	if len(r.faults) < MaxFaults {
+		r.keep(line, f)
+	}
+}
+
+// stop adds a fault that ends the reading: what comes after it isn't looked at. Line 0 or 1 condemns the file as a whole and
+// counts as no row.
+func (r *Report) stop(line int, f fault) {
+	if line > 1 {
+		r.refused++
+		r.last = line
+		r.stopped = true
+	}
+	r.count++
+	r.keep(line, f) // whatever the report is full of
+}
+
+func (r *Report) keep(line int, f fault) {
+	r.faults = append(r.faults, Fault{
+		File: r.File, Line: line, Column: f.column, Value: Visible(f.value, maxShown), Reason: f.reason, Remedy: f.remedy,
+	})
+}
+
+func (r *Report) note(line int, t Text) {
+	r.noticed++
+	if len(r.notices) < MaxNotices {
+		r.notices = append(r.notices, Notice{File: r.File, Line: line, Text: t})
+	}
+}
+
+// WriteTo prints the report for a person, Japanese first, then English.
+func (r *Report) WriteTo(w io.Writer) (int64, error) {
+	cw := &countWriter{w: w}
+	b := bufio.NewWriter(cw)
+	switch {
+	case r.refused > 0:
+		fmt.Fprintf(b, "%s: %d 行に誤りがあります。何も取り込みません。\n", r.File, r.refused)
+		fmt.Fprintf(b, "%s: %s refused. Nothing is imported.\n", r.File, plural(r.refused, "row"))
+	case r.count > 0:
+		fmt.Fprintf(b, "%s: このファイルは取り込めません。\n%s: This file cannot be imported.\n", r.File, r.File)
+	}
+	for _, f := range r.Faults() {
+		fmt.Fprintf(b, "\n%s\n  %s。%s。\n  %s. Remedy: %s.\n", f.place(), f.Reason.JA, f.Remedy.JA, upperFirst(f.Reason.EN), f.Remedy.EN)
+	}
+	if more := r.count - len(r.faults); more > 0 {
+		fmt.Fprintf(b, "\nほかに %d 件の誤りがあります。\nAnd %s.\n", more, plural(more, "more fault"))
+	}
+	if r.stopped {
+		b.WriteString("\nこの位置より後の行は読んでいません。\nThe rows after this one were not read.\n")
+	}
+	for _, n := range r.notices {
+		fmt.Fprintf(b, "\n%s: お知らせ: %s。\n  Note: %s.\n", place(n.File, n.Line), n.Text.JA, n.Text.EN)
+	}
+	if more := r.noticed - len(r.notices); more > 0 {
+		fmt.Fprintf(b, "\nほかに %d 件のお知らせがあります。\nAnd %s.\n", more, plural(more, "more note"))
+	}
+	err := b.Flush()
+	return cw.n, err
+}
+
+func (f Fault) place() string {
+	s := place(f.File, f.Line)
+	if f.Column != "" {
+		s += " " + f.Column
+	}
+	if f.Value != "" {
+		s += " 「" + f.Value + "」"
+	}
+	return s
+}
+
+func place(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(line)
+}
+
+// Visible shortens a value to limit characters and replaces what a terminal or an eye would miss by escapes: control
+// characters, line breaks, bidirectional controls, invisible characters and bytes that are not UTF-8.
+func Visible(value string, limit int) string {
+	var b strings.Builder
+	n := 0
+	for i := 0; i < len(value); n++ {
+		if n == limit {
+			b.WriteString("…")
+			break
+		}
+		r, size := utf8.DecodeRuneInString(value[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, value[i])
+		case invisible(r):
+			fmt.Fprintf(&b, `\u{%04x}`, r)
+		default:
+			b.WriteRune(r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// invisible reports characters that change or hide text without being seen. Variation selectors are not among them: they are part of
+// a registered name.
+func invisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+func upperFirst(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}
+
+type countWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

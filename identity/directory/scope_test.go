@@ -1,0 +1,279 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// probe calls one method with a scope minted for one organization and reports which organizations' data came back, or was changed.
+// Arguments draw from both organizations, so a method that trusts its arguments more than its scope is caught.
+type probe struct {
+	actions []policies.Action // that the method takes
+	call    func(ctx context.Context, f *fixture, scope policies.Scope, by Author, a args) ([]policies.OrgID, error)
+}
+
+// args are the drawn arguments.
+type args struct {
+	org    policies.OrgID
+	person identity.Person
+	query  string
+	fresh  string // a value that is used nowhere yet
+}
+
+func (a args) newPerson() identity.Person {
+	return identity.Person{
+		Org: a.org, StaffNumber: a.fresh, FamilyName: "新", Email: a.fresh + "@new.example.lg.jp", Role: policies.RoleGeneral,
+	}
+}
+
+func orgsOf(people []identity.Person) []policies.OrgID {
+	var orgs []policies.OrgID
+	for _, p := range people {
+		orgs = append(orgs, p.Org)
+	}
+	return orgs
+}
+
+// wrote gives the organizations of the changes after a number.
+func wrote(ctx context.Context, f *fixture, after int64) ([]policies.OrgID, error) {
+	list, err := f.Changes(ctx, everything, after, MaxPage)
+	var orgs []policies.OrgID
+	for _, c := range list {
+		orgs = append(orgs, c.Org)
+	}
+	return orgs, err
+}
+
+func last(ctx context.Context, f *fixture) (n int64, err error) {
+	err = f.db.Reader().QueryRowContext(ctx, "SELECT last_number FROM feed_head").Scan(&n)
+	return n, err
+}
+
+// writing runs a change and tells whose data it changed, whatever it answered.
+func writing(ctx context.Context, f *fixture, do func() error) ([]policies.OrgID, error) {
+	before, err := last(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	answer := do()
+	orgs, err := wrote(ctx, f, before)
+	return orgs, errors.Join(answer, err)
+}
+
+var probes = map[string]probe{
+	"Organizations": {[]policies.Action{policies.ActionOrgRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		list, err := f.Organizations(ctx, s, OrgFilter{Query: a.query})
+		var orgs []policies.OrgID
+		for _, o := range list {
+			orgs = append(orgs, o.ID)
+		}
+		return orgs, err
+	}},
+	"Organization": {[]policies.Action{policies.ActionOrgRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		o, err := f.Organization(ctx, s, a.org)
+		return []policies.OrgID{o.ID}, err
+	}},
+	"AddOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error {
+			return f.AddOrganization(ctx, s, identity.Organization{ID: "012041", Kind: policies.KindMunicipality, Name: "旭川市"}, by)
+		})
+	}},
+	"People": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		list, err := f.People(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true})
+		if err != nil {
+			return nil, err
+		}
+		more, err := f.People(ctx, s, PeopleFilter{Org: a.org})
+		return orgsOf(append(list, more...)), err
+	}},
+	"EachPerson": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		var orgs []policies.OrgID
+		err := f.EachPerson(ctx, s, func(p identity.Person) error {
+			orgs = append(orgs, p.Org)
+			return nil
+		})
+		return orgs, err
+	}},
+	"Person": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		p, err := f.Person(ctx, s, a.person.ID)
+		return []policies.OrgID{p.Org}, err
+	}},
+	"FindPerson": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		p, err := f.FindPerson(ctx, s, a.person.Org, a.person.StaffNumber)
+		return []policies.OrgID{p.Org}, err
+	}},
+	"AddPerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error { _, err := f.AddPerson(ctx, s, a.newPerson(), by); return err })
+	}},
+	"EndPerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error { return f.EndPerson(ctx, s, a.person.ID, by) })
+	}},
+	"Changes": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		list, err := f.Changes(ctx, s, 0, MaxPage)
+		var orgs []policies.OrgID
+		for _, c := range list {
+			orgs = append(orgs, c.Org)
+			if strings.HasPrefix(string(c.Kind), "org.") != (s.Action() == policies.ActionOrgRead) {
+				return nil, fmt.Errorf("a scope for %s saw %s", s.Action(), c.Kind)
+			}
+		}
+		return orgs, err
+	}},
+	"Counts": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		c, err := f.Counts(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		full, err := f.Counts(ctx, everything)
+		if c.Organizations > 1 || c.People+c.Ended >= full.People+full.Ended || s.Action() == policies.ActionOrgRead && c.People > 0 {
+			return nil, fmt.Errorf("counted beyond the scope: %+v of %+v", c, full)
+		}
+		return nil, err
+	}},
+	"PeoplePerOrg": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		per, err := f.PeoplePerOrg(ctx, s)
+		var orgs []policies.OrgID
+		for id := range per {
+			orgs = append(orgs, id)
+		}
+		return orgs, err
+	}},
+	"Import": {[]policies.Action{policies.ActionOrgWrite, policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		if s.For(policies.ActionOrgWrite) || s.Denied() {
+			rows, _ := ReadOrganizations(strings.NewReader("code,kind,name,kana,parent\n"+string(a.org)+",municipality,"+a.fresh+",,\n"), "f")
+			orgs, err := writing(ctx, f, func() error { _, _, err := f.Import(ctx, s, rows, by, nil, false); return err })
+			if err != nil || s.For(policies.ActionOrgWrite) {
+				return orgs, err
+			}
+		}
+		changed, added := a.person, a.newPerson()
+		changed.FamilyName = a.fresh
+		rows, _ := PeopleRows("f", func(yield func(identity.Person) bool) {
+			if yield(changed) {
+				yield(added)
+			}
+		})
+		return writing(ctx, f, func() error {
+			_, report, err := f.Import(ctx, s, rows, by, nil, false)
+			for _, fault := range report.Faults() {
+				if strings.Contains(fmt.Sprint(fault.Reason), "太郎") {
+					err = errors.New("the report tells about a person outside the scope")
+				}
+			}
+			return err
+		})
+	}},
+}
+
+// Every method that takes a scope has a probe, and every exported method that doesn't is listed with its reason.
+func TestEveryMethodIsProbed(t *testing.T) {
+	without := map[string]string{
+		"Actor": "authentication comes before any scope",
+		"Sweep": "drops dead staging; returns nothing and touches no organization's data",
+	}
+	store, scope := reflect.TypeFor[*Store](), reflect.TypeFor[policies.Scope]()
+	for m := range store.Methods() {
+		takes := false
+		for in := range m.Type.Ins() {
+			takes = takes || in == scope
+		}
+		_, probed := probes[m.Name]
+		_, excused := without[m.Name]
+		if takes != probed || takes == excused {
+			t.Errorf("%s: takes a scope %v, has a probe %v, is excused %v", m.Name, takes, probed, excused)
+		}
+	}
+}
+
+// With the scope of one town, no method reads or changes anything of the other, whatever it is asked; with a scope minted for another
+// action, or none, it does nothing at all.
+func TestNoCrossing(t *testing.T) {
+	eachStore(t, func(t *testing.T, f *fixture) {
+		f.load(t, "code,kind,name,kana,parent\n010006,prefecture,北海道,,\n011002,municipality,札幌市,,\n012025,municipality,函館市,,\n", "")
+		towns := []policies.OrgID{"011002", "012025"}
+		f.load(t, someOrgs, peopleHeader+`011002,A1,佐藤,花子,,,a1@x.example.lg.jp,general
+011002,A2,佐藤,太郎,,,a2@x.example.lg.jp,general
+012025,B1,鈴木,太郎,,,b1@x.example.lg.jp,general
+012025,B2,鈴木,花子,,,b2@x.example.lg.jp,general
+`)
+		people, err := f.People(t.Context(), everything, PeopleFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scopes := map[policies.OrgID]map[policies.Action]policies.Scope{}
+		for _, id := range towns {
+			scopes[id] = map[policies.Action]policies.Scope{}
+			for _, action := range policies.Actions() {
+				if action != policies.ActionPlanApprove { // asks who made the plan
+					scopes[id][action] = townScope(t, id, action)
+				}
+			}
+		}
+		n := 0
+		rapid.Check(t, func(r *rapid.T) {
+			name := rapid.SampledFrom(sortedNames()).Draw(r, "method")
+			mine := rapid.SampledFrom(towns).Draw(r, "town")
+			action := rapid.SampledFrom(policies.Actions()).Draw(r, "action")
+			n++
+			a := args{
+				org:    rapid.SampledFrom(towns).Draw(r, "org"),
+				person: rapid.SampledFrom(people).Draw(r, "person"),
+				query:  rapid.SampledFrom([]string{"", "太郎", "市", "佐", "%", "' OR '1'='1"}).Draw(r, "query"),
+				fresh:  fmt.Sprintf("n%d", n),
+			}
+			p := probes[name]
+			scope := scopes[mine][action] // the zero scope for plan.approve
+			right := false
+			for _, takes := range p.actions {
+				right = right || scope.For(takes) && !scope.Denied()
+			}
+			orgs, err := p.call(t.Context(), f, scope, Author{Actor: scope.Actor(), Source: "test"}, a)
+			if !right && !errors.Is(err, identity.ErrRefused) {
+				r.Fatalf("%s with a scope for %q: %v, %v", name, action, orgs, err)
+			}
+			if err != nil && !errors.Is(err, identity.ErrRefused) && !errors.Is(err, identity.ErrNotFound) && !errors.Is(err, ErrEnded) {
+				r.Fatalf("%s: %v", name, err)
+			}
+			for _, org := range orgs {
+				if org != mine && org != "" {
+					r.Fatalf("%s with the scope of %s reached %s", name, mine, org)
+				}
+			}
+			if name == "Person" && err == nil && a.person.Org != mine {
+				r.Fatalf("%s of %s was shown to %s", a.person.ID, a.person.Org, mine)
+			}
+		})
+	})
+}
+
+func sortedNames() []string { return slices.Sorted(maps.Keys(probes)) }
+
+// The zero scope reads and writes nothing, by every method.
+func TestZeroScope(t *testing.T) {
+	eachStore(t, func(t *testing.T, f *fixture) {
+		f.load(t, someOrgs, somePeople)
+		p := f.find(t, "011002", "S1")
+		for name, probe := range probes {
+			orgs, err := probe.call(t.Context(), f, policies.Scope{}, Author{}, args{org: "011002", person: p, fresh: "zero"})
+			for _, o := range orgs {
+				if o != "" {
+					t.Errorf("%s: %v", name, orgs)
+				}
+			}
+			if !errors.Is(err, identity.ErrRefused) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

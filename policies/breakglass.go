@@ -1,0 +1,28 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+)
+
+// BreakGlassActor stands for an operating system user who acts without being a person of the directory. The audit row
+// carries the user's name; nothing else may, so the scope names only this.
+const BreakGlassActor PersonID = "break-glass"
+
+// BreakGlassActions lists what may be done without being a person of the directory: set the directory right, and prepare a
+// plan. Approving or applying a plan is never among them, and neither is reading the audit log.
+func BreakGlassActions() []Action {
+	return []Action{
+		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionPlanRead, ActionPlanMake,
+	}
+}
+
+// BreakGlass mints a scope over all organizations for an operating system user in an emergency. It refuses every action
+// outside BreakGlassActions. identity/access is the only caller, and appends an audit row each time.
+func BreakGlass(action Action) (Scope, error) {
+	if !slices.Contains(BreakGlassActions(), action) {
+		return Scope{}, fmt.Errorf(
+			"policies: %s is never open to a bare operating system user; act as a person of the directory (--as FILE)", action)
+	}
+	return Scope{actor: BreakGlassActor, action: action, all: true, reason: "break-glass"}, nil
+}

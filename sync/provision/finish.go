@@ -1,0 +1,227 @@
+package provision
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/jobs"
+)
+
+// Finish implements Ledger: the effect, the receipt, and the jobs that became ready, in one transaction.
+func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
+	err := s.db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		open, err := s.close(ctx, tx, op, e)
+		if err != nil {
+			return err
+		}
+		// An operation that was final already, stopped while its call was on the way, say, still records what the call did.
+		if err := s.record(ctx, tx, op, e); err != nil {
+			return err
+		}
+		if err := s.chase(ctx, tx, op, e); err != nil {
+			return err
+		}
+		if !open || op.Kind == OpRelease || e.Outcome == OutcomeRetry {
+			return nil
+		}
+		return s.release(ctx, tx, op)
+	})
+	if err != nil {
+		return fmt.Errorf("finish %s of %s/%d: %w", op.Kind, op.Run, op.Seq, err)
+	}
+	return nil
+}
+
+// close writes the outcome into the operation's own row; open is false where the operation was final already.
+func (s *Store) close(ctx context.Context, tx *sql.Tx, op Op, e Effect) (open bool, err error) {
+	state, receipt, doneAt := string(e.Outcome), encodeJSON(e.Receipt), s.now().UnixMicro()
+	attempts := 0
+	if e.Outcome == OutcomeRetry {
+		state, receipt, doneAt, attempts = "pending", "", 0, 1
+	}
+	var res sql.Result
+	if op.Kind == OpRelease {
+		if e.Outcome == OutcomeQuarantined {
+			state, doneAt = "pending", 0 // a leaver stays on the list until the account is gone
+		}
+		res, err = tx.ExecContext(ctx, `UPDATE provision_leaver SET state=$4, reason=$5, receipt=$6, done_at=$7, attempts=attempts+$8, failure=$9
+			WHERE product=$1 AND person_id=$2 AND cause=$3 AND state='pending'`,
+			string(op.Product), string(op.Person), op.Cause, state, short(e.Reason), receipt, doneAt, attempts, e.Failure)
+	} else {
+		res, err = tx.ExecContext(ctx, `UPDATE provision_op SET state=$3, reason=$4, receipt=$5, done_at=$6, attempts=attempts+$7, failure=$8
+			WHERE run=$1 AND seq=$2 AND state='pending'`, op.Run, op.Seq, state, short(e.Reason), receipt, doneAt, attempts, e.Failure)
+	}
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+// record brings the ledger to the effect.
+func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
+	now := s.now().UnixMicro()
+	if a := e.Account; a != nil {
+		_, err := tx.ExecContext(ctx, `INSERT INTO provision_account (`+accountColumns+`, updated_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0,$9)
+			ON CONFLICT (product, person_id) DO UPDATE SET org_id=$3, seat=$4, account_id=$5, join_id=$6, state=$7, attributes=$8, tried_at=0, updated_at=$9`,
+			string(a.Product), string(a.Person), string(a.Org), string(a.Seat), a.AccountID, a.JoinID, string(a.State), encodeJSON(a.Attributes), now)
+		if err != nil {
+			return err
+		}
+	} else if op.Kind == OpAccount && e.Untried {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=0 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person)); err != nil {
+			return err
+		}
+	}
+	if g := e.Group; g != nil {
+		_, err := tx.ExecContext(ctx, `INSERT INTO provision_group (product, org_id, group_id, name, tried_at, updated_at) VALUES ($1,$2,$3,$4,0,$5)
+			ON CONFLICT (product, org_id) DO UPDATE SET group_id=$3, name=$4, tried_at=0, updated_at=$5`,
+			string(g.Product), string(g.Org), g.GroupID, g.Name, now)
+		if err != nil {
+			return err
+		}
+	} else if op.Kind == OpGroup && e.Untried {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=0 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org)); err != nil {
+			return err
+		}
+	}
+	for _, m := range e.Added {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state) VALUES ($1,$2,$3,'in')
+			ON CONFLICT (product, person_id, org_id) DO UPDATE SET state='in'`,
+			string(op.Product), string(m), string(op.Org)); err != nil {
+			return err
+		}
+	}
+	for _, m := range e.Removed {
+		if err := s.unmember(ctx, tx, op.Product, m, op.Org); err != nil {
+			return err
+		}
+	}
+	for _, org := range e.Out {
+		if err := s.unmember(ctx, tx, op.Product, op.Person, org); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) unmember(ctx context.Context, tx *sql.Tx, product policies.Product, person policies.PersonID, org policies.OrgID) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM provision_member WHERE product=$1 AND person_id=$2 AND org_id=$3`, string(product), string(person), string(org))
+	return err
+}
+
+// chase starts a leaver's work anew where this effect granted something to somebody who left while the call was on its way.
+func (s *Store) chase(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
+	if op.Kind == OpRelease {
+		return nil
+	}
+	granted := e.Added
+	if e.Account != nil && e.Account.State == StateActive {
+		granted = append(granted[:len(granted):len(granted)], e.Account.Person)
+	}
+	for _, person := range granted {
+		left, err := touch(ctx, tx, person)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			continue
+		}
+		if err := s.startRelease(ctx, tx, op.Product, person, fmt.Sprintf("%s/%d", op.Run, op.Seq), left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release lets those operations go that waited for this one.
+func (s *Store) release(ctx context.Context, tx *sql.Tx, op Op) error {
+	rows, err := tx.QueryContext(ctx, `UPDATE provision_op SET waits = waits - 1 WHERE run=$1 AND seq IN (SELECT next FROM provision_edge WHERE run=$1 AND seq=$2)
+		RETURNING seq, waits, product, kind`, op.Run, op.Seq)
+	if err != nil {
+		return err
+	}
+	var ready []jobs.Insert
+	var seqs []int
+	for rows.Next() {
+		var seq, waits int
+		var product policies.Product
+		var kind OpKind
+		if err := rows.Scan(&seq, &waits, &product, &kind); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		if waits == 0 {
+			ready = append(ready, opInsert(op.Run, seq, product))
+			seqs = append(seqs, seq)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(ready) == 0 {
+		return err
+	}
+	for _, seq := range seqs {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_op SET enqueued=1 WHERE run=$1 AND seq=$2`, op.Run, seq); err != nil {
+			return err
+		}
+	}
+	_, err = s.jobs.InsertTx(ctx, tx, ready...)
+	return err
+}
+
+var _ access.Enqueuer = (*Store)(nil)
+
+// EnqueueLeaver implements access.Enqueuer: in the transaction that ends the person, it marks the person so that nothing is granted
+// any more, and starts the work that ends every account. It needs neither plan nor approval.
+func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error {
+	if l.At == 0 {
+		return errors.New("enqueue leaver: the time of leaving is missing")
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO provision_person (person_id, leaver_at, touched) VALUES ($1,$2,1)
+		ON CONFLICT (person_id) DO UPDATE SET leaver_at=$2, touched = provision_person.touched + 1`, string(l.Person), l.At)
+	if err != nil {
+		return fmt.Errorf("enqueue leaver: %w", err)
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
+	if err != nil {
+		return fmt.Errorf("enqueue leaver: %w", err)
+	}
+	var products []policies.Product
+	for rows.Next() {
+		var p policies.Product
+		if err := rows.Scan(&p); err != nil {
+			return fmt.Errorf("enqueue leaver: %w", errors.Join(err, rows.Close()))
+		}
+		products = append(products, p)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("enqueue leaver: %w", err)
+	}
+	for _, p := range products {
+		if err := s.startRelease(ctx, tx, p, l.Person, fmt.Sprintf("left %d", l.At), l.At); err != nil {
+			return fmt.Errorf("enqueue leaver: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) startRelease(ctx context.Context, tx *sql.Tx, product policies.Product, person policies.PersonID, cause string, left int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO provision_leaver (product, person_id, cause, left_at) VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING`,
+		string(product), string(person), cause, left)
+	if err != nil {
+		return err
+	}
+	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: product, Person: person, Cause: cause}, Queue: UrgentQueue(product)})
+	return err
+}
+
+// short bounds what is stored of a vendor's words.
+func short(text string) string {
+	const limit = 1000
+	if r := []rune(text); len(r) > limit {
+		return string(r[:limit]) + "…"
+	}
+	return text
+}

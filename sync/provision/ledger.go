@@ -1,0 +1,111 @@
+package provision
+
+import (
+	"context"
+	"time"
+
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// AccountState is what the ledger knows of an account.
+type AccountState string
+
+// The states of an account in the ledger. Creating means that an outward call may have been made and its answer isn't known.
+const (
+	StateCreating AccountState = "creating"
+	StateActive   AccountState = "active"
+	StateDisabled AccountState = "disabled"
+)
+
+// AccountRow is one account in the ledger.
+type AccountRow struct {
+	Product    policies.Product
+	Person     policies.PersonID
+	Org        policies.OrgID
+	Seat       policies.Seat
+	AccountID  string // empty while creating
+	JoinID     string
+	State      AccountState
+	Attributes Attributes
+	TriedAt    time.Time // when a call whose answer isn't known was last begun; zero if there is none
+}
+
+// GroupRow is one group in the ledger.
+type GroupRow struct {
+	Product policies.Product
+	Org     policies.OrgID
+	GroupID string // empty while its creation is under way
+	Name    string
+	TriedAt time.Time
+}
+
+// Standing says whether an operation may still be done.
+type Standing uint8
+
+// The standings of an operation.
+const (
+	StandingOpen  Standing = iota // do it
+	StandingFinal                 // done, dropped or quarantined before
+	StandingHeld                  // its plan isn't running (yet, or any more)
+)
+
+// View is what an operation finds when it begins, re-read at that moment: nothing is decided on what was true when it was queued.
+type View struct {
+	Op       Op
+	Standing Standing
+	Attempts int                              // attempts before this one that ended in OutcomeRetry
+	Tried    bool                             // of members.add: an attempt before this one may have reached the vendor
+	Left     map[policies.PersonID]bool       // of the people concerned: who left the service
+	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
+	Group    *GroupRow                        // the organization's group, nil if the ledger has none
+	Groups   []GroupRow                       // of a release: every group that the person is in
+	// Rival tells which person the ledger gives an account id to, "" if nobody.
+	Rival func(ctx context.Context, product policies.Product, accountID string) (policies.PersonID, error)
+}
+
+// Outcome is how an attempt ended.
+type Outcome string
+
+// The outcomes. Retry leaves the operation open; the others are final.
+const (
+	OutcomeDone        Outcome = "done"
+	OutcomeDropped     Outcome = "dropped"     // no longer wanted; planned anew if it is wanted again
+	OutcomeQuarantined Outcome = "quarantined" // the vendor refuses it; a person has to look
+	OutcomeRetry       Outcome = "retry"
+)
+
+// Effect is what an attempt changed in the world, to be committed in one transaction with what follows from it.
+type Effect struct {
+	Outcome Outcome
+	Reason  string        // why it was dropped, quarantined or is tried again, with the vendor's own words
+	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
+	After   time.Duration // for OutcomeRetry: not before
+	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
+	Untried bool          // for OutcomeRetry: nothing reached the vendor, so the intent is taken back
+	Account *AccountRow   // new state of the account
+	Group   *GroupRow     // new state of the group
+	Added   []policies.PersonID
+	Removed []policies.PersonID
+	Out     []policies.OrgID // of a release: groups that the person is out of
+	Receipt Receipt
+}
+
+// Receipt is the evidence of an outward effect.
+type Receipt struct {
+	How       string              `json:"how,omitempty"` // created, adopted, updated, enabled, disabled, added, removed, found
+	AccountID string              `json:"account_id,omitempty"`
+	GroupID   string              `json:"group_id,omitempty"`
+	LeftOut   []policies.PersonID `json:"left_out,omitempty"` // members without an active account: planned anew
+}
+
+// Ledger is where operations begin and end. Begin writes down the intent before the outward call, Finish the effect after it, with
+// the jobs that become ready, in one transaction. Implemented on SQL by Store; tests have one in memory.
+type Ledger interface {
+	// Begin re-reads the operation and what it depends on. For an operation that makes something it first records, durably, that
+	// an attempt is under way; the View shows the state before that.
+	Begin(ctx context.Context, run string, seq int) (View, error)
+	// BeginRelease does the same for the work that a leaver leaves in one product.
+	BeginRelease(ctx context.Context, product policies.Product, person policies.PersonID, cause string) (View, error)
+	// Finish commits the effect. Finishing an operation that is final already changes nothing.
+	Finish(ctx context.Context, op Op, e Effect) error
+}

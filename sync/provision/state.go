@@ -1,0 +1,313 @@
+package provision
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// Directory is what provisioning reads of the directory. Implemented by directory.Store.
+type Directory interface {
+	Organizations(ctx context.Context, scope policies.Scope, filter directory.OrgFilter) ([]identity.Organization, error)
+	EachPerson(ctx context.Context, scope policies.Scope, fn func(identity.Person) error) error
+}
+
+// Source gives the plan that the present state asks for.
+type Source interface {
+	Current(ctx context.Context, maker policies.PersonID) (Plan, error)
+}
+
+// Planner makes plans from directory, policy and ledger.
+type Planner struct {
+	store  *Store
+	dir    Directory
+	seater Seater
+	scope  policies.Scope
+}
+
+// NewPlanner makes a planner. It reads every organization by a system scope: a plan covers the nation.
+func NewPlanner(store *Store, dir Directory, seater Seater) *Planner {
+	return &Planner{store: store, dir: dir, seater: seater, scope: policies.System(policies.TaskProvision)}
+}
+
+// Current implements Source.
+func (p *Planner) Current(ctx context.Context, maker policies.PersonID) (Plan, error) {
+	w, err := p.Wanted(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	k, err := p.store.Known(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Make(w, k, maker, p.seater.Hash()), nil
+}
+
+// Wanted gives the accounts that directory and policy want now.
+func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
+	var orgs []identity.Organization
+	filter := directory.OrgFilter{Limit: directory.MaxPage}
+	for {
+		page, err := p.dir.Organizations(ctx, p.scope, filter)
+		if err != nil {
+			return Wanted{}, fmt.Errorf("read organizations: %w", err)
+		}
+		orgs = append(orgs, page...)
+		if len(page) < filter.Limit {
+			break
+		}
+		filter.After = page[len(page)-1].ID
+	}
+	var people []identity.Person
+	if err := p.dir.EachPerson(ctx, p.scope, func(q identity.Person) error {
+		people = append(people, q)
+		return nil
+	}); err != nil {
+		return Wanted{}, fmt.Errorf("read people: %w", err)
+	}
+	return Want(people, orgs, p.seater)
+}
+
+// Known reads the ledger: what the hub knows of every SaaS.
+func (s *Store) Known(ctx context.Context) (Known, error) {
+	k := Known{Groups: map[policies.Product]map[policies.OrgID]string{}, Members: map[policies.Product]map[policies.PersonID][]policies.OrgID{}, Maybe: map[policies.Product]map[policies.PersonID][]policies.OrgID{}}
+	for _, p := range policies.Products() {
+		k.Groups[p] = map[policies.OrgID]string{}
+		k.Members[p] = map[policies.PersonID][]policies.OrgID{}
+		k.Maybe[p] = map[policies.PersonID][]policies.OrgID{}
+	}
+	r := s.db.Reader()
+	rows, err := r.QueryContext(ctx, `SELECT `+accountColumns+` FROM provision_account WHERE state <> 'creating' ORDER BY product, person_id`)
+	if err != nil {
+		return k, fmt.Errorf("read accounts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		a, err := scanAccount(rows)
+		if err != nil {
+			return k, fmt.Errorf("read accounts: %w", err)
+		}
+		k.Accounts = append(k.Accounts, KnownAccount{Product: a.Product, Person: a.Person, Org: a.Org, Seat: a.Seat, AccountID: a.AccountID, Attributes: a.Attributes})
+	}
+	if err := rows.Err(); err != nil {
+		return k, fmt.Errorf("read accounts: %w", err)
+	}
+	groups, err := r.QueryContext(ctx, `SELECT product, org_id, group_id, name, tried_at FROM provision_group WHERE group_id <> ''`)
+	if err != nil {
+		return k, fmt.Errorf("read groups: %w", err)
+	}
+	defer groups.Close()
+	for groups.Next() {
+		g, err := scanGroup(groups)
+		if err != nil {
+			return k, fmt.Errorf("read groups: %w", err)
+		}
+		k.Groups[g.Product][g.Org] = g.Name
+	}
+	if err := groups.Err(); err != nil {
+		return k, fmt.Errorf("read groups: %w", err)
+	}
+	members, err := r.QueryContext(ctx, `SELECT product, person_id, org_id, state FROM provision_member ORDER BY product, person_id, org_id`)
+	if err != nil {
+		return k, fmt.Errorf("read members: %w", err)
+	}
+	defer members.Close()
+	for members.Next() {
+		var p policies.Product
+		var person policies.PersonID
+		var org policies.OrgID
+		var state string
+		if err := members.Scan(&p, &person, &org, &state); err != nil {
+			return k, fmt.Errorf("read members: %w", err)
+		}
+		if state == "pending" {
+			k.Maybe[p][person] = append(k.Maybe[p][person], org)
+			continue
+		}
+		k.Members[p][person] = append(k.Members[p][person], org)
+	}
+	return k, members.Err()
+}
+
+// ProductProgress counts the operations of one product in a run.
+type ProductProgress struct {
+	Product     policies.Product `json:"product"`
+	Total       int              `json:"total"`
+	Done        int              `json:"done"`
+	Dropped     int              `json:"dropped"`
+	Quarantined int              `json:"quarantined"`
+	Pending     int              `json:"pending"`
+	Waiting     string           `json:"waiting,omitempty"` // why the one that was tried most often waits
+	Failure     string           `json:"failure,omitempty"` // kind of that failure: auth, unavailable, throttled, ...
+}
+
+// Progress tells how far the application of a plan is.
+type Progress struct {
+	Plan     PlanRecord        `json:"plan"`
+	Products []ProductProgress `json:"products"`
+	Total    int               `json:"total"`
+	Final    int               `json:"final"` // done, dropped or quarantined
+}
+
+// Progress counts the operations of the plan's latest run.
+func (s *Store) Progress(ctx context.Context, scope policies.Scope, hash string) (Progress, error) {
+	rec, err := s.Record(ctx, scope, hash)
+	if err != nil {
+		return Progress{}, err
+	}
+	p := Progress{Plan: rec}
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT product, state, count(*) FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1)
+		GROUP BY product, state ORDER BY product, state`, rec.Hash)
+	if err != nil {
+		return p, fmt.Errorf("progress: %w", err)
+	}
+	defer rows.Close()
+	by := map[policies.Product]*ProductProgress{}
+	for rows.Next() {
+		var product policies.Product
+		var state string
+		var n int
+		if err := rows.Scan(&product, &state, &n); err != nil {
+			return p, fmt.Errorf("progress: %w", err)
+		}
+		pp := by[product]
+		if pp == nil {
+			pp = &ProductProgress{Product: product}
+			by[product] = pp
+		}
+		pp.Total += n
+		p.Total += n
+		switch state {
+		case "done":
+			pp.Done = n
+		case "dropped":
+			pp.Dropped = n
+		case "quarantined":
+			pp.Quarantined = n
+		default:
+			pp.Pending = n
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return p, fmt.Errorf("progress: %w", err)
+	}
+	for _, product := range policies.Products() {
+		if pp := by[product]; pp != nil {
+			p.Products = append(p.Products, *pp)
+			p.Final += pp.Total - pp.Pending
+		}
+	}
+	return p, s.waiting(ctx, rec.Hash, p.Products)
+}
+
+func (s *Store) waiting(ctx context.Context, hash string, products []ProductProgress) error {
+	for i := range products {
+		if products[i].Pending == 0 {
+			continue
+		}
+		err := s.db.Reader().QueryRowContext(ctx, `SELECT reason, failure FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state='pending' AND product=$2 AND attempts > 0
+			ORDER BY attempts DESC, seq LIMIT 1`, hash, string(products[i].Product)).Scan(&products[i].Waiting, &products[i].Failure)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("progress: %w", err)
+		}
+	}
+	return nil
+}
+
+// Trouble is an operation that a person has to look at.
+type Trouble struct {
+	Op      Op        `json:"op"`
+	State   string    `json:"state"`
+	Reason  string    `json:"reason"`
+	Receipt Receipt   `json:"receipt"`
+	At      time.Time `json:"at"`
+}
+
+// Troubles lists the operations of the plan's latest run that were quarantined or dropped.
+func (s *Store) Troubles(ctx context.Context, scope policies.Scope, hash string, limit int) ([]Trouble, error) {
+	if err := mayReadPlans(scope); err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT payload, state, reason, receipt, done_at FROM provision_op
+		WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state IN ('quarantined','dropped') ORDER BY state DESC, seq LIMIT $2`, hash, limit)
+	if err != nil {
+		return nil, fmt.Errorf("troubles: %w", err)
+	}
+	defer rows.Close()
+	var out []Trouble
+	for rows.Next() {
+		var t Trouble
+		var payload, receipt string
+		var doneAt int64
+		if err := rows.Scan(&payload, &t.State, &t.Reason, &receipt, &doneAt); err != nil {
+			return nil, fmt.Errorf("troubles: %w", err)
+		}
+		if err := decodeJSON(payload, &t.Op); err != nil {
+			return nil, fmt.Errorf("troubles: %w", err)
+		}
+		if err := decodeJSON(receipt, &t.Receipt); err != nil {
+			return nil, fmt.Errorf("troubles: %w", err)
+		}
+		t.At = at(doneAt)
+		out = append(out, t)
+	}
+	return out, rows.Err()
+}
+
+// SeatCount counts the confirmed active accounts of one product, and the leavers whose work isn't done yet.
+type SeatCount struct {
+	Product policies.Product `json:"product"`
+	Active  int              `json:"active"`
+	Leavers int              `json:"leavers_pending"`
+}
+
+// Seats counts per product, over the organizations of the scope.
+func (s *Store) Seats(ctx context.Context, scope policies.Scope) ([]SeatCount, error) {
+	where, args := scope.Where("org_id", 1)
+	out := make([]SeatCount, len(policies.Products()))
+	for i, p := range policies.Products() {
+		out[i].Product = p
+		q := append(slices.Clone(args), string(p))
+		err := s.db.Reader().QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM provision_account WHERE state='active' AND %s AND product=$%d`, where, len(q)), q...).Scan(&out[i].Active)
+		if err != nil {
+			return nil, fmt.Errorf("seats: %w", err)
+		}
+		err = s.db.Reader().QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM provision_leaver l JOIN provision_account a ON a.product=l.product AND a.person_id=l.person_id
+			WHERE l.state='pending' AND %s AND l.product=$%d`, where, len(q)), q...).Scan(&out[i].Leavers)
+		if err != nil {
+			return nil, fmt.Errorf("seats: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// SeatsByOrg counts the confirmed active accounts per organization and product, over the organizations of the scope.
+func (s *Store) SeatsByOrg(ctx context.Context, scope policies.Scope) (map[policies.OrgID]map[policies.Product]int, error) {
+	where, args := scope.Where("org_id", 1)
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT org_id, product, count(*) FROM provision_account WHERE state='active' AND `+where+` GROUP BY org_id, product`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("seats: %w", err)
+	}
+	defer rows.Close()
+	out := map[policies.OrgID]map[policies.Product]int{}
+	for rows.Next() {
+		var org policies.OrgID
+		var p policies.Product
+		var n int
+		if err := rows.Scan(&org, &p, &n); err != nil {
+			return nil, fmt.Errorf("seats: %w", err)
+		}
+		if out[org] == nil {
+			out[org] = map[policies.Product]int{}
+		}
+		out[org][p] = n
+	}
+	return out, rows.Err()
+}
