@@ -81,7 +81,7 @@ func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, row
 	if e.json {
 		return e.printJSON("musubi.plan.v1", planDocument{Record: rec, Plan: plan})
 	}
-	if err := e.writePlan(ctx, h, e.stdout, rec, plan, rows); err != nil {
+	if err := e.writePlan(ctx, h, actor, e.stdout, rec, plan, rows); err != nil {
 		return err
 	}
 	if rec.State == provision.PlanMade {
@@ -106,7 +106,7 @@ func (e *env) showPlan(ctx context.Context, h *boot.Hub, actor access.Actor, pre
 	if e.json {
 		return e.printJSON("musubi.plan.v1", planDocument{Record: rec, Plan: plan})
 	}
-	return e.writePlan(ctx, h, e.stdout, rec, plan, rows)
+	return e.writePlan(ctx, h, actor, e.stdout, rec, plan, rows)
 }
 
 func (e *env) listPlans(ctx context.Context, h *boot.Hub, actor access.Actor) error {
@@ -136,7 +136,7 @@ func (e *env) listPlans(ctx context.Context, h *boot.Hub, actor access.Actor) er
 }
 
 // writePlan shows totals per product, then the organizations with the most changes.
-func (e *env) writePlan(ctx context.Context, h *boot.Hub, w io.Writer, rec provision.PlanRecord, plan provision.Plan, rows int) error {
+func (e *env) writePlan(ctx context.Context, h *boot.Hub, actor access.Actor, w io.Writer, rec provision.PlanRecord, plan provision.Plan, rows int) error {
 	say(w, "計画 / plan %s", rec.Hash)
 	say(w, "状態 / state %s, 作成 / made %s, 作成者 / maker %s, 方針 / policies %.12s", rec.State, showTime(rec.MadeAt), rec.Maker, plan.PolicyHash)
 	for _, t := range plan.Totals {
@@ -187,7 +187,7 @@ func (e *env) writePlan(ctx context.Context, h *boot.Hub, w io.Writer, rec provi
 	slices.SortFunc(list, func(a, b *tally) int {
 		return cmp.Or(cmp.Compare(b.gain+b.lose, a.gain+a.lose), cmp.Compare(a.org, b.org))
 	})
-	names, err := orgNames(ctx, h)
+	names, err := orgNames(ctx, h, actor)
 	if err != nil {
 		return err
 	}
@@ -202,11 +202,15 @@ func (e *env) writePlan(ctx context.Context, h *boot.Hub, w io.Writer, rec provi
 	return nil
 }
 
-func orgNames(ctx context.Context, h *boot.Hub) (map[policies.OrgID]string, error) {
+func orgNames(ctx context.Context, h *boot.Hub, actor access.Actor) (map[policies.OrgID]string, error) {
+	scope, err := h.Scope(ctx, actor, policies.ActionOrgRead, policies.Context{})
+	if err != nil {
+		return nil, err
+	}
 	names := map[policies.OrgID]string{}
 	filter := directory.OrgFilter{Limit: directory.MaxPage}
 	for {
-		page, err := h.Directory.Organizations(ctx, policies.System(policies.TaskConsole), filter)
+		page, err := h.Directory.Organizations(ctx, scope, filter)
 		if err != nil {
 			return nil, fmt.Errorf("read organizations: %w", err)
 		}

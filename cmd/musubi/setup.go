@@ -110,6 +110,12 @@ func bootstrap(ctx context.Context, h *boot.Hub, agency identity.Organization, a
 		if err != nil {
 			return err
 		}
+		if _, err := h.Actor(ctx, a.file); errors.Is(err, access.ErrCredentialUnknown) {
+			// A kill between the file and the commit leaves a file that the database doesn't know.
+			if err := os.Remove(a.file); err != nil {
+				return err
+			}
+		}
 		if err := issueTo(ctx, h, actor, people, p, a.file, "init"); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}

@@ -37,7 +37,7 @@ const (
 
 // Options configure a sandbox.
 type Options struct {
-	Now        func() time.Time // nil: time.Now
+	Now        func() time.Time // required
 	Seed       uint64           // identifiers and faults depend on it
 	Dir        string           // state is kept here; "": in memory only
 	QuotaScale float64          // 1, the vendors' own limits; 10, ten times faster; 0 means 1
@@ -84,13 +84,13 @@ func New(opt Options) (*Sandbox, error) {
 	if opt.Atlassian.Token == "" && opt.Jira.Token == "" {
 		return nil, errors.New("sandbox: no token is set for any product, so that every call would be refused; set Atlassian.Token or Jira.Token")
 	}
+	if opt.Now == nil {
+		return nil, errors.New("sandbox: no clock; set Now")
+	}
 	if opt.QuotaScale < 0 {
 		return nil, fmt.Errorf("sandbox: QuotaScale %v must not be negative", opt.QuotaScale)
 	}
 	s := &Sandbox{now: opt.Now, logger: opt.Logger, faults: newFaultSet(opt.Seed), quotas: newQuotaSet(cmp.Or(opt.QuotaScale, 1))}
-	if s.now == nil {
-		s.now = time.Now
-	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}

@@ -105,7 +105,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
 	}
 	row, exists := v.Accounts[op.Person]
-	if exists && row.State == StateActive && row.Attributes == *op.After {
+	if exists && row.State == StateActive && equivalent(row.Attributes, *op.After, op.Seat) {
 		// Nothing to say to the product; the ledger may have to learn a new organization.
 		row.Org, row.Seat = op.Org, op.Seat
 		return Effect{Outcome: OutcomeDone, Account: &row, Receipt: Receipt{How: "found", AccountID: row.AccountID}}

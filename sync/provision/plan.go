@@ -208,7 +208,7 @@ func (d *differ) accounts() {
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++
-		case have.Attributes != after || have.Org != want.Org:
+		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org:
 			obj.Action, obj.Before = ActionUpdate, &have.Attributes
 			total.Updated++
 		default:
@@ -236,6 +236,15 @@ func (d *differ) accounts() {
 		d.objects = append(d.objects, Object{Product: t.product, Kind: ObjectGroup, Action: ActionCreate, Org: t.org, Name: d.wanted.Names[t.org]})
 		d.totals[t.product].Groups++
 	}
+}
+
+// equivalent tells whether the product would show no difference. A portal-only customer's name can't be changed by any call of the
+// vendor's, so a new name alone is nothing to plan; the next account gets it.
+func equivalent(have, want Attributes, seat policies.Seat) bool {
+	if seat == policies.SeatPortalCustomer {
+		have.DisplayName = want.DisplayName
+	}
+	return have == want
 }
 
 func (d *differ) memberships() {

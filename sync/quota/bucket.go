@@ -2,6 +2,7 @@ package quota
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
@@ -44,14 +45,30 @@ func newRule(b connectors.Budget, opt Options) rule {
 	return r
 }
 
+// scale is a * mul / div, rounded up if up, and the largest int64 where it doesn't fit. No argument is negative.
+func scale(a, mul, div int64, up bool) int64 {
+	hi, lo := bits.Mul64(uint64(a), uint64(mul)) // #nosec G115 -- not negative
+	if hi >= uint64(div) {                       // #nosec G115
+		return math.MaxInt64
+	}
+	q, r := bits.Div64(hi, lo, uint64(div)) // #nosec G115
+	if up && r > 0 {
+		q++
+	}
+	return int64(min(q, math.MaxInt64)) // #nosec G115 -- bounded here
+}
+
+// longest is what timeFor says at most, far beyond any wait.
+const longest = 366 * 24 * time.Hour
+
 // timeFor is how long the refill of m takes, rounded up to a microsecond.
 func (r rule) timeFor(m micro) time.Duration {
-	if m <= 0 {
-		return 0
-	}
-	us := math.Ceil(float64(m) / float64(r.perSec) * 1e6)
-	return time.Duration(min(us, math.MaxInt64/2e3)) * time.Microsecond
+	us := scale(int64(max(m, 0)), 1e6, int64(r.perSec), true)
+	return time.Duration(min(us, longest.Microseconds())) * time.Microsecond
 }
+
+// refill is what flows in during the given microseconds, rounded down.
+func (r rule) refill(us int64) micro { return micro(scale(max(us, 0), int64(r.perSec), 1e6, false)) }
 
 // bucket is a row of quota_bucket. Times are UTC microseconds.
 type bucket struct {
@@ -65,18 +82,20 @@ func (b bucket) at(r rule, now int64) bucket {
 	if b.updatedAt > now+clockSlack.Microseconds() {
 		b.updatedAt = now
 	}
-	from := max(b.updatedAt, b.throttledUntil)
-	if now > from {
-		full := r.capacity - b.tokens
-		gain := float64(now-from) * float64(r.perSec) / 1e6
-		if gain >= float64(full) {
-			b.tokens = r.capacity
-		} else {
-			b.tokens += micro(gain)
-		}
-	}
 	b.tokens = min(b.tokens, r.capacity)
-	b.updatedAt = max(b.updatedAt, now)
+	from := max(b.updatedAt, b.throttledUntil)
+	if now <= from {
+		return b
+	}
+	gain := r.refill(now - from)
+	if gain >= r.capacity-b.tokens {
+		b.tokens, b.updatedAt = r.capacity, now
+		return b
+	}
+	// Only the time that the gain took has passed for the bucket: what is less than a millionth stays for the next time, or a
+	// slow bucket that is looked at often would never fill.
+	b.tokens += gain
+	b.updatedAt = from + r.timeFor(gain).Microseconds()
 	return b
 }
 

@@ -66,7 +66,8 @@ func (g *gate) reserve(ctx context.Context, need micro, isUrgent bool) error {
 	}
 	if wait := g.forecast(now, g.ahead(which)+need, isUrgent); wait > g.q.opt.MaxWait {
 		defer g.mu.Unlock()
-		return g.refusal(ctx, need, wait)
+		// Of those ahead, nobody will wait longer than MaxWait: the rest get later slots of their own.
+		return g.refusal(ctx, need, min(wait, max(g.forecast(now, need, isUrgent), g.q.opt.MaxWait)+g.rule.timeFor(need)))
 	}
 	w := &waiter{need: need, wake: make(chan bool, 1)}
 	l.queue = append(l.queue, w)

@@ -283,35 +283,31 @@ func TestRefusedCallersComeBackOneByOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if err := q.Reserve(t.Context(), b.Class, 1); err != nil { // just within the two seconds
-			t.Error(err)
-		}
-		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("waited %s, want 2s", took)
-		}
-		if err := q.Reserve(t.Context(), b.Class, 1); err != nil {
-			t.Error(err)
-		}
-		var last time.Duration
-		for i := range 20 {
-			began := time.Now()
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() { time.Sleep(time.Nanosecond); cancel() }()
-			_ = q.Reserve(ctx, b.Class, 1) // somebody who waits first, and gives up
-			cancel()
+		served := make(chan time.Duration)
+		go func() { // just within the two seconds
+			if err := q.Reserve(t.Context(), b.Class, 1); err != nil {
+				t.Error(err)
+			}
+			served <- time.Since(began)
+		}()
+		synctest.Wait()
+		for i := range 400 {
 			err := q.Reserve(t.Context(), b.Class, 1)
-			_ = i
-			if err == nil {
-				continue
+			if connectors.KindOf(err) != connectors.KindThrottled {
+				t.Fatalf("call %d: %v", i, err)
 			}
-			if took := time.Since(began); took > time.Millisecond {
-				t.Errorf("refused after %s, want at once", took)
+			// Slots two seconds apart, beginning after the one who waits; after ten minutes they begin anew.
+			slots := int((10*time.Minute - 4*time.Second) / (2 * time.Second))
+			want := 4*time.Second + time.Duration(i%(slots+1))*2*time.Second
+			if got := connectors.RetryAfterOf(err); got != want {
+				t.Fatalf("call %d is told to come back after %s, want %s", i, got, want)
 			}
-			after := connectors.RetryAfterOf(err)
-			if after < last+2*time.Second-time.Millisecond {
-				t.Errorf("told to come back after %s, and the one before after %s: want 2s between", after, last)
-			}
-			last = after
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("400 refusals took %s, want them at once", took)
+		}
+		if took := <-served; took != 2*time.Second {
+			t.Errorf("the one who waited was served after %s, want 2s", took)
 		}
 	})
 }
@@ -402,12 +398,7 @@ func TestCancelledCallerLeavesTheQueue(t *testing.T) {
 func TestFewWrites(t *testing.T) {
 	inBubble(t, func(t *testing.T, db *sqldb.DB) {
 		b := connectors.Budget{Class: "jira.post", Rate: 100, Burst: 100}
-		var reads atomic.Int64
-		clock := func() time.Time { reads.Add(1); return time.Now() }
-		q, err := quota.New(db, clock, []connectors.Budget{b}, quota.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := node(t, db, quota.Options{}, b)
 		var granted atomic.Int64
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -194,3 +194,16 @@ func readBounded(path string, limit int64) ([]byte, error) {
 
 // Loopback refuses an address that other machines reach.
 func Loopback(address string) error { return loopback("listen", address) }
+
+// SaveConfig writes a configuration file, whole or not at all.
+func SaveConfig(path string, cfg Config) error {
+	text, err := yaml.Marshal(cfg)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return os.Rename(tmp, path)
+}

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity/directory"
@@ -19,6 +18,7 @@ type overviewBody struct {
 	Steps        []step
 	Tiles        []tile
 	Products     []productCard
+	SeatsOf      string // whose seats are counted; empty: everybody's
 	Plans        []planRow
 	MayReadPlans bool
 }
@@ -88,6 +88,9 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 	}
 	body.Tiles = tiles(counts, people, v)
+	if !v.people.Denied() && !v.people.All() {
+		body.SeatsOf = v.actor.Org.Name
+	}
 	var records []provision.PlanRecord
 	if body.MayReadPlans = v.mayReadPlans(); body.MayReadPlans {
 		if records, err = c.cfg.Provision.Records(ctx, v.plans, latestPlans); err != nil {
@@ -108,7 +111,7 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 
 func tiles(orgs, people directory.Counts, v viewer) []tile {
 	of := func(k policies.OrgKind) tile {
-		return tile{label: kindLabel(k), Count: orgs.PerKind[k], Known: !v.orgs.Denied(), Path: "/orgs?kind=" + string(k)}
+		return tile{label: kindsLabel(k), Count: orgs.PerKind[k], Known: !v.orgs.Denied(), Path: "/orgs?kind=" + string(k)}
 	}
 	government := of(policies.KindMinistry)
 	if agencies := orgs.PerKind[policies.KindAgency]; agencies > 0 {
@@ -119,9 +122,9 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 	case v.people.Denied():
 		staff.Note = label{"見る権限がありません", "outside your scope"}
 	case !v.people.All():
-		staff.Path, staff.Note = "/orgs/"+string(v.actor.Org.ID), label{v.actor.Org.Name + " のみ", "your organization"}
+		staff.Path, staff.Note = "/orgs/"+string(v.actor.Org.ID), label{v.actor.Org.Name + "のみ", "your organization"}
 	case people.Ended > 0:
-		staff.Note = label{"ほかに終了 " + num(people.Ended), "and ended"}
+		staff.Note = label{"ほかに在職終了 " + num(people.Ended), "and ended"}
 	}
 	return []tile{of(policies.KindPrefecture), of(policies.KindMunicipality), government, of(policies.KindWard), staff}
 }
@@ -162,7 +165,7 @@ func (c *Console) planRows(ctx context.Context, v viewer, records []provision.Pl
 	rows := make([]planRow, len(records))
 	for i, record := range records {
 		rows[i] = planRow{Record: record, State: planBadge(record.State, c.expired(record))}
-		if record.StartedAt.Equal(time.Time{}) {
+		if record.StartedAt.IsZero() {
 			continue
 		}
 		progress, err := c.cfg.Provision.Progress(ctx, v.plans, record.Hash)

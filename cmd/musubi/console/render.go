@@ -135,7 +135,7 @@ func visitorOf(v viewer) *visitor {
 	case v.people.Denied():
 		whole = label{"組織の基本情報のみ", "organizations only"}
 	default:
-		whole = label{v.actor.Org.Name + " の職員", "people of one organization"}
+		whole = label{v.actor.Org.Name + "の職員", "people of one organization"}
 	}
 	return &visitor{Name: v.actor.Person.DisplayName(), Org: v.actor.Org.Name, Role: roleLabel(v.actor.Person.Role), Scope: whole}
 }

@@ -173,7 +173,7 @@ func TestSessionEnds(t *testing.T) {
 		if a := b.do(http.MethodPost, "/logout", nil); a.status != http.StatusSeeOther || a.header.Get("Location") != "/closed" {
 			t.Error(a.status, a.header)
 		}
-		wantText(t, b.get("/closed"), http.StatusOK, "閉じました")
+		wantText(t, b.get("/closed"), http.StatusOK, "ログアウトしました")
 		wantText(t, b.get("/"), http.StatusUnauthorized, "閉じています")
 		wantText(t, other.get("/"), http.StatusUnauthorized)
 		if a := b.do(http.MethodPost, "/logout", nil); a.status != http.StatusSeeOther {

@@ -30,61 +30,74 @@ const openCommand = "musubi open --as FILE"
 var (
 	messageNoSession = message{
 		label{"管理画面は閉じています", "The console is closed"},
-		label{"一回限りのアドレスから開いてください。次のコマンドがアドレスを表示します。", "Open it by a one-time address. This command prints one:"}, openCommand,
+		label{"一回限りのアドレスから開いてください。次のコマンドがアドレスを表示します。", "Open it by a one-time address. This command prints one:"},
+		openCommand,
 	}
 	messageSessionEnded = message{
 		label{"接続の期限が切れました", "Your session has ended"},
 		label{
 			"1 時間操作がないとき、開いてから 8 時間たったとき、または権限が取り消されたときに終了します。続けるには、次のコマンドで新しいアドレスを表示してください。",
 			"A session ends after an hour without a request, after eight hours, or when the right to it is withdrawn. To go on, print a new address:",
-		}, openCommand,
+		},
+		openCommand,
 	}
 	messageTicketUnknown = message{
 		label{"このアドレスは使えません", "This address doesn't work"},
-		label{"アドレスが途中で切れていないか確かめてください。新しいアドレスは次のコマンドで表示できます。", "Check that the address is complete. This command prints a new one:"}, openCommand,
+		label{"アドレスが途中で切れていないか確かめてください。新しいアドレスは次のコマンドで表示できます。", "Check that the address is complete. This command prints a new one:"},
+		openCommand,
 	}
 	messageTicketUsed = message{
 		label{"このアドレスは使用済みです", "This address was used before"},
 		label{
 			"アドレスは一回だけ使えます。自分で使った覚えがないときは、システム管理者に知らせて資格情報を取り消してください。新しいアドレスは次のコマンドで表示できます。",
 			"An address works once. If it wasn't you who used it, tell a system administrator and have your credential revoked. This command prints a new address:",
-		}, openCommand,
+		},
+		openCommand,
 	}
 	messageTicketExpired = message{
 		label{"このアドレスは期限切れです", "This address has expired"},
-		label{"アドレスは 10 分間だけ使えます。新しいアドレスは次のコマンドで表示できます。", "An address works for ten minutes. This command prints a new one:"}, openCommand,
+		label{"アドレスは 10 分間だけ使えます。新しいアドレスは次のコマンドで表示できます。", "An address works for ten minutes. This command prints a new one:"},
+		openCommand,
 	}
 	messageClosed = message{
-		label{"管理画面を閉じました", "You have closed the console"},
-		label{"もう一度開くには、次のコマンドで新しいアドレスを表示してください。", "To open it again, print a new address:"}, openCommand,
+		label{"ログアウトしました", "You have signed out"},
+		label{"もう一度開くには、次のコマンドで新しいアドレスを表示してください。", "To open it again, print a new address:"},
+		openCommand,
 	}
 	messageNotFound = message{
 		label{"見つかりません", "Not found"},
-		label{"このページはないか、あなたの権限では見られません。", "There is no such page, or you may not see it."}, "",
+		label{"このページはないか、あなたの権限では見られません。", "There is no such page, or you may not see it."},
+		"",
 	}
 	messageRefused = message{
 		label{"見る権限がありません", "You may not see this"},
-		label{"この内容を見る権限が方針で認められていません。必要なときは、システム管理者に相談してください。", "The policies don't let you see this. If you need it, ask a system administrator."}, "",
+		label{"この内容を見る権限が方針で認められていません。必要なときは、システム管理者に相談してください。", "The policies don't let you see this. If you need it, ask a system administrator."},
+		"",
 	}
 	messageMethod = message{
 		label{"この操作はできません", "This can't be done here"},
-		label{"管理画面は見るためのものです。変更は musubi コマンドで行います。", "The console only shows. Changes are made by the musubi command."}, "",
+		label{"管理画面は見るためのものです。変更は musubi コマンドで行います。", "The console only shows. Changes are made by the musubi command."},
+		"",
 	}
 	messageCrossSite = message{
 		label{"ほかのサイトからの操作を拒否しました", "A request from another site was refused"},
-		label{"操作は、この管理画面の中から行ってください。", "Please do this from within the console."}, "",
+		label{"操作は、この管理画面の中から行ってください。", "Please do this from within the console."},
+		"",
 	}
 	messageHost = message{
 		label{"このホスト名では応答しません", "Not served under this host name"},
-		label{"管理画面は、この端末の localhost または 127.0.0.1 だけで開けます。", "The console opens on this machine only, at localhost or 127.0.0.1."}, "",
+		label{"管理画面は、この端末の localhost または 127.0.0.1 だけで開けます。", "The console opens on this machine only, at localhost or 127.0.0.1."},
+		"",
 	}
 	messageBusy = message{
 		label{"時間内に表示できませんでした", "This took too long"},
-		label{"ハブが混み合っています。少し待ってから、もう一度開いてください。", "The hub is busy. Wait a little and open the page again."}, "",
+		label{"ハブが混み合っています。少し待ってから、もう一度開いてください。", "The hub is busy. Wait a little and open the page again."},
+		"",
 	}
 	messageFailed = message{
 		label{"表示できませんでした", "The page can't be shown"},
-		label{"ハブの中で問題が起きました。原因はハブの記録 (ログ) にあります。", "Something went wrong inside the hub. Its log says what."}, "",
+		label{"ハブの中で問題が起きました。原因はハブの記録 (ログ) にあります。", "Something went wrong inside the hub. Its log says what."},
+		"",
 	}
 )
 
@@ -102,6 +115,24 @@ func kindLabel(k policies.OrgKind) label {
 		return label{"行政区", "Ward"}
 	}
 	return label{string(k), ""}
+}
+
+// kindsLabel is kindLabel of many.
+func kindsLabel(k policies.OrgKind) label {
+	l := kindLabel(k)
+	switch k {
+	case policies.KindAgency:
+		l.EN = "Operating agencies"
+	case policies.KindMinistry:
+		l.EN = "Ministries"
+	case policies.KindPrefecture:
+		l.EN = "Prefectures"
+	case policies.KindMunicipality:
+		l.EN = "Municipalities"
+	case policies.KindWard:
+		l.EN = "Wards"
+	}
+	return l
 }
 
 func roleLabel(r policies.Role) label {
@@ -156,7 +187,7 @@ func accountBadge(seat provision.PersonSeat) badge {
 	case seat.State == provision.StateDisabled:
 		return badge{label{"停止済み", "disabled"}, ""}
 	case seat.State == provision.StateCreating:
-		return badge{label{"作成中", "being made"}, "info"}
+		return badge{label{"未確認", "not confirmed"}, "warning"} // being made, or refused: the plan's page tells
 	}
 	return badge{label{string(seat.State), ""}, ""}
 }

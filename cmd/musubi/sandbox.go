@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/connectors/sandbox"
+)
+
+// sandboxSite is what a sandbox of ours is called and how the hub reaches it.
+type sandboxSite struct {
+	dir     string // data folder: state and tokens are below it
+	domains []string
+	scale   float64
+}
+
+const (
+	sandboxDirectory = "musubi-demo"
+	sandboxEmail     = "hub@musubi.example.go.jp"
+)
+
+func (s sandboxSite) tokenFile(product string) string {
+	return filepath.Join(s.dir, "secrets", "sandbox-"+product+".token")
+}
+
+// open starts the stand-in on listen. Its state lives below the data folder and survives a kill.
+func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Time, log *slog.Logger) (*sandbox.Sandbox, *front, error) {
+	tokens := map[string]string{}
+	for _, product := range []string{sandbox.Atlassian, sandbox.Jira} {
+		token, err := ensureSecret(s.tokenFile(product))
+		if err != nil {
+			return nil, nil, err
+		}
+		tokens[product] = token
+	}
+	box, err := sandbox.New(sandbox.Options{
+		Now: now, Seed: 1, Dir: filepath.Join(s.dir, "sandbox"), QuotaScale: s.scale,
+		Atlassian: sandbox.AtlassianOptions{DirectoryID: sandboxDirectory, Token: tokens[sandbox.Atlassian], VerifiedDomains: s.domains},
+		Jira:      sandbox.JiraOptions{Email: sandboxEmail, Token: tokens[sandbox.Jira]},
+		Logger:    log,
+	})
+	if err != nil {
+		return nil, nil, boot.Refused(err)
+	}
+	f, err := serveHTTP(ctx, listen, box, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, box.Close())
+	}
+	return box, f, nil
+}
+
+// config is the hub's configuration towards a sandbox at address.
+func (s sandboxSite) config(database, listen, address string) boot.Config {
+	return boot.Config{
+		Database: database, Listen: listen,
+		Atlassian: &boot.AtlassianEntry{BaseURL: "http://" + address + "/atlassian", DirectoryID: sandboxDirectory, TokenFile: s.tokenFile(sandbox.Atlassian), QuotaScale: s.scale},
+		Jira:      &boot.JiraEntry{BaseURL: "http://" + address + "/jira", Email: sandboxEmail, TokenFile: s.tokenFile(sandbox.Jira), ServiceDesk: "1", QuotaScale: s.scale},
+	}
+}
+
+// ensureSecret reads a secret's file, or makes one with 256 random bits.
+func ensureSecret(path string) (string, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return "", err
+		}
+		var raw [32]byte
+		_, _ = rand.Read(raw[:])
+		tmp := path + ".new"
+		// Written beside and renamed, so that a kill leaves a whole secret or none.
+		if err := os.WriteFile(tmp, []byte(base64.RawURLEncoding.EncodeToString(raw[:])+"\n"), 0o600); err != nil {
+			return "", err
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			return "", err
+		}
+	}
+	return boot.ReadSecret(path)
+}
+
+func newSandbox(e *env) *cobra.Command {
+	var listen string
+	var domains []string
+	var scale float64
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "SaaS の代役をこの機械で動かす / run the stand-in of the SaaS on this machine",
+		Long: `Atlassian (SCIM) と Jira Service Management (REST) の代役です。本物が断るものは断ります。
+A stand-in of Atlassian's SCIM directory and of the JSM customer API, in one process behind fixed prefixes. It refuses what the
+vendors refuse, and throttles as they do. /_control/ sets faults and tells the ground truth (docs/sandbox.md).
+Its state is kept in sandbox/ of the data folder; the tokens to use are in secrets/.`,
+		Example: "  musubi sandbox --data /tmp/box --domain somu.example.go.jp\n  curl http://127.0.0.1:8081/_control/state?app=jira",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := boot.Loopback(listen); err != nil {
+				return boot.Usage(err)
+			}
+			if !(scale > 0 && scale <= 1000) {
+				return boot.Usage(fmt.Errorf("--quota-scale %v: give a number above 0, at most 1000", scale))
+			}
+			log, err := e.logger("text")
+			if err != nil {
+				return err
+			}
+			site := sandboxSite{dir: e.data, domains: domains, scale: scale}
+			box, f, err := site.open(cmd.Context(), listen, e.now, log)
+			if err != nil {
+				return err
+			}
+			defer func() { f.close(); _ = box.Close() }()
+			say(e.stdout, "代役 / sandbox: http://%s/", f.address)
+			say(e.stdout, "  atlassian: http://%s/atlassian  directory %s  token file %s", f.address, sandboxDirectory, site.tokenFile(sandbox.Atlassian))
+			say(e.stdout, "  jira:      http://%s/jira  user %s  token file %s", f.address, sandboxEmail, site.tokenFile(sandbox.Jira))
+			if len(domains) == 0 {
+				say(e.stdout, "  確認済みドメインがないため、atlassian は利用者を受け付けません (--domain)。 / No verified domain: atlassian refuses every user.")
+			}
+			select {
+			case <-cmd.Context().Done():
+				return nil
+			case err := <-f.failed:
+				return boot.Outside(err)
+			}
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "address, loopback only")
+	cmd.Flags().StringArrayVar(&domains, "domain", nil, "e-mail domain that the Atlassian organization has verified; may be repeated")
+	cmd.Flags().Float64Var(&scale, "quota-scale", 1, "the vendors' quotas times this; 1 is the vendors' own")
+	return cmd
+}
