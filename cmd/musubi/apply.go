@@ -112,7 +112,7 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 			return p, err
 		}
 		note, failure := waitingNote(p)
-		if p.Total > 0 {
+		if p.Plan.State == provision.PlanRunning || p.Plan.State == provision.PlanDone {
 			m.set(int64(p.Final), int64(p.Total), note)
 		}
 		switch p.Plan.State {

@@ -400,9 +400,13 @@ func (d *demo) told(ctx context.Context, scope policies.Scope, p provision.Progr
 
 // settle waits for leavers whose work is on its way, at most as long as nothing is wrong.
 func (d *demo) settle(ctx context.Context) error {
+	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
+	if err != nil {
+		return err
+	}
 	deadline := d.env.now().Add(patience)
 	for {
-		seats, err := d.hub.Provision.Seats(ctx, policies.System(policies.TaskConsole))
+		seats, err := d.hub.Provision.Seats(ctx, scope)
 		if err != nil {
 			return err
 		}
@@ -448,7 +452,7 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 		return err
 	}
 	say(d.env.stdout, "\n管理画面 (一度限り、10 分間有効) / the pages, by a one-time address:\n  http://%s%s", pages.address, path)
-	d.hints()
+	d.hints(ctx)
 	select {
 	case <-ctx.Done():
 		say(d.env.stderr, "\n止めています… / stopping")
@@ -473,7 +477,7 @@ func wait(ctx context.Context, pages *front, hold time.Duration) error {
 }
 
 // hints shows three things to try, as commands that work as they stand in another terminal.
-func (d *demo) hints() {
+func (d *demo) hints(ctx context.Context) {
 	musubi, cred := "bin/musubi", filepath.Join(d.env.data, "credentials", "planner.cred")
 	say(d.env.stdout, `
 試してみる (別の端末で) / three things to try, in another terminal:
@@ -483,12 +487,16 @@ func (d *demo) hints() {
      printf 'code,name,kind\n011003,札幌市,municipality\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
 
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(), d.env.data, cred, musubi, d.env.data, cred)
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.env.data, cred, musubi, d.env.data, cred)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.
-func (d *demo) exampleStaff() string {
-	people, err := d.hub.Directory.People(context.Background(), policies.System(policies.TaskConsole), directory.PeopleFilter{Org: "011002", Limit: 1})
+func (d *demo) exampleStaff(ctx context.Context) string {
+	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
+	if err != nil {
+		return "STAFF-NUMBER"
+	}
+	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Org: "011002", Limit: 1})
 	if err != nil || len(people) == 0 {
 		return "STAFF-NUMBER"
 	}

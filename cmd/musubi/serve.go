@@ -128,7 +128,7 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 }
 
 func (f *front) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if f.server.Shutdown(ctx) != nil {
 		_ = f.server.Close()

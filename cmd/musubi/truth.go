@@ -20,7 +20,11 @@ func (d *demo) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seats, err := d.hub.Provision.Seats(ctx, policies.System(policies.TaskConsole))
+	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
+	if err != nil {
+		return err
+	}
+	seats, err := d.hub.Provision.Seats(ctx, scope)
 	if err != nil {
 		return err
 	}

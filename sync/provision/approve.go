@@ -52,10 +52,13 @@ func (s *Store) Approve(ctx context.Context, scope policies.Scope, hash string) 
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 1 {
+		switch n, err := res.RowsAffected(); {
+		case err != nil:
 			return err
+		case n == 0:
+			return errors.New("it was started before; a plan is approved once")
 		}
-		return errors.New("it was started before; a plan is approved once")
+		return s.witness(ctx, tx, scope, hash, map[string]any{"maker": string(plan.Maker), "expires_at": now.Add(approvalLife).UnixMicro()})
 	})
 	if err != nil {
 		return PlanRecord{}, fmt.Errorf("approve plan %.12s: %w", hash, err)
@@ -114,6 +117,9 @@ func (s *Store) Apply(ctx context.Context, scope policies.Scope, a Approved) err
 		if n, err := res.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(err, ErrNotApproved)
 		}
+		if err := s.witness(ctx, tx, scope, a.hash, map[string]any{"run": run}); err != nil {
+			return err
+		}
 		_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: ApplyArgs{Plan: a.hash, Run: run}})
 		return err
 	})
@@ -136,6 +142,9 @@ func (s *Store) Stop(ctx context.Context, scope policies.Scope, hash string) err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, fmt.Errorf("plan %.12s isn't being applied", hash))
+		}
+		if err := s.witness(ctx, tx, scope, hash, map[string]any{"stopped": true}); err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE provision_op SET state='dropped', reason='the plan was stopped', done_at=$2
 			WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state='pending'`, hash, s.now().UnixMicro())

@@ -31,7 +31,9 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 			if err != nil {
 				return err
 			}
-			v.Left = map[policies.PersonID]bool{v.Op.Person: left != 0}
+			if left != 0 {
+				v.Left = map[policies.PersonID]bool{v.Op.Person: true}
+			}
 		}
 		if err := s.fill(ctx, tx, &v); err != nil {
 			return err

@@ -25,8 +25,14 @@ func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
 		if err := s.chase(ctx, tx, op, e); err != nil {
 			return err
 		}
-		if !open || op.Kind == OpRelease || e.Outcome == OutcomeRetry {
+		switch {
+		case !open || e.Outcome == OutcomeRetry:
 			return nil
+		case op.Kind == OpRelease:
+			if e.Outcome != OutcomeDone {
+				return nil
+			}
+			return s.witnessRelease(ctx, tx, op, e)
 		}
 		return s.release(ctx, tx, op)
 	})

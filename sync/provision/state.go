@@ -270,6 +270,9 @@ type SeatCount struct {
 
 // Seats counts per product, over the organizations of the scope.
 func (s *Store) Seats(ctx context.Context, scope policies.Scope) ([]SeatCount, error) {
+	if err := mayCountSeats(scope); err != nil {
+		return nil, err
+	}
 	where, args := scope.Where("org_id", 1)
 	out := make([]SeatCount, len(policies.Products()))
 	for i, p := range policies.Products() {
@@ -288,8 +291,19 @@ func (s *Store) Seats(ctx context.Context, scope policies.Scope) ([]SeatCount, e
 	return out, nil
 }
 
+// mayCountSeats: who may see an organization's people may see how many of them have an account.
+func mayCountSeats(scope policies.Scope) error {
+	if scope.For(policies.ActionPeopleRead) || scope.For(policies.ActionPlanRead) {
+		return nil
+	}
+	return fmt.Errorf("count seats: %w", identity.ErrRefused)
+}
+
 // SeatsByOrg counts the confirmed active accounts per organization and product, over the organizations of the scope.
 func (s *Store) SeatsByOrg(ctx context.Context, scope policies.Scope) (map[policies.OrgID]map[policies.Product]int, error) {
+	if err := mayCountSeats(scope); err != nil {
+		return nil, err
+	}
 	where, args := scope.Where("org_id", 1)
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT org_id, product, count(*) FROM provision_account WHERE state='active' AND `+where+` GROUP BY org_id, product`, args...)
 	if err != nil {

@@ -110,20 +110,34 @@ func (s *Store) Save(ctx context.Context, scope policies.Scope, p Plan) (PlanRec
 	hash := p.Hash()
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// A plan that was made before, and ended or lost its approval, may come up again when the world is as it was then.
-		_, err := tx.ExecContext(ctx, `INSERT INTO provision_plan (hash, maker, made_at, policy_hash, document, objects, state)
+		added, err := tx.ExecContext(ctx, `INSERT INTO provision_plan (hash, maker, made_at, policy_hash, document, objects, state)
 			VALUES ($1,$2,$3,$4,$5,$6,'made') ON CONFLICT (hash) DO NOTHING`,
 			hash, string(p.Maker), s.now().UnixMicro(), p.PolicyHash, zipped.Bytes(), len(p.Objects))
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE provision_plan SET state='made', made_at=$2, approver='', approved_at=0, expires_at=0, started_at=0, finished_at=0
+		anew, err := tx.ExecContext(ctx, `UPDATE provision_plan SET state='made', made_at=$2, approver='', approved_at=0, expires_at=0, started_at=0, finished_at=0
 			WHERE hash=$1 AND state IN ('done','cancelled')`, hash, s.now().UnixMicro())
-		return err
+		if err != nil {
+			return err
+		}
+		if n, err := rowsOf(added, anew); err != nil || n == 0 {
+			return err
+		}
+		return s.witness(ctx, tx, scope, hash, map[string]any{"objects": len(p.Objects)})
 	})
 	if err != nil {
 		return PlanRecord{}, fmt.Errorf("save plan: %w", err)
 	}
 	return s.Record(ctx, scope, hash)
+}
+
+func rowsOf(results ...sql.Result) (n int64, err error) {
+	for _, r := range results {
+		rows, rerr := r.RowsAffected()
+		n, err = n+rows, errors.Join(err, rerr)
+	}
+	return n, err
 }
 
 const recordColumns = `hash, maker, made_at, policy_hash, objects, state, approver, approved_at, expires_at, started_at, finished_at`
@@ -141,13 +155,6 @@ func at(micros int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(micros).UTC()
-}
-
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
 }
 
 // Record gives the record of the plan whose hash begins with prefix, at least 8 characters. More than one match is an error.
