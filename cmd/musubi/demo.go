@@ -35,6 +35,7 @@ type demo struct {
 	orgs          string
 	perOrg        int
 	hold          time.Duration
+	shown         string // the data folder as it was given
 
 	out      demoDocument
 	box      *sandbox.Sandbox
@@ -80,6 +81,12 @@ The vendors' quotas are scaled (20 times) so that it ends in time; --json prints
 			}
 			if e.json {
 				d.headless = true
+			}
+			// musubi.yaml is written for commands that run elsewhere.
+			d.shown = e.data
+			var err error
+			if e.data, err = filepath.Abs(e.data); err != nil {
+				return err
 			}
 			return d.run(cmd.Context())
 		},
@@ -478,16 +485,16 @@ func wait(ctx context.Context, pages *front, hold time.Duration) error {
 
 // hints shows three things to try, as commands that work as they stand in another terminal.
 func (d *demo) hints(ctx context.Context) {
-	musubi, cred := "bin/musubi", filepath.Join(d.env.data, "credentials", "planner.cred")
+	musubi, cred := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
 	say(d.env.stdout, `
 試してみる (別の端末で) / three things to try, in another terminal:
   1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
      %s people end --org 011002 %s --data %s --as %s
   2. 誤ったファイル: 何も変わらず、すべての誤りが出ます / a wrong file: nothing changes, every fault is told
-     printf 'code,name,kind\n011003,札幌市,municipality\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
+     printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
 
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.env.data, cred, musubi, d.env.data, cred)
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, cred, musubi, d.shown, cred)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.
