@@ -146,27 +146,27 @@ func (s *Store) chase(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 
 // release lets those operations go that waited for this one.
 func (s *Store) release(ctx context.Context, tx *sql.Tx, op Op) error {
-	rows, err := tx.QueryContext(ctx, `UPDATE provision_op SET waits = waits - 1 WHERE run=$1 AND seq IN (SELECT next FROM provision_edge WHERE run=$1 AND seq=$2)
-		RETURNING seq, waits, product, kind`, op.Run, op.Seq)
+	type freed struct {
+		seq, waits int
+		product    policies.Product
+	}
+	next, err := collect(ctx, tx, func(rows *sql.Rows) (f freed, err error) {
+		return f, rows.Scan(&f.seq, &f.waits, &f.product)
+	}, `UPDATE provision_op SET waits = waits - 1 WHERE run=$1 AND seq IN (SELECT next FROM provision_edge WHERE run=$1 AND seq=$2)
+		RETURNING seq, waits, product`, op.Run, op.Seq)
 	if err != nil {
 		return err
 	}
 	var ready []jobs.Insert
 	var seqs []int
-	for rows.Next() {
-		var seq, waits int
-		var product policies.Product
-		var kind OpKind
-		if err := rows.Scan(&seq, &waits, &product, &kind); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-		if waits == 0 {
-			ready = append(ready, opInsert(op.Run, seq, product))
-			seqs = append(seqs, seq)
+	for _, f := range next {
+		if f.waits == 0 {
+			ready = append(ready, opInsert(op.Run, f.seq, f.product))
+			seqs = append(seqs, f.seq)
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(ready) == 0 {
-		return err
+	if len(ready) == 0 {
+		return nil
 	}
 	for _, seq := range seqs {
 		if _, err := tx.ExecContext(ctx, `UPDATE provision_op SET enqueued=1 WHERE run=$1 AND seq=$2`, op.Run, seq); err != nil {
@@ -190,19 +190,9 @@ func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) 
 	if err != nil {
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
+	products, err := collect(ctx, tx, func(rows *sql.Rows) (p policies.Product, err error) { return p, rows.Scan(&p) },
+		`SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
 	if err != nil {
-		return fmt.Errorf("enqueue leaver: %w", err)
-	}
-	var products []policies.Product
-	for rows.Next() {
-		var p policies.Product
-		if err := rows.Scan(&p); err != nil {
-			return fmt.Errorf("enqueue leaver: %w", errors.Join(err, rows.Close()))
-		}
-		products = append(products, p)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
 	for _, p := range products {

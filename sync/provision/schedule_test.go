@@ -333,8 +333,15 @@ func weather(t *testing.T, w *world, rng *rand.Rand) {
 	}
 	for _, p := range policies.Products() {
 		for _, r := range []rule{
-			{Kind: "status", Status: 429}, {Kind: "no_retry_after"}, {Kind: "status", Status: 500}, {Kind: "status", Status: 503}, {Kind: "reset"},
-			{Kind: "timeout_after_success", DelayMS: 8000}, {Kind: "stale_read", DelayMS: 1500}, {Kind: "latency", DelayMS: 300}, {Kind: "html"},
+			{Kind: "status", Status: 429},
+			{Kind: "no_retry_after"},
+			{Kind: "status", Status: 500},
+			{Kind: "status", Status: 503},
+			{Kind: "reset"},
+			{Kind: "timeout_after_success", DelayMS: 8000},
+			{Kind: "stale_read", DelayMS: 1500},
+			{Kind: "latency", DelayMS: 300},
+			{Kind: "html"},
 		} {
 			if rng.IntN(3) > 0 {
 				continue
