@@ -26,6 +26,9 @@ Files are UTF-8 CSV with the headers that --template prints. "import orgs" also 
 governments as it is (columns pid, pref, city, lgcode ...). Importing a file twice changes nothing.`,
 		Example: "  musubi import people --template > people.csv\n  musubi import orgs localgov.csv --dry-run --as planner.cred\n  musubi import people people.csv --as planner.cred",
 		Args: func(_ *cobra.Command, args []string) error {
+			if template && len(args) == 0 {
+				return nil
+			}
 			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people") {
 				return errors.New("say what to import: orgs or people")
 			}
@@ -38,15 +41,10 @@ governments as it is (columns pid, pref, city, lgcode ...). Importing a file twi
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			subject := directory.Subject(args[0])
 			if template {
-				text, err := directory.Template(subject)
-				if err != nil {
-					return err
-				}
-				_, err = e.stdout.Write(text)
-				return err
+				return e.printTemplates(args)
 			}
+			subject := directory.Subject(args[0])
 			rows, err := readImport(subject, args[1])
 			if err != nil {
 				return err
@@ -59,6 +57,27 @@ governments as it is (columns pid, pref, city, lgcode ...). Importing a file twi
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would change, and change nothing")
 	cmd.Flags().BoolVar(&template, "template", false, "print an empty file with the headers")
 	return cmd
+}
+
+// printTemplates prints the header of one subject as a file to fill in, or those of both, each under its name.
+func (e *env) printTemplates(args []string) error {
+	subjects := []directory.Subject{directory.SubjectOrganizations, directory.SubjectPeople}
+	if len(args) > 0 {
+		subjects = []directory.Subject{directory.Subject(args[0])}
+	}
+	for _, subject := range subjects {
+		text, err := directory.Template(subject)
+		if err != nil {
+			return err
+		}
+		if len(subjects) > 1 {
+			say(e.stdout, "# musubi import %s FILE", subject)
+		}
+		if _, err := e.stdout.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readImport(subject directory.Subject, path string) (*directory.Rows, error) {

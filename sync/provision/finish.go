@@ -13,7 +13,7 @@ import (
 
 // Finish implements Ledger: the effect, the receipt, and the jobs that became ready, in one transaction.
 func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
-	err := s.db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		open, err := s.close(ctx, tx, op, e)
 		if err != nil {
 			return err

@@ -51,7 +51,7 @@ func openStore(t *testing.T, db *sqldb.DB, now func() time.Time) (*Store, *fakeJ
 }
 
 // administrators gives scopes of two system administrators for an action, minted by the shipped policies.
-func scopeOf(t *testing.T, id policies.PersonID, action policies.Action, maker policies.PersonID) policies.Scope {
+func scopeOf(t testing.TB, id policies.PersonID, action policies.Action, maker policies.PersonID) policies.Scope {
 	t.Helper()
 	engine, err := load.Default()
 	if err != nil {
