@@ -79,7 +79,7 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpAccount && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=0 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), micros(e.Tried)); err != nil {
 			return err
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpGroup && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=0 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org), micros(e.Tried)); err != nil {
 			return err
 		}
 	}

@@ -157,6 +157,13 @@ func at(micros int64) time.Time {
 	return time.UnixMicro(micros).UTC()
 }
 
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
 // Record gives the record of the plan whose hash begins with prefix, at least 8 characters. More than one match is an error.
 func (s *Store) Record(ctx context.Context, scope policies.Scope, prefix string) (PlanRecord, error) {
 	if err := mayReadPlans(scope); err != nil {
