@@ -143,26 +143,26 @@ func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, 
 		if _, err := report.WriteTo(e.stderr); err != nil {
 			return err
 		}
-		say(e.stdout, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s, 誤り / refused %s",
-			rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged), group(result.Refused))
-		switch {
-		case !report.OK():
-		case dryRun:
+		if report.OK() {
+			say(e.stdout, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s",
+				rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged))
+		}
+		if report.OK() && dryRun {
 			say(e.stdout, "試行のため、何も変えていません。 / A dry run: nothing was changed.")
 		}
 	}
-	if !report.OK() {
-		return boot.Refused(fmt.Errorf("%w: %s: nothing was imported: correct the rows above and import again", maybeShown(e.json), rows.Name))
+	switch {
+	case report.OK():
+		return nil
+	case e.json:
+		return boot.Refused(errShown)
 	}
-	return nil
+	return notImported(rows.Name)
 }
 
-// maybeShown is the cause of an error whose details stand in a JSON document already.
-func maybeShown(shown bool) error {
-	if shown {
-		return errShown
-	}
-	return errors.New("import refused")
+// notImported ends a command whose report of wrong rows stands above.
+func notImported(file string) error {
+	return boot.Refused(fmt.Errorf("%s: 取り込みませんでした。上の誤りを直して、もう一度取り込んでください。 / nothing was imported: correct what is wrong above, then import again", file))
 }
 
 // withHub opens the hub, runs fn and closes it.

@@ -34,8 +34,8 @@ import (
 type Options struct {
 	Data   string // folder of database, node id, secrets
 	Config Config
-	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
-	// inserts.
+	// Work makes the process one that works jobs: it takes the lock of the database or of the node. Otherwise it stands beside a
+	// serving hub and only inserts.
 	Work      bool
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -77,10 +77,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, fmt.Errorf("policies: %w", err)
 	}
 	if h.DB, err = sqldb.Open(ctx, o.Config.Database, sqldb.Options{Logger: o.Log}); err != nil {
-		return h, Outside(fmt.Errorf("database: %w", err))
+		err = fmt.Errorf("database: %w", err)
+		if errors.Is(err, sqldb.ErrURL) {
+			return h, Usage(err)
+		}
+		return h, Outside(err)
 	}
 	if o.Work {
-		if h.release, err = h.DB.LockServing(); err != nil {
+		if h.release, err = lockWork(h.DB, o.Data); err != nil {
 			h.release = func() error { return nil }
 			return h, err
 		}
