@@ -13,8 +13,8 @@ const MaxClasses = 1 << 16
 // Classes answers as its engine does, asking it once a class. It is safe for concurrent use.
 type Classes struct {
 	engine  *policies.Engine
-	actions map[policies.Action]reading
-	seats   reading
+	actions map[policies.Action]*reading
+	seats   *reading
 
 	mu        sync.RWMutex
 	decisions map[Key]policies.Decision
@@ -29,11 +29,11 @@ func New(engine *policies.Engine) *Classes {
 // over is New with what is read as an argument.
 func over(engine *policies.Engine, reads func(policies.Action) policies.Reads, seats policies.Reads) *Classes {
 	c := &Classes{
-		engine: engine, actions: map[policies.Action]reading{}, seats: newReading(seats),
+		engine: engine, actions: map[policies.Action]*reading{}, seats: newReading(0, seats),
 		decisions: map[Key]policies.Decision{}, seated: map[Key][]policies.SeatDecision{},
 	}
-	for _, a := range policies.Actions() {
-		c.actions[a] = newReading(reads(a))
+	for i, a := range policies.Actions() {
+		c.actions[a] = newReading(uint8(i+1), reads(a))
 	}
 	return c
 }
@@ -47,7 +47,7 @@ func (c *Classes) Class(actor policies.Person, action policies.Action, resource 
 		return Key{}, err
 	}
 	maker := action == policies.ActionPlanApprove && ctx.PlanMaker == actor.ID
-	return c.actions[action].key(string(action), actor, resource, maker), nil
+	return c.actions[action].key(actor, resource, maker), nil
 }
 
 // Decide is policies.Engine.EvaluateWith, or EvaluateWorkspace where resource is nil.
@@ -83,7 +83,7 @@ func (c *Classes) Seats(p policies.Person) ([]policies.SeatDecision, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	key := c.seats.key(seatQuestion, p, nil, false)
+	key := c.seats.key(p, nil, false)
 	c.mu.RLock()
 	ds, known := c.seated[key]
 	c.mu.RUnlock()

@@ -11,19 +11,31 @@ import (
 // Key names a class. Two questions with equal keys have the same answer. It is comparable, and stands for as long as the
 // engine does: another policy set reads other things.
 type Key struct {
-	about  string // the action, or seatQuestion
+	about  uint8 // the action, from 1 in the order of policies.Actions; 0 for all seat actions together, asked in one
 	thing  thingType
-	kind   policies.OrgKind
-	role   policies.Role
+	kind   uint8 // from 1 in the order of policies.OrgKinds; 0 where it isn't read
+	role   uint8 // from 1 in the order of policies.Roles
 	active bool
 	maker  bool
-	target policies.OrgKind // kind of the organization acted upon
+	target uint8 // kind of the organization acted upon
 
 	person, org, orgParent, thingID, thingParent mark
 }
 
-// seatQuestion stands for all seat actions together: they are asked in one.
-const seatQuestion = "seat"
+// The small numbers keep the key short: it is hashed for every question of a population.
+var (
+	kinds = policies.OrgKinds()
+	roles = policies.Roles()
+)
+
+func ordinal[T comparable](list []T, v T) uint8 { return uint8(slices.Index(list, v) + 1) }
+
+func name[T ~string](list []T, ordinal uint8) string {
+	if ordinal == 0 {
+		return ""
+	}
+	return string(list[ordinal-1])
+}
 
 type thingType uint8
 
@@ -46,12 +58,13 @@ const (
 // reading is what the policies of one question read, prepared for making keys.
 type reading struct {
 	policies.Reads
+	about  uint8
 	people map[policies.PersonID]mark
 	orgs   map[policies.OrgID]mark
 }
 
-func newReading(r policies.Reads) reading {
-	return reading{Reads: r, people: number(r.People), orgs: number(r.Orgs)}
+func newReading(about uint8, r policies.Reads) *reading {
+	return &reading{Reads: r, about: about, people: number(r.People), orgs: number(r.Orgs)}
 }
 
 func number[T comparable](named []T) map[T]mark {
@@ -63,13 +76,13 @@ func number[T comparable](named []T) map[T]mark {
 }
 
 // key gives the class of a question. org is nil where it isn't about an organization.
-func (r reading) key(about string, p policies.Person, org *policies.Organization, maker bool) Key {
-	k := Key{about: about, maker: r.Maker && maker}
+func (r *reading) key(p policies.Person, org *policies.Organization, maker bool) Key {
+	k := Key{about: r.about, maker: r.Maker && maker}
 	if r.Kind {
-		k.kind = p.Org.Kind
+		k.kind = ordinal(kinds, p.Org.Kind)
 	}
 	if r.Role {
-		k.role = p.Role
+		k.role = ordinal(roles, p.Role)
 	}
 	k.active = r.Active && p.Active
 	if r.Person {
@@ -85,7 +98,7 @@ func (r reading) key(about string, p policies.Person, org *policies.Organization
 	}
 	k.thing = thingOrganization
 	if r.ThingKind {
-		k.target = org.Kind
+		k.target = ordinal(kinds, org.Kind)
 	}
 	k.thingID = r.org(r.Thing, org.ID, &seen)
 	k.thingParent = r.parent(r.ThingParent, r.HasParent, org.Parent, &seen)
@@ -98,7 +111,7 @@ type crowd struct {
 	n   int
 }
 
-func (r reading) org(read bool, id policies.OrgID, seen *crowd) mark {
+func (r *reading) org(read bool, id policies.OrgID, seen *crowd) mark {
 	if !read {
 		return unread
 	}
@@ -115,7 +128,7 @@ func (r reading) org(read bool, id policies.OrgID, seen *crowd) mark {
 	return unnamed - mark(seen.n-1)
 }
 
-func (r reading) parent(which, whether bool, id policies.OrgID, seen *crowd) mark {
+func (r *reading) parent(which, whether bool, id policies.OrgID, seen *crowd) mark {
 	switch {
 	case !which && !whether:
 		return unread
@@ -129,24 +142,24 @@ func (r reading) parent(which, whether bool, id policies.OrgID, seen *crowd) mar
 
 // String tells what the class is, for people who look for why two pairs differ. Parts that no policy reads aren't in it.
 func (k Key) String() string {
-	parts := []string{k.about, "on " + map[thingType]string{thingWorkspace: "workspace", thingOrganization: "organization"}[k.thing]}
-	if k.about == seatQuestion {
-		parts = parts[:1]
+	parts := []string{"seats"}
+	if k.about != 0 {
+		parts = []string{name(policies.Actions(), k.about), "on " + [...]string{"workspace", "organization"}[k.thing]}
 	}
 	add := func(name, value string) {
 		if value != "" {
 			parts = append(parts, name+"="+value)
 		}
 	}
-	add("kind", string(k.kind))
-	add("role", string(k.role))
+	add("kind", name(kinds, k.kind))
+	add("role", name(roles, k.role))
 	if k.active {
 		add("active", "true")
 	}
 	if k.maker {
 		add("maker", "true")
 	}
-	add("target.kind", string(k.target))
+	add("target.kind", name(kinds, k.target))
 	add("person", k.person.String())
 	add("org", k.org.String())
 	add("org.parent", k.orgParent.String())
