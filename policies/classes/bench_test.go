@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/policytest"
 )
 
 // The limits of the issue, on the two-core machine that they were set for.
@@ -61,7 +62,7 @@ func nation() (people []policies.Person, things []policies.Organization) {
 
 // BenchmarkDecision times single decisions of a set of twenty policies, over people and organizations that come in no order.
 func BenchmarkDecision(b *testing.B) {
-	e := engineOf(b, twentyPolicies())
+	e := policytest.Engine(b, twentyPolicies())
 	people, things := nation()
 	took := make([]time.Duration, 0, 1<<16)
 	i := 0
@@ -112,7 +113,7 @@ func askNation(
 // BenchmarkPopulation asks fifteen questions about each of 60,000 people through fresh classes, and, for the ratio, about
 // each fortieth of them one by one.
 func BenchmarkPopulation(b *testing.B) {
-	e := engineOf(b, seatPolicies())
+	e := policytest.Engine(b, seatPolicies())
 	people, things := nation()
 	var sample []policies.Person
 	for i := 0; i < len(people); i += 40 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/policies/policytest"
 )
 
 // asked are the actions of the property: one that random policies often name, one that they seldom do, and the approval.
@@ -18,11 +19,11 @@ var asked = []policies.Action{policies.ActionPeopleRead, policies.ActionPlanMake
 
 // disagreement tells where the classes answer otherwise than the engine does one by one; empty where they never do. It
 // reports how many questions were answered without asking the engine.
-func (w world) disagreement(e *policies.Engine, c *Classes) (difference string, shared int) {
+func disagreement(w policytest.World, e *policies.Engine, c *Classes) (difference string, shared int) {
 	differ := func(what string, one, many any, errOne, errMany error) {
 		difference = fmt.Sprintf("%s: one by one %+v, %v; by classes %+v, %v", what, one, errOne, many, errMany)
 	}
-	w.eachQuestion(asked, func(p policies.Person, a policies.Action, org *policies.Organization, ctx policies.Context) bool {
+	w.EachQuestion(asked, func(p policies.Person, a policies.Action, org *policies.Organization, ctx policies.Context) bool {
 		before := c.Len()
 		many, errMany := c.Decide(p, a, org, ctx)
 		if errMany == nil && c.Len() == before {
@@ -39,7 +40,7 @@ func (w world) disagreement(e *policies.Engine, c *Classes) (difference string, 
 		}
 		return difference == ""
 	})
-	for _, p := range w.people {
+	for _, p := range w.People {
 		if difference != "" {
 			break
 		}
@@ -79,9 +80,9 @@ func TestClassesAgree(t *testing.T) {
 	}
 	sharedInAll := 0
 	rapid.Check(t, func(t *rapid.T) {
-		w := anyWorld().Draw(t, "world")
-		e := engineOf(t, w.rules)
-		difference, shared := w.disagreement(e, New(e))
+		w := policytest.AnyWorld().Draw(t, "world")
+		e := policytest.Engine(t, w.Rules)
+		difference, shared := disagreement(w, e, New(e))
 		if difference != "" {
 			t.Fatalf("%s\n%s", difference, w)
 		}
@@ -113,8 +114,8 @@ func TestPlantedFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range 5000 {
-				w := anyWorld().Example(seed)
-				e := engineOf(t, w.rules)
+				w := policytest.AnyWorld().Example(seed)
+				e := policytest.Engine(t, w.Rules)
 				forgetful := func(a policies.Action) policies.Reads {
 					r := e.Reads(a)
 					forget(&r)
@@ -122,7 +123,7 @@ func TestPlantedFaults(t *testing.T) {
 				}
 				seats := e.SeatReads()
 				forget(&seats)
-				if difference, _ := w.disagreement(e, over(e, forgetful, seats)); difference != "" {
+				if difference, _ := disagreement(w, e, over(e, forgetful, seats)); difference != "" {
 					t.Logf("noticed in world %d: %s", seed, difference)
 					return
 				}
@@ -233,7 +234,7 @@ func TestClassesAreFew(t *testing.T) {
 
 // TestUnansweredQuestionsAreNoClass holds that a question which the engine refuses stays refused, whatever was asked before.
 func TestUnansweredQuestionsAreNoClass(t *testing.T) {
-	e := engineOf(t, `@id("open") permit (principal, action, resource);`)
+	e := policytest.Engine(t, `@id("open") permit (principal, action, resource);`)
 	c := New(e)
 	good := policies.Person{ID: "p", Org: policies.Organization{ID: "o", Kind: policies.KindWard}, Role: policies.RoleGeneral, Active: true}
 	if d, err := c.Decide(good, policies.ActionOrgRead, &good.Org, policies.Context{}); err != nil || !d.Allow {

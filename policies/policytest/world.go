@@ -1,4 +1,4 @@
-package classes
+package policytest
 
 import (
 	"fmt"
@@ -12,15 +12,16 @@ import (
 	"github.com/musubi-hub/musubi/policies/load"
 )
 
-// world is a random policy set and a random directory.
-type world struct {
-	rules  string
-	people []policies.Person
-	orgs   []policies.Organization
+// World is a policy set and a directory to ask it about.
+type World struct {
+	Rules  string // Cedar text
+	People []policies.Person
+	Orgs   []policies.Organization
 }
 
-func (w world) String() string {
-	return fmt.Sprintf("%s\npeople %+v\norganizations %+v", w.rules, w.people, w.orgs)
+// String gives the whole world, for the message of a failed test.
+func (w World) String() string {
+	return fmt.Sprintf("%s\npeople %+v\norganizations %+v", w.Rules, w.People, w.Orgs)
 }
 
 // few ids, so that policies often name somebody and relations often hold.
@@ -33,18 +34,19 @@ func pick(t *rapid.T, label string, from ...string) string {
 	return rapid.SampledFrom(from).Draw(t, label)
 }
 
-func anyWorld() *rapid.Generator[world] {
-	return rapid.Custom(func(t *rapid.T) world {
-		var w world
+// AnyWorld gives worlds whose policies are valid and use every part of the vocabulary.
+func AnyWorld() *rapid.Generator[World] {
+	return rapid.Custom(func(t *rapid.T) World {
+		var w World
 		for _, id := range orgIDs {
-			w.orgs = append(w.orgs, policies.Organization{
+			w.Orgs = append(w.Orgs, policies.Organization{
 				ID: policies.OrgID(id), Kind: rapid.SampledFrom(policies.OrgKinds()).Draw(t, "kind"),
 				Parent: policies.OrgID(pick(t, "parent", "", "", "o1", "o2", "o3", "elsewhere")),
 			})
 		}
 		for _, id := range personIDs {
-			w.people = append(w.people, policies.Person{
-				ID: policies.PersonID(id), Org: rapid.SampledFrom(w.orgs).Draw(t, "home"),
+			w.People = append(w.People, policies.Person{
+				ID: policies.PersonID(id), Org: rapid.SampledFrom(w.Orgs).Draw(t, "home"),
 				Role: rapid.SampledFrom(policies.Roles()).Draw(t, "role"), Active: rapid.Bool().Draw(t, "active"),
 			})
 		}
@@ -52,7 +54,7 @@ func anyWorld() *rapid.Generator[world] {
 		for i := range rapid.IntRange(1, 5).Draw(t, "policies") {
 			fmt.Fprintf(&b, "@id(\"p%d\")\n%s\n", i, anyPolicy(t))
 		}
-		w.rules = b.String()
+		w.Rules = b.String()
 		return w
 	})
 }
@@ -163,7 +165,8 @@ func atom(t *rapid.T, s subject) string {
 	return rapid.SampledFrom(atoms).Draw(t, "atom")
 }
 
-func engineOf(t interface {
+// Engine makes an engine of our schema and the rules given.
+func Engine(t interface {
 	Helper()
 	Fatal(args ...any)
 }, rules string,
@@ -184,10 +187,10 @@ func engineOf(t interface {
 	return e
 }
 
-// eachQuestion asks every question about w, until fn returns false.
-func (w world) eachQuestion(actions []policies.Action, fn func(p policies.Person, a policies.Action, org *policies.Organization, c policies.Context) bool) {
+// EachQuestion asks every question about w, until fn returns false.
+func (w World) EachQuestion(actions []policies.Action, fn func(p policies.Person, a policies.Action, org *policies.Organization, c policies.Context) bool) {
 	for _, a := range actions {
-		for _, p := range w.people {
+		for _, p := range w.People {
 			contexts := []policies.Context{{}}
 			if a == policies.ActionPlanApprove {
 				contexts = []policies.Context{{PlanMaker: p.ID}, {PlanMaker: "p9"}}
@@ -196,8 +199,8 @@ func (w world) eachQuestion(actions []policies.Action, fn func(p policies.Person
 				if !fn(p, a, nil, c) {
 					return
 				}
-				for i := range w.orgs {
-					if !fn(p, a, &w.orgs[i], c) {
+				for i := range w.Orgs {
+					if !fn(p, a, &w.Orgs[i], c) {
 						return
 					}
 				}
