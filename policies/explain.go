@@ -19,7 +19,7 @@ const MaxNearest = 3
 type Condition struct {
 	Cedar string `json:"cedar"` // as the policy writes it, or its negation
 	Needs Text   `json:"needs"`
-	Is    Text   `json:"is"` // what was the case instead; empty where the condition holds or nothing can be said
+	Is    Text   `json:"is,omitzero"` // what was the case instead; empty where the condition holds or nothing can be said
 }
 
 // Account is what one policy had to say about a question.

@@ -37,6 +37,9 @@ func TestExplanationsRead(t *testing.T) {
 		}
 		text := x.Text()
 		b.WriteString("\n## " + title + "\n\n```\n" + text.JA + "\n" + text.EN + "```\n")
+		if short := x.Closest(); short != (policies.Text{}) {
+			b.WriteString("\n" + short.JA + "\n" + short.EN + "\n")
+		}
 	}
 	ask := func(title string, p policies.Person, a policies.Action, org *policies.Organization, c policies.Context) {
 		t.Helper()

@@ -8,11 +8,32 @@ import (
 // Text gives the explanation as a person reads it, some lines in each language.
 func (x Explanation) Text() Text { return Text{JA: x.write(japanese), EN: x.write(english)} }
 
+// Closest tells in one line what the closest permit of a denied question would have needed; empty where there is none.
+func (x Explanation) Closest() Text {
+	if len(x.Nearest) == 0 || len(x.Nearest[0].Missing) == 0 {
+		return Text{}
+	}
+	near := x.Nearest[0]
+	line := func(l wording, sep, open, end string) string {
+		var needs []string
+		for _, c := range near.Missing {
+			need := l.of(c.Needs)
+			if is := l.of(c.Is); is != "" {
+				need += open + is + end
+			}
+			needs = append(needs, need)
+		}
+		return l.closest + near.ID + l.needing + strings.Join(needs, sep)
+	}
+	return Text{JA: line(japanese, "、", " (実際は、", ")"), EN: line(english, "; ", " (in fact ", ")")}
+}
+
 // wording is one language's fixed phrases.
 type wording struct {
 	of                                func(Text) string
 	allowed, forbidden, nothing       string
 	decisive, nearest, overruled      string
+	closest, needing                  string
 	noPermit, question, actual, place string
 	noneEither                        string
 }
@@ -26,6 +47,8 @@ var (
 		nothing:    "答え: いいえ。当てはまる許可の方針がありません。\n",
 		decisive:   "決め手の方針: ",
 		nearest:    "最も近い許可の方針: ",
+		closest:    "最も近い許可の方針 ",
+		needing:    " に必要なこと: ",
 		overruled:  "禁止がなければ許可した方針: ",
 		noPermit:   "これを許可する方針は一つもありません。\n",
 		noneEither: "禁止がなくても、当てはまる許可の方針はありません。\n",
@@ -40,6 +63,8 @@ var (
 		nothing:    "Answer: no. No policy permits it.\n",
 		decisive:   "Decided by: ",
 		nearest:    "Closest permit: ",
+		closest:    "the closest permit is ",
+		needing:    ", which needs: ",
 		overruled:  "Would have permitted it, but for the forbid: ",
 		noPermit:   "No policy permits this to anybody.\n",
 		noneEither: "Without the forbid, no policy would permit it either.\n",
