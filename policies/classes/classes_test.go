@@ -29,12 +29,7 @@ func disagreement(w policytest.World, e *policies.Engine, c *Classes) (differenc
 		if errMany == nil && c.Len() == before {
 			shared++
 		}
-		one, errOne := policies.Decision{}, error(nil)
-		if org == nil {
-			one, errOne = e.EvaluateWorkspace(p, a, ctx)
-		} else {
-			one, errOne = e.EvaluateWith(p, a, *org, ctx)
-		}
+		one, errOne := oneByOne(e, p, a, org, ctx)
 		if !sameError(errOne, errMany) || !sameDecision(one, many) {
 			differ(fmt.Sprintf("%s of %s on %v", a, p.ID, org), one, many, errOne, errMany)
 		}
@@ -51,6 +46,13 @@ func disagreement(w policytest.World, e *policies.Engine, c *Classes) (differenc
 		}
 	}
 	return difference, shared
+}
+
+func oneByOne(e *policies.Engine, p policies.Person, a policies.Action, org *policies.Organization, ctx policies.Context) (policies.Decision, error) {
+	if org == nil {
+		return e.EvaluateWorkspace(p, a, ctx)
+	}
+	return e.EvaluateWith(p, a, *org, ctx)
 }
 
 func sameError(a, b error) bool {
