@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -95,7 +96,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, h.Engine)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
