@@ -23,7 +23,7 @@ func musubi(t *testing.T, args ...string) (code int, stdout, stderr string) {
 		}
 		files[i] = f
 	}
-	code = run(t.Context(), args, files[0], files[1])
+	code = run(t.Context(), newEnv(files[0], files[1]), args)
 	var text [2]string
 	for i, f := range files {
 		if err := f.Close(); err != nil {
