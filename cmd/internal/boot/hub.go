@@ -95,6 +95,12 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	if o.Work {
+		// What an import that was killed has left behind goes now, not at the next import.
+		if err := h.Directory.Sweep(ctx); err != nil {
+			return h, fmt.Errorf("database: %w", err)
+		}
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if err := h.connect(o); err != nil {
