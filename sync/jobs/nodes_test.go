@@ -90,7 +90,7 @@ func TestRollingUpgrade(t *testing.T) {
 		eventually(t, "both work side by side", func() bool {
 			return d.count("old works v1")+d.count("new works v1") == 30 && d.count("new works v2 1") == 50
 		})
-		if dead := deadLetters(t, cli, jobs.DeadLetterFilter{}); len(dead) != 0 {
+		if dead := deadLetters(t, cli); len(dead) != 0 {
 			t.Errorf("dead letters %+v", dead)
 		}
 	})
@@ -314,7 +314,7 @@ func TestAnOutageStopsAndKeepsJobs(t *testing.T) {
 	if n := d.count("short begins"); n != 1 {
 		t.Errorf("the short one was done %d times", n)
 	}
-	if dead := deadLetters(t, c, jobs.DeadLetterFilter{}); len(dead) != 0 {
+	if dead := deadLetters(t, c); len(dead) != 0 {
 		t.Errorf("dead letters %+v: an outage isn't the jobs' fault", dead)
 	}
 }

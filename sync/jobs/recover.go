@@ -76,7 +76,10 @@ func (c *Client) rescue(jobs []*rivertype.JobRow) (*riverdriver.JobRescueManyPar
 			return nil, err
 		}
 		state, finalized := rivertype.JobStateAvailable, (*time.Time)(nil)
-		if job.Attempt >= job.MaxAttempts+interrupted {
+		switch {
+		case givenUp(job):
+			state, finalized = rivertype.JobStateCancelled, &now
+		case job.Attempt >= job.MaxAttempts+interrupted:
 			state, finalized = rivertype.JobStateDiscarded, &now
 		}
 		p.ID = append(p.ID, job.ID)
@@ -86,4 +89,12 @@ func (c *Client) rescue(jobs []*rivertype.JobRow) (*riverdriver.JobRescueManyPar
 		p.State = append(p.State, string(state))
 	}
 	return p, nil
+}
+
+// givenUp reports whether an administrator discarded the job while it was running.
+func givenUp(job *rivertype.JobRow) bool {
+	var metadata struct {
+		At time.Time `json:"cancel_attempted_at"` // as River writes it
+	}
+	return json.Unmarshal(job.Metadata, &metadata) == nil && !metadata.At.IsZero()
 }
