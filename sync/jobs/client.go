@@ -194,7 +194,7 @@ func build(cfg Config, works bool) (*Client, error) {
 	if c.reading, err = river.NewClient(driver(cfg.DB, cfg.DB.Reader()), rc); err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	var drv = c.driver
+	drv := c.driver
 	if works {
 		rw := river.NewWorkers()
 		for name, k := range cfg.Workers.kinds {
