@@ -29,7 +29,7 @@ TOOLS   := .cache/tools
 INTEROP := deploy/interop
 FIRSTPARTY := $(wildcard cmd connectors identity policies sync) $(INTEROP)
 
-.PHONY: help build run test bench lint fmt interop national clean
+.PHONY: help build run test soak bench lint fmt interop national clean
 
 help: ## list the targets
 	@echo "Musubi, version $(VERSION)."
@@ -49,6 +49,9 @@ run: build ## the demonstration: import a sample, plan, approve, apply, and look
 test: ## vet and all tests; with CI set also the race detector
 	$(GO) vet $(PKG)
 	$(GO) test $(TESTFLAGS) $(PKG)
+
+soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; some minutes
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Chaos -v ./sync/jobs
 
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \

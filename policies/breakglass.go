@@ -9,11 +9,13 @@ import (
 // carries the user's name; nothing else may, so the scope names only this.
 const BreakGlassActor PersonID = "break-glass"
 
-// BreakGlassActions lists what may be done without being a person of the directory: set the directory right, and prepare a
-// plan. Approving or applying a plan is never among them, and neither is reading the audit log.
+// BreakGlassActions lists what may be done without being a person of the directory: set the directory right, prepare a plan,
+// and see how the hub's work stands. Approving or applying a plan is never among them, and neither is retrying or discarding a
+// job, which is work towards a SaaS, or reading the audit log.
 func BreakGlassActions() []Action {
 	return []Action{
 		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionPlanRead, ActionPlanMake,
+		ActionJobsRead,
 	}
 }
 

@@ -265,6 +265,7 @@ func TestProperties(t *testing.T) {
 		}
 		writes := slices.Contains([]policies.Action{
 			policies.ActionOrgWrite, policies.ActionPlanMake, policies.ActionPlanApprove, policies.ActionPlanApply, policies.ActionAuditRead,
+			policies.ActionJobsRead, policies.ActionJobsWrite,
 		}, action)
 		if writes && !sysadmin && !s.Denied() {
 			t.Fatalf("%s of a %s may %s", actor.Role, actor.Org.Kind, action)
@@ -311,7 +312,7 @@ func TestBreakGlass(t *testing.T) {
 			}
 		}
 	}
-	for _, a := range []policies.Action{policies.ActionPlanApprove, policies.ActionPlanApply, policies.ActionAuditRead} {
+	for _, a := range []policies.Action{policies.ActionPlanApprove, policies.ActionPlanApply, policies.ActionAuditRead, policies.ActionJobsWrite} {
 		if slices.Contains(policies.BreakGlassActions(), a) {
 			t.Errorf("%s is open to break-glass", a)
 		}

@@ -56,13 +56,15 @@ const (
 	ActionPlanMake    Action = "plan.make"    // make a plan
 	ActionPlanApprove Action = "plan.approve" // approve a plan that another person made
 	ActionPlanApply   Action = "plan.apply"   // start an approved plan
+	ActionJobsRead    Action = "jobs.read"    // see what the hub has to do and what it couldn't: queues and dead letters
+	ActionJobsWrite   Action = "jobs.write"   // retry or discard a job
 )
 
 // Actions lists every action on organizations.
 func Actions() []Action {
 	return []Action{
 		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
-		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply,
+		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite,
 	}
 }
 

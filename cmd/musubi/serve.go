@@ -65,6 +65,9 @@ func (e *env) serve(ctx context.Context, cfg boot.Config, log *slog.Logger) (err
 	}
 	defer front.close()
 	if err := h.Jobs.Start(ctx); err != nil {
+		if ctx.Err() != nil { // told to stop before it had begun
+			return nil
+		}
 		return err
 	}
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)

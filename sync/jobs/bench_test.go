@@ -64,39 +64,137 @@ func BenchmarkInsert(b *testing.B) {
 	})
 }
 
-// BenchmarkWork works jobs that do nothing with 64 workers.
-func BenchmarkWork(b *testing.B) {
-	sqldbtest.EachBench(b, func(b *testing.B, db *sqldb.DB) {
-		if err := jobs.Migrate(b.Context(), db); err != nil {
-			b.Fatal(err)
-		}
-		var done atomic.Int64
-		all := make(chan struct{})
-		w := jobs.NewWorkers()
-		jobs.Register(w, jobs.KindOptions{}, func(context.Context, jobs.Job[noop]) error {
-			if done.Add(1) == int64(b.N) {
-				close(all)
-			}
-			return nil
-		})
-		c, err := jobs.New(jobs.Config{
-			DB: db, Workers: w, NodeID: "bench", Queues: map[string]jobs.Queue{jobs.DefaultQueue: {MaxWorkers: 64}},
+// commits measures how many one-row transactions the database takes a second, one after the other: the limit that the jobs/s
+// are compared with.
+func commits(b *testing.B, db *sqldb.DB) float64 {
+	b.Helper()
+	if _, err := db.Writer().ExecContext(b.Context(), "CREATE TABLE bench_commit (n BIGINT PRIMARY KEY)"); err != nil {
+		b.Fatal(err)
+	}
+	const n = 300
+	began := time.Now()
+	for i := range n {
+		err := db.WithTx(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO bench_commit (n) VALUES ($1)", i)
+			return err
 		})
 		if err != nil {
 			b.Fatal(err)
 		}
-		insertAll(b, db, c, b.N)
+	}
+	return n / time.Since(began).Seconds()
+}
+
+// benchWork works b.N jobs with 64 workers. Each was inserted in the transaction that made its row.
+func benchWork(b *testing.B, db *sqldb.DB, work func(ctx context.Context, n noop) error) {
+	b.Helper()
+	if err := jobs.Migrate(b.Context(), db); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := db.Writer().ExecContext(b.Context(), "CREATE TABLE bench_state (n TEXT PRIMARY KEY, times BIGINT NOT NULL)"); err != nil {
+		b.Fatal(err)
+	}
+	var done atomic.Int64
+	all := make(chan struct{})
+	w := jobs.NewWorkers()
+	jobs.Register(w, jobs.KindOptions{}, func(ctx context.Context, job jobs.Job[noop]) error {
+		if err := work(ctx, job.Args); err != nil {
+			return err
+		}
+		if done.Add(1) == int64(b.N) {
+			close(all)
+		}
+		return nil
+	})
+	c, err := jobs.New(jobs.Config{
+		DB: db, Workers: w, NodeID: "bench", Queues: map[string]jobs.Queue{jobs.DefaultQueue: {MaxWorkers: 64}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for from := 0; from < b.N; from += 500 {
+		err := db.WithTx(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+			ins := noops(from, min(from+500, b.N))
+			for _, in := range ins {
+				if _, err := tx.ExecContext(ctx, "INSERT INTO bench_state (n, times) VALUES ($1, 0)", in.Args.Key()); err != nil {
+					return err
+				}
+			}
+			_, err := c.InsertTx(ctx, tx, ins...)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	limit := commits(b, db)
+	b.ResetTimer()
+	if err := c.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	<-all
+	b.StopTimer()
+	rate := float64(b.N) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "jobs/s")
+	b.ReportMetric(rate/limit, "jobs/commit")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := c.Stop(ctx); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkWork works jobs that do nothing. jobs/commit compares with one-row transactions, one after the other.
+func BenchmarkWork(b *testing.B) {
+	sqldbtest.EachBench(b, func(b *testing.B, db *sqldb.DB) {
+		benchWork(b, db, func(context.Context, noop) error { return nil })
+	})
+}
+
+// BenchmarkWorkState works jobs that change one row each, in a transaction that concurrent workers share, as provisioning does.
+func BenchmarkWorkState(b *testing.B) {
+	sqldbtest.EachBench(b, func(b *testing.B, db *sqldb.DB) {
+		benchWork(b, db, func(ctx context.Context, n noop) error {
+			return db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "UPDATE bench_state SET times = times + 1 WHERE n = $1", n.N)
+				return err
+			})
+		})
+	})
+}
+
+// BenchmarkInsertState inserts one job together with one changed row, in a transaction of its own each.
+func BenchmarkInsertState(b *testing.B) {
+	sqldbtest.EachBench(b, func(b *testing.B, db *sqldb.DB) {
+		if err := jobs.Migrate(b.Context(), db); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := db.Writer().ExecContext(b.Context(), "CREATE TABLE bench_state (n TEXT PRIMARY KEY, times BIGINT NOT NULL)"); err != nil {
+			b.Fatal(err)
+		}
+		w := jobs.NewWorkers()
+		jobs.Declare[noop](w, jobs.KindOptions{})
+		c, err := jobs.NewInsertOnly(jobs.Config{DB: db, Workers: w})
+		if err != nil {
+			b.Fatal(err)
+		}
+		limit := commits(b, db)
 		b.ResetTimer()
-		if err := c.Start(b.Context()); err != nil {
-			b.Fatal(err)
+		for i := range b.N {
+			err := db.WithTx(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+				in := noops(i, i+1)
+				if _, err := tx.ExecContext(ctx, "INSERT INTO bench_state (n, times) VALUES ($1, 0)", in[0].Args.Key()); err != nil {
+					return err
+				}
+				_, err := c.InsertTx(ctx, tx, in...)
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
 		}
-		<-all
-		b.StopTimer()
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := c.Stop(ctx); err != nil {
-			b.Fatal(err)
-		}
+		rate := float64(b.N) / b.Elapsed().Seconds()
+		b.ReportMetric(rate, "jobs/s")
+		b.ReportMetric(rate/limit, "jobs/commit")
 	})
 }

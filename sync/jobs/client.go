@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,12 +54,12 @@ type Config struct {
 	// Now is the clock; nil: the real one (the database's, on many nodes). A clock that runs faster than real time is for a
 	// single node: set ScheduleEvery with it.
 	Now func() time.Time
-	// ScheduleEvery is how often, in real time, jobs whose date has come are made available besides River's own round every
-	// 5 s (which looks 5 s ahead, so that a real clock needs no more); 0: never. At least 10 ms.
+	// ScheduleEvery is how often, in real time, jobs whose date has come are made available; 0: every second, which is enough
+	// for a real clock. At least 10 ms.
 	ScheduleEvery time.Duration
 	JobTimeout    time.Duration // of kinds without a Timeout; 0: 20 s
-	// RescueAfter is when another node takes a running job for lost, longer than JobTimeout; kinds with a longer Timeout have
-	// theirs. 0: 30 s.
+	// RescueAfter is how long a node must have given no sign before another takes its running jobs for lost; longer than
+	// JobTimeout. A node that can't reach the database for two thirds of it stops its jobs. 0: 30 s.
 	RescueAfter time.Duration
 }
 
@@ -135,10 +136,20 @@ type Client struct {
 	driver  riverdriver.Driver[*sql.Tx]
 	works   bool
 
+	worked   []string // the kinds worked here, sorted
+	fetchSQL statements
+	ledger   ledger
+	roll     roll
+	born     time.Time
+	beaten   atomic.Int64 // when the last beat was written, in nanoseconds since born
+	beatNo   int64        // the last beat; of keepLoop's goroutine once it runs
+
 	stopping atomic.Bool
 	mu       sync.Mutex // guards the life of the loops below
 	cancel   context.CancelFunc
 	loops    sync.WaitGroup
+	unkeep   context.CancelFunc // ends keepLoop, which outlives the others
+	keeping  sync.WaitGroup
 }
 
 func driver(db *sqldb.DB, pool *sql.DB) riverdriver.Driver[*sql.Tx] {
@@ -183,13 +194,21 @@ func build(cfg Config, works bool) (*Client, error) {
 	if c.reading, err = river.NewClient(driver(cfg.DB, cfg.DB.Reader()), rc); err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	rw := river.NewWorkers()
+	drv := c.driver
 	if works {
-		for _, k := range cfg.Workers.kinds {
+		rw := river.NewWorkers()
+		for name, k := range cfg.Workers.kinds {
 			if k.worked {
 				k.add(rw, c)
+				c.worked = append(c.worked, name)
 			}
 		}
+		slices.Sort(c.worked)
+		c.fetchSQL = fetchStatements(c.db.Engine(), len(c.worked))
+		c.ledger.held = map[int64]*holding{}
+		c.roll = roll{self: cfg.NodeID, alone: c.alone(), after: cfg.RescueAfter}
+		c.born = time.Now()
+		drv = hubDriver{c.driver, c}
 		rc.ID = cfg.NodeID
 		rc.Workers = rw
 		rc.SkipUnknownJobCheck = true // InsertTx has its own, which knows declared kinds too
@@ -203,7 +222,7 @@ func build(cfg Config, works bool) (*Client, error) {
 		rc.FetchPollInterval = pollNormal
 		rc.PollOnly = true
 	}
-	if c.river, err = river.NewClient(c.driver, rc); err != nil {
+	if c.river, err = river.NewClient(drv, rc); err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
 	return c, nil
@@ -245,11 +264,22 @@ func (c *Client) Start(ctx context.Context) error {
 	if n > 0 {
 		c.log.InfoContext(ctx, "jobs that were running when this node ended are available again", "jobs", n)
 	}
+	if err := c.pullIn(ctx); err != nil {
+		return fmt.Errorf("jobs: start: %w", err)
+	}
+	if !c.alone() {
+		if err := c.beat(ctx); err != nil {
+			return fmt.Errorf("jobs: start: %w", err)
+		}
+	}
 	ctx = context.WithoutCancel(ctx)
 	if err := c.river.Start(ctx); err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
 	c.stopping.Store(false)
+	keepCtx, unkeep := context.WithCancel(ctx)
+	c.unkeep = unkeep
+	c.keeping.Go(func() { c.keepLoop(keepCtx) })
 	ctx, c.cancel = context.WithCancel(ctx)
 	c.loops.Go(func() { c.pruneLoop(ctx) })
 	if len(c.cfg.Periodic) > 0 {
@@ -275,6 +305,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	c.cancel()
 	c.cancel = nil
 	c.loops.Wait()
+	defer c.endKeeping(ctx)
 	if err := c.river.Stop(ctx); err == nil {
 		return nil
 	}
@@ -285,4 +316,22 @@ func (c *Client) Stop(ctx context.Context) error {
 		return fmt.Errorf("jobs: stop: some jobs didn't end within %s and will be taken up by the next start: %w", stopTime, err)
 	}
 	return nil
+}
+
+// endKeeping stores what is still owed and takes this node off the list. What can't be stored, the next start or another node
+// does again.
+func (c *Client) endKeeping(ctx context.Context) {
+	c.unkeep()
+	c.keeping.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalSettle)
+	defer cancel()
+	if err := c.settle(ctx); err != nil {
+		c.log.ErrorContext(ctx, "results of jobs are lost and the jobs will be done again", "error", err)
+	}
+	if c.alone() {
+		return
+	}
+	if _, err := c.db.Writer().ExecContext(ctx, "DELETE FROM job_node WHERE id = $1", c.cfg.NodeID); err != nil {
+		c.log.WarnContext(ctx, "take this node off the list", "error", err)
+	}
 }

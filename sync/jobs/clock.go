@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -41,10 +42,18 @@ func (c *Client) scheduleLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := c.now().UTC()
-		_, err := c.driver.GetExecutor().JobSchedule(ctx, &riverdriver.JobScheduleParams{Max: scheduleBatch, Now: &now})
-		if err != nil && ctx.Err() == nil {
-			c.log.ErrorContext(ctx, "make due jobs available", "error", err)
+		if err := c.schedule(ctx); err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "jobs", "error", err)
 		}
 	}
+}
+
+// schedule makes due jobs available. River's leader does so too; without one, for example in the seconds after the leader's
+// death, nothing waits.
+func (c *Client) schedule(ctx context.Context) error {
+	now := c.now().UTC()
+	if _, err := c.driver.GetExecutor().JobSchedule(ctx, &riverdriver.JobScheduleParams{Max: scheduleBatch, Now: &now}); err != nil {
+		return fmt.Errorf("make due jobs available: %w", err)
+	}
+	return nil
 }

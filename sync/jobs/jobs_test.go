@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
-	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -122,16 +121,26 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func deadLetters(t *testing.T, c *jobs.Client, f jobs.DeadLetterFilter) []jobs.DeadLetter {
+func deadLetters(t *testing.T, c *jobs.Client) []jobs.Record {
 	t.Helper()
-	dead, err := c.DeadLetters(t.Context(), f, jobs.Page{})
+	dead, err := c.List(t.Context(), jobs.Filter{States: jobs.DeadLetters()}, jobs.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dead
 }
 
-func depth(t *testing.T, c *jobs.Client, state string) (n int64) {
+// administer retries or discards a job as the command line does.
+func administer(t *testing.T, db *sqldb.DB, do func(ctx context.Context, tx *sql.Tx, id int64) (jobs.Record, error), id int64) (r jobs.Record, err error) {
+	t.Helper()
+	err = db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+		r, err = do(ctx, tx, id)
+		return err
+	})
+	return r, err
+}
+
+func depth(t *testing.T, c *jobs.Client, state jobs.State) (n int64) {
 	t.Helper()
 	all, err := c.Depth(t.Context())
 	if err != nil {
@@ -203,13 +212,17 @@ func TestRetriesThenDeadLetter(t *testing.T) {
 			return nil
 		})
 		insert(t, db, c, jobs.Insert{Args: task{Name: "x"}})
-		eventually(t, "a dead letter", func() bool { return len(deadLetters(t, c, jobs.DeadLetterFilter{})) == 1 })
+		eventually(t, "a dead letter", func() bool { return len(deadLetters(t, c)) == 1 })
 		want := "attempt 1|backoff 1 the SaaS says \x00 no|attempt 2|backoff 2 the SaaS says \x00 no|attempt 3"
 		if got := strings.Join(d.all(), "|"); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
-		dead := deadLetters(t, c, jobs.DeadLetterFilter{Kind: "test.task.v1", Queue: jobs.DefaultQueue})[0]
-		if dead.Kind != "test.task.v1" || dead.Attempts != 3 || dead.LastError != "the SaaS says � no" || string(dead.Args) == "" || dead.EndedAt.IsZero() {
+		found, err := c.List(t.Context(), jobs.Filter{States: jobs.DeadLetters(), Kind: "test.task.v1", Queue: jobs.DefaultQueue}, jobs.Page{})
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		dead := found[0]
+		if dead.Kind != "test.task.v1" || dead.Attempt != 3 || dead.LastError != "the SaaS says � no" || string(dead.Args) == "" || dead.EndedAt.IsZero() {
 			t.Errorf("dead letter %+v", dead)
 		}
 		if n := insert(t, db, c, jobs.Insert{Args: task{Name: "x"}}); n != 0 {
@@ -218,11 +231,11 @@ func TestRetriesThenDeadLetter(t *testing.T) {
 		d.mu.Lock()
 		broken = false
 		d.mu.Unlock()
-		if err := c.Retry(t.Context(), dead.ID); err != nil {
-			t.Fatal(err)
+		if r, err := administer(t, db, c.RetryTx, dead.ID); err != nil || r.State != jobs.StateAvailable {
+			t.Fatalf("%+v, %v", r, err)
 		}
 		eventually(t, "the retry completes", func() bool { return depth(t, c, "completed") == 1 })
-		if n := len(deadLetters(t, c, jobs.DeadLetterFilter{})); n != 0 {
+		if n := len(deadLetters(t, c)); n != 0 {
 			t.Errorf("%d dead letters after the retry", n)
 		}
 	})
@@ -244,11 +257,11 @@ func TestDiscardAndPanic(t *testing.T) {
 		insert(t, db, c, jobs.Insert{Args: task{Name: "refused"}}, jobs.Insert{Args: task{Name: "bug"}}, jobs.Insert{Args: task{Name: "fine"}})
 		insert(t, db, c, jobs.Insert{Args: task{Name: "later"}, At: time.Now().Add(time.Hour)})
 		eventually(t, "two dead letters and one done", func() bool {
-			return len(deadLetters(t, c, jobs.DeadLetterFilter{})) == 2 && depth(t, c, "completed") == 1
+			return len(deadLetters(t, c)) == 2 && depth(t, c, "completed") == 1
 		})
 		texts := ""
-		for _, l := range deadLetters(t, c, jobs.DeadLetterFilter{}) {
-			texts += fmt.Sprintf("%d %s\n", l.Attempts, l.LastError)
+		for _, l := range deadLetters(t, c) {
+			texts += fmt.Sprintf("%d %s\n", l.Attempt, l.LastError)
 		}
 		if !strings.Contains(texts, "1 plan: refused for good") || !strings.Contains(texts, "2 panic in the worker: a bug in the work") {
 			t.Errorf("dead letters:\n%s", texts)
@@ -258,27 +271,29 @@ func TestDiscardAndPanic(t *testing.T) {
 		if err := db.Reader().QueryRowContext(t.Context(), "SELECT id FROM river_job WHERE state = 'scheduled'").Scan(&id); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.DiscardJob(t.Context(), id); err != nil {
-			t.Fatal(err)
+		if r, err := administer(t, db, c.DiscardTx, id); err != nil || r.State != jobs.StateCancelled {
+			t.Fatalf("%+v, %v", r, err)
 		}
-		page, err := c.DeadLetters(t.Context(), jobs.DeadLetterFilter{}, jobs.Page{Limit: 2})
+		dead := jobs.Filter{States: jobs.DeadLetters()}
+		page, err := c.List(t.Context(), dead, jobs.Page{Limit: 2})
 		if err != nil || len(page) != 2 || page[0].ID != id || page[0].LastError != "" {
 			t.Fatalf("first page %+v, %v", page, err)
 		}
-		page, err = c.DeadLetters(t.Context(), jobs.DeadLetterFilter{}, jobs.Page{Limit: 2, Before: page[1].ID})
+		page, err = c.List(t.Context(), dead, jobs.Page{Limit: 2, Before: page[1].ID})
 		if err != nil || len(page) != 1 {
 			t.Fatalf("second page %+v, %v", page, err)
 		}
-		if page, err = c.DeadLetters(t.Context(), jobs.DeadLetterFilter{Kind: "other.kind.v1"}, jobs.Page{}); err != nil || len(page) != 0 {
+		if page, err = c.List(t.Context(), jobs.Filter{Kind: "other.kind.v1"}, jobs.Page{}); err != nil || len(page) != 0 {
 			t.Errorf("another kind's dead letters: %+v, %v", page, err)
 		}
-		if _, err := c.DeadLetters(t.Context(), jobs.DeadLetterFilter{}, jobs.Page{Limit: 5000}); err == nil {
+		if all, err := c.List(t.Context(), jobs.Filter{}, jobs.Page{}); err != nil || len(all) != 4 {
+			t.Errorf("all jobs: %+v, %v", all, err)
+		}
+		if _, err := c.List(t.Context(), dead, jobs.Page{Limit: 5000}); err == nil {
 			t.Error("a page of 5000 was given")
 		}
-		for what, err := range map[string]error{"retry": c.Retry(t.Context(), 999_999), "discard": c.DiscardJob(t.Context(), 999_999)} {
-			if !errors.Is(err, identity.ErrNotFound) {
-				t.Errorf("%s a job that isn't there: %v", what, err)
-			}
+		if _, err := c.List(t.Context(), jobs.Filter{States: []jobs.State{"asleep"}}, jobs.Page{}); err == nil {
+			t.Error("a list of an unknown state was given")
 		}
 	})
 }
@@ -325,7 +340,7 @@ func TestTimeoutAndStop(t *testing.T) {
 		}
 		insert(t, db, c, jobs.Insert{Args: task{Name: "long"}}, jobs.Insert{Args: noop{"times out"}})
 		eventually(t, "the short one timed out", func() bool {
-			dead := deadLetters(t, c, jobs.DeadLetterFilter{})
+			dead := deadLetters(t, c)
 			return len(dead) == 1 && dead[0].LastError == context.DeadlineExceeded.Error()
 		})
 		eventually(t, "the long one began", func() bool { return d.count("long begins 1") == 1 })
@@ -345,7 +360,7 @@ func TestTimeoutAndStop(t *testing.T) {
 		if a, r := depth(t, c, "available"), depth(t, c, "running"); a != 1 || r != 0 {
 			t.Errorf("%d available, %d running after the stop", a, r)
 		}
-		if n := len(deadLetters(t, c, jobs.DeadLetterFilter{Kind: "test.task.v1"})); n != 0 {
+		if n := len(deadLetters(t, c)); n != 1 {
 			t.Error("the job that was stopped is a dead letter")
 		}
 	})
@@ -369,7 +384,7 @@ func TestLogsShowNoArguments(t *testing.T) {
 	cfg.Logger = slog.New(slog.NewJSONHandler(lockedWriter{&mu, &buf}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := run(t, cfg)
 	insert(t, db, c, jobs.Insert{Args: task{"fails", "田中さんの秘密"}}, jobs.Insert{Args: task{"panics", "田中さんの秘密"}})
-	eventually(t, "both are dead letters", func() bool { return len(deadLetters(t, c, jobs.DeadLetterFilter{})) == 2 })
+	eventually(t, "both are dead letters", func() bool { return len(deadLetters(t, c)) == 2 })
 	mu.Lock()
 	defer mu.Unlock()
 	log := buf.String()

@@ -5,12 +5,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
-
-	"github.com/musubi-hub/musubi/identity/sqldb"
 )
 
 // interrupted is how many attempts beyond MaxAttempts a job may lose to the end of its process before that alone makes it a
@@ -24,25 +23,23 @@ const recoverBatch = 100_000
 // then held, so that work goes on at once instead of after RescueAfter. It must run while this node works nothing: Start calls
 // it first. On SQLite one process serves, so every running job is its own. The interrupted attempt counts.
 func (c *Client) Recover(ctx context.Context) (int, error) {
-	var p *riverdriver.JobRescueManyParams
+	n := 0
 	err := c.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		exec := c.driver.UnwrapExecutor(tx)
 		// Every job that is running now was begun before the horizon, however the clocks stand.
-		running, err := exec.JobGetStuck(ctx, &riverdriver.JobGetStuckParams{
+		rows, err := c.driver.UnwrapExecutor(tx).JobGetStuck(ctx, &riverdriver.JobGetStuckParams{
 			Max: recoverBatch, StuckHorizon: c.now().UTC().AddDate(100, 0, 0),
 		})
 		if err != nil {
 			return err
 		}
-		if p, err = c.rescue(running); err != nil {
+		if !c.alone() {
+			rows = slices.DeleteFunc(rows, func(r *rivertype.JobRow) bool { return lastOf(r.AttemptedBy) != c.cfg.NodeID })
+		}
+		n = len(rows)
+		if err := c.makeAvailable(ctx, tx, rows); err != nil {
 			return err
 		}
-		if len(p.ID) > 0 {
-			if _, err := exec.JobRescueMany(ctx, p); err != nil {
-				return err
-			}
-		}
-		if c.db.Engine() == sqldb.SQLite {
+		if c.alone() {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader")
 		} else {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader WHERE leader_id = $1", c.cfg.NodeID)
@@ -52,17 +49,26 @@ func (c *Client) Recover(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("jobs: recover: %w", err)
 	}
-	return len(p.ID), nil
+	return n, nil
 }
 
-func (c *Client) rescue(running []*rivertype.JobRow) (*riverdriver.JobRescueManyParams, error) {
+// makeAvailable lets jobs go on whose attempt was interrupted.
+func (c *Client) makeAvailable(ctx context.Context, tx *sql.Tx, interrupted []*rivertype.JobRow) error {
+	if len(interrupted) == 0 {
+		return nil
+	}
+	p, err := c.rescue(interrupted)
+	if err != nil {
+		return err
+	}
+	_, err = c.driver.UnwrapExecutor(tx).JobRescueMany(ctx, p)
+	return err
+}
+
+func (c *Client) rescue(jobs []*rivertype.JobRow) (*riverdriver.JobRescueManyParams, error) {
 	p := &riverdriver.JobRescueManyParams{}
 	now := c.now().UTC()
-	for _, job := range running {
-		n := len(job.AttemptedBy)
-		if c.db.Engine() != sqldb.SQLite && (n == 0 || job.AttemptedBy[n-1] != c.cfg.NodeID) {
-			continue
-		}
+	for _, job := range jobs {
 		text, err := json.Marshal(rivertype.AttemptError{
 			At: now, Attempt: job.Attempt, Error: "interrupted: the process ended during this attempt",
 		})
@@ -70,7 +76,10 @@ func (c *Client) rescue(running []*rivertype.JobRow) (*riverdriver.JobRescueMany
 			return nil, err
 		}
 		state, finalized := rivertype.JobStateAvailable, (*time.Time)(nil)
-		if job.Attempt >= job.MaxAttempts+interrupted {
+		switch {
+		case givenUp(job):
+			state, finalized = rivertype.JobStateCancelled, &now
+		case job.Attempt >= job.MaxAttempts+interrupted:
 			state, finalized = rivertype.JobStateDiscarded, &now
 		}
 		p.ID = append(p.ID, job.ID)
@@ -80,4 +89,12 @@ func (c *Client) rescue(running []*rivertype.JobRow) (*riverdriver.JobRescueMany
 		p.State = append(p.State, string(state))
 	}
 	return p, nil
+}
+
+// givenUp reports whether an administrator discarded the job while it was running.
+func givenUp(job *rivertype.JobRow) bool {
+	var metadata struct {
+		At time.Time `json:"cancel_attempted_at"` // as River writes it
+	}
+	return json.Unmarshal(job.Metadata, &metadata) == nil && !metadata.At.IsZero()
 }

@@ -168,8 +168,8 @@ func TestRecoverTakesItsOwnJobsOnly(t *testing.T) {
 		if running := depth(t, c, "running"); n != wantN || running != wantRunning {
 			t.Errorf("%d recovered, %d still running; want %d and %d", n, running, wantN, wantRunning)
 		}
-		dead := deadLetters(t, c, jobs.DeadLetterFilter{})
-		if len(dead) != 1 || dead[0].Attempts != 8 || !strings.Contains(dead[0].LastError, "interrupted") {
+		dead := deadLetters(t, c)
+		if len(dead) != 1 || dead[0].Attempt != 8 || !strings.Contains(dead[0].LastError, "interrupted") {
 			t.Errorf("dead letters %+v, want the job that kills its process", dead)
 		}
 		var leaders int

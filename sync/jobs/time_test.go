@@ -85,7 +85,7 @@ func TestAnHourOfSimulatedTime(t *testing.T) {
 		if slots != 61 { // the slot that ran at the start, and one a minute
 			t.Errorf("%d slots in 60 minutes, want 61", slots)
 		}
-		if n := len(deadLetters(t, c, jobs.DeadLetterFilter{})); n != 1 {
+		if n := len(deadLetters(t, c)); n != 1 {
 			t.Errorf("%d dead letters, want the one that failed four times", n)
 		}
 		stop(t, c)

@@ -30,7 +30,7 @@ type worker[A Args] struct {
 
 func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.opt.Timeout }
 
-// NextRetry is also called by River's rescuer, for a job whose process is gone: then there is no error.
+// NextRetry says when the next attempt is.
 func (w *worker[A]) NextRetry(job *river.Job[A]) time.Time {
 	var err error
 	if v, ok := w.failed.LoadAndDelete(job.ID); ok {
@@ -41,6 +41,9 @@ func (w *worker[A]) NextRetry(job *river.Job[A]) time.Time {
 }
 
 func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.client.ledger.begin(job.ID, cancel)
 	err := w.attempt(ctx, job)
 	if err == nil {
 		return nil
@@ -53,8 +56,8 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	switch {
 	case errors.As(err, &snooze):
 		return w.client.snooze(snooze.d)
-	case w.client.stopping.Load() && ctx.Err() != nil:
-		// The program is ending, the job did nothing wrong: it comes back uncounted.
+	case w.client.stopping.Load() && ctx.Err() != nil, errors.Is(context.Cause(ctx), errLease):
+		// The program is ending, or the database is away: the job did nothing wrong and comes back uncounted.
 		return w.client.snooze(0)
 	case errors.As(err, &discard):
 		log.ErrorContext(ctx, "job is a dead letter", "error", shorten(err))

@@ -29,12 +29,14 @@ const (
 // errNotInstalled says that there is no PostgreSQL to start; anything else that goes wrong is a failure.
 var errNotInstalled = errors.New("not installed")
 
-// server is the test process's own PostgreSQL. It starts with the first test that wants one.
+// server is a PostgreSQL of the test process's own. The shared one starts with the first test that wants it.
 type server struct {
-	start sync.Once
-	dir   string // also the folder of its socket
-	err   error
-	admin *sqldb.DB
+	start   sync.Once
+	dir     string // also the folder of its socket
+	data    string // its cluster; empty: in dir
+	durable bool   // commits survive a crash of the server, at the price of speed
+	err     error
+	admin   *sqldb.DB
 	// stdin is held open for the life of the process: when the process ends, the watchdog's cat ends and stops the server.
 	stdin *os.File
 	made  atomic.Int64
@@ -70,13 +72,24 @@ func (s *server) url(database string) string {
 	return "postgres:///" + database + "?" + q.Encode()
 }
 
-// watchdog runs the server and stops it when its own standard input ends, which the kernel sees to even after kill -9 of the
-// test process. Then it removes the folder.
-const watchdog = `dir=$1; bin=$2; shift 2
-"$bin/postgres" -D "$dir/data" "$@" </dev/null & child=$!
+// watchdog runs the server, again whenever it ends, unless a file "down" forbids it. It stops the server when its own standard
+// input ends, which the kernel sees to even after kill -9 of the test process. Then it removes the folder.
+const watchdog = `dir=$1; data=$2; bin=$3; shift 3
+(
+	child=; ended=
+	trap 'ended=1; kill -QUIT "$child" 2>/dev/null' TERM
+	while [ -z "$ended" ]; do
+		if [ ! -e "$dir/down" ]; then
+			"$bin/postgres" -D "$data" "$@" </dev/null & child=$!
+			wait "$child"
+			[ -z "$ended" ] || wait "$child"
+		fi
+		sleep 0.05
+	done
+) & loop=$!
 cat >/dev/null
-kill -QUIT "$child"
-wait "$child"
+kill -TERM "$loop"
+wait "$loop"
 cd /
 rm -rf "$dir"`
 
@@ -102,6 +115,13 @@ func (s *server) run() error {
 			return err
 		}
 	}
+	if s.data == "" {
+		s.data = filepath.Join(s.dir, "data")
+	} else if uid >= 0 {
+		if err := os.Chown(s.data, uid, gid); err != nil {
+			return err
+		}
+	}
 	if err := s.initialize(bin, attr); err != nil {
 		return errors.Join(err, os.RemoveAll(s.dir))
 	}
@@ -116,7 +136,7 @@ func (s *server) initialize(bin string, attr *syscall.SysProcAttr) error {
 	defer cancel()
 	// #nosec G204 -- the binaries that this machine has installed
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--no-sync", "--auth=trust", "--username=musubi",
-		"--encoding=UTF8", "--locale=C", "--pgdata="+filepath.Join(s.dir, "data"))
+		"--encoding=UTF8", "--locale=C", "--wal-segsize=4", "--pgdata="+s.data)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}
 	cmd.SysProcAttr = attr
@@ -127,10 +147,14 @@ func (s *server) initialize(bin string, attr *syscall.SysProcAttr) error {
 }
 
 func (s *server) launch(bin string, attr *syscall.SysProcAttr) error {
-	args := []string{"-c", watchdog, "sh", s.dir, bin}
+	commit := "off"
+	if s.durable {
+		commit = "on"
+	}
+	args := []string{"-c", watchdog, "sh", s.dir, s.data, bin}
 	for _, setting := range []string{
 		"listen_addresses=", "unix_socket_directories=" + s.dir, "unix_socket_permissions=0777", "fsync=off",
-		"synchronous_commit=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
+		"synchronous_commit=" + commit, "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
 		"max_wal_size=256MB", "log_min_messages=warning", "jit=off",
 	} {
 		args = append(args, "-c", setting)

@@ -79,3 +79,24 @@ func TestServerEndsWithItsProcess(t *testing.T) {
 		}
 	}
 }
+
+func TestOwnServerCrashesAndComesBack(t *testing.T) {
+	srv := Own(t, "")
+	db := Open(t, srv.URL())
+	ctx := t.Context()
+	if _, err := db.Writer().ExecContext(ctx, "CREATE TABLE kept (n BIGINT)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Writer().ExecContext(ctx, "INSERT INTO kept VALUES (7)"); err != nil {
+		t.Fatal(err)
+	}
+	srv.Crash(t)
+	var n int64
+	if err := db.Reader().QueryRowContext(ctx, "SELECT n FROM kept").Scan(&n); err == nil {
+		t.Error("a server that is down answers")
+	}
+	srv.Up(t)
+	if err := db.Reader().QueryRowContext(ctx, "SELECT n FROM kept").Scan(&n); err != nil || n != 7 {
+		t.Errorf("after the crash: %d, %v", n, err)
+	}
+}
