@@ -61,6 +61,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	f.StringVar(&e.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to standard error")
 	root.AddCommand(
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
+		newAudit(e), newKeys(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })
 	usageOfArgs(root)

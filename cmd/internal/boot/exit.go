@@ -9,6 +9,8 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
@@ -57,13 +59,14 @@ func ExitCode(err error) int {
 	case errors.As(err, &marked):
 		return marked.Code
 	case isAny(err, identity.ErrRefused, identity.ErrNewer, identity.ErrLocked, identity.ErrExists, identity.ErrNotFound,
-		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy):
+		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy,
+		keys.ErrTooEarly, audit.ErrTampered):
 		return ExitRefused
 	case errors.As(err, &vendor), errors.As(err, &dial), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, context.DeadlineExceeded):
 		return ExitOutside
 	case errors.Is(err, context.Canceled):
 		return ExitPartial
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case isAny(err, fs.ErrNotExist, fs.ErrPermission, keys.ErrUnreadable):
 		return ExitUsage
 	}
 	return ExitFault
