@@ -85,8 +85,11 @@ func (e *env) verifyLog(ctx context.Context, files, trusted []string) error {
 		}
 	}
 	db, err := sqldb.Open(ctx, cfg.Database, sqldb.Options{ReadOnly: true})
-	if err != nil {
+	switch {
+	case errors.Is(err, sqldb.ErrUnreachable):
 		return boot.Outside(err)
+	case err != nil:
+		return boot.Usage(err)
 	}
 	rep, err := audit.Verify(ctx, db, opt)
 	if err = errors.Join(err, db.Close()); err != nil {

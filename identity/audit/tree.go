@@ -93,7 +93,7 @@ const (
 
 // hashReader reads stored hashes for proofs, in blocks that it keeps: proofs of neighbours share nearly all of theirs.
 type hashReader struct {
-	ctx  context.Context //nolint:containedctx // tlog.HashReader has no context; the reader lives for one call of Export
+	ctx  context.Context // tlog.HashReader has no context; the reader lives for one call of Export
 	tx   *sql.Tx
 	have map[[2]int64]map[int64]tlog.Hash
 }

@@ -62,7 +62,7 @@ func snapshot(ctx context.Context, db *sqldb.DB, fn func(tx *sql.Tx) error) erro
 // verification walks the log once. It keeps two trees: over the stored hashes of the leaves, and over the hashes computed from the
 // rows. Where they part, the next checkpoint says which of them was signed.
 type verification struct {
-	ctx context.Context //nolint:containedctx // lives for one call of Verify
+	ctx context.Context // lives for one call of Verify
 	tx  *sql.Tx
 	rep *Report
 

@@ -3,7 +3,7 @@
 //
 // It owns the table signing_key and the sealing key. Private keys are in the table, encrypted under the sealing key, a file of
 // 32 bytes that is configured or made at the first start; so nodes that share a database share its keys once they have that one
-// file, and a copy of the database alone signs nothing. The format is in docs/keys.md.
+// file, and a copy of the database alone signs nothing. The format is in docs/audit.md.
 //
 // Signers give signatures and never the private key. Rotation moves the next key to the front, retires the one before and drops
 // its private part; verifiers see a retired key for the overlap.

@@ -1,5 +1,5 @@
 -- +goose Up
--- Signing keys. public is the key in PKIX form; sealed is the private key, encrypted (docs/keys.md), and empty once the key has
+-- Signing keys. public is the key in PKIX form; sealed is the private key, encrypted (docs/audit.md), and empty once the key has
 -- retired: nothing is signed by it any more. Times are UTC in microseconds, 0 for not yet. All is text, so that both engines keep it alike.
 CREATE TABLE signing_key (
   id           TEXT PRIMARY KEY NOT NULL,
