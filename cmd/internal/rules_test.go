@@ -92,6 +92,11 @@ var closedImports = []closed{
 		"migrations are run by sqldb alone, per owner, so that a newer database is noticed",
 	},
 	{
+		"golang.org/x/mod/sumdb/...",
+		[]string{"identity/audit"},
+		"one package knows how the audit log is hashed and signed",
+	},
+	{
 		"github.com/hashicorp/go-retryablehttp",
 		[]string{"connectors/outbound"},
 		"one HTTP client: retries, quota, redaction and status are decided once",

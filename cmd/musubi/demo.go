@@ -225,6 +225,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger
 	if err := d.hub.Jobs.Start(ctx); err != nil {
 		return nil, nil, err
 	}
+	d.hub.Sequence(ctx)
 	links := map[policies.Product]string{}
 	for _, p := range policies.Products() {
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"

@@ -67,6 +67,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
 		newPolicy(e),
 		newJobs(e),
+		newAudit(e), newKeys(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })
 	usageOfArgs(root)

@@ -70,6 +70,7 @@ func (e *env) serve(ctx context.Context, cfg boot.Config, log *slog.Logger) (err
 		}
 		return err
 	}
+	h.Sequence(ctx)
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
 	if e.as != "" {
 		actor, err := h.Actor(ctx, e.as)

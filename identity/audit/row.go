@@ -37,12 +37,13 @@ const (
 	MaxObject = 256
 	MaxReason = 1000
 	MaxDetail = 8 << 10 // as JSON
+	// MaxPersonal is the bound of Personal, as JSON.
+	MaxPersonal = 8 << 10
 )
 
-// Row is one entry. It carries ids, never names or addresses of people.
+// Row is one entry. It carries ids, never names or addresses of people, but for Personal.
 type Row struct {
 	ID         string // unique; Append makes one where it is empty
-	Seq        int64  // 0 until the row is sequenced; Append ignores it
 	At         int64  // UTC, microseconds
 	Actor      string
 	ActorKind  ActorKind
@@ -53,32 +54,37 @@ type Row struct {
 	Reason     string         // policy ids, or why; may be empty
 	PolicyHash string         // of the policy set that decided; empty where none did
 	Detail     map[string]any // whatever else makes the row understandable: counts, ids; may be nil
+
+	// Personal is what the row says of a person beyond ids: an address, a name. It is kept beside the log, which holds only a
+	// salted commitment to it, and Erase takes it away. May be nil.
+	Personal map[string]any
+
+	// What Find tells; Append ignores it.
+	Sequenced bool  // the row has its place in the log
+	Seq       int64 // that place, from 0
+	Erased    bool  // the row had personal data once
 }
 
 // mail recognizes what looks like an e-mail address. It is a net under the rule that rows carry ids only.
 var mail = regexp.MustCompile(`[^\s@"']@[^\s@"']+\.[^\s@"']`)
 
-// check refuses a row that can't be kept, and gives its detail as JSON.
-func (r Row) check() (detail string, err error) {
+// check refuses a row that can't be kept, and gives it as it is kept, without the commitment.
+func (r Row) check() (rec record, err error) {
 	switch {
 	case r.At <= 0:
-		return "", errors.New("has no time")
+		return rec, errors.New("has no time")
 	case r.Actor == "":
-		return "", errors.New("has no actor")
+		return rec, errors.New("has no actor")
 	case !slices.Contains([]ActorKind{ActorPerson, ActorBreakGlass, ActorSystem}, r.ActorKind):
-		return "", fmt.Errorf("has the unknown actor kind %q", r.ActorKind)
+		return rec, fmt.Errorf("has the unknown actor kind %q", r.ActorKind)
 	case r.Action == "":
-		return "", errors.New("has no action")
+		return rec, errors.New("has no action")
 	case !slices.Contains([]Outcome{Allowed, Refused, Done}, r.Outcome):
-		return "", fmt.Errorf("has the unknown outcome %q", r.Outcome)
+		return rec, fmt.Errorf("has the unknown outcome %q", r.Outcome)
 	}
-	detail = "{}"
-	if len(r.Detail) > 0 {
-		b, err := json.Marshal(r.Detail) // keys come out sorted, so that equal rows are equal bytes
-		if err != nil {
-			return "", fmt.Errorf("has a detail that isn't JSON: %w", err)
-		}
-		detail = string(b)
+	detail, err := asJSON(r.Detail)
+	if err != nil {
+		return rec, fmt.Errorf("has a detail that isn't JSON: %w", err)
 	}
 	for _, f := range []struct {
 		name, value string
@@ -95,16 +101,28 @@ func (r Row) check() (detail string, err error) {
 	} {
 		switch {
 		case len(f.value) > f.limit:
-			return "", fmt.Errorf("has %d bytes of %s; at most %d are kept", len(f.value), f.name, f.limit)
+			return rec, fmt.Errorf("has %d bytes of %s; at most %d are kept", len(f.value), f.name, f.limit)
 		case !utf8.ValidString(f.value):
-			return "", fmt.Errorf("has a %s that isn't UTF-8", f.name)
+			return rec, fmt.Errorf("has a %s that isn't UTF-8", f.name)
 		case slices.Contains([]byte(f.value), 0):
-			return "", fmt.Errorf("has a NUL character in its %s", f.name)
+			return rec, fmt.Errorf("has a NUL character in its %s", f.name)
 		case f.name == "actor" && r.ActorKind == ActorBreakGlass:
 			// A user of a domain is called user@domain by some systems.
 		case mail.MatchString(f.value):
-			return "", fmt.Errorf("has what looks like an e-mail address in its %s; rows carry ids only", f.name)
+			return rec, fmt.Errorf("has what looks like an e-mail address in its %s; rows carry ids only", f.name)
 		}
 	}
-	return detail, nil
+	return record{
+		ID: r.ID, At: r.At, Actor: r.Actor, ActorKind: string(r.ActorKind), Action: r.Action, Org: string(r.Org), Object: r.Object,
+		Outcome: string(r.Outcome), Reason: r.Reason, PolicyHash: r.PolicyHash, Detail: detail,
+	}, nil
+}
+
+// asJSON gives an object whose keys are sorted, so that equal rows are equal bytes.
+func asJSON(m map[string]any) (string, error) {
+	if len(m) == 0 {
+		return "{}", nil
+	}
+	b, err := json.Marshal(m)
+	return string(b), err
 }

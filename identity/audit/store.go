@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -20,14 +19,24 @@ func Append(ctx context.Context, tx *sql.Tx, r Row) error {
 	if r.ID == "" {
 		r.ID = newID(r.At)
 	}
-	detail, err := r.check()
+	rec, err := r.check()
 	if err != nil {
 		return fmt.Errorf("audit: the row of %s %w", r.Action, err)
 	}
+	beside, err := r.commit()
+	if err != nil {
+		return fmt.Errorf("audit: the row of %s %w", r.Action, err)
+	}
+	if beside != nil {
+		rec.Commitment = commitment(beside.salt, beside.data)
+		if err := beside.insert(ctx, tx, r.ID); err != nil {
+			return fmt.Errorf("audit: append %s: %w", r.Action, err)
+		}
+	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO audit_row
-		(id, at, actor, actor_kind, action, org, object, outcome, reason, policy_hash, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		r.ID, r.At, r.Actor, string(r.ActorKind), r.Action, string(r.Org), r.Object, string(r.Outcome), r.Reason, r.PolicyHash, detail)
+		(id, at, actor, actor_kind, action, org, object, outcome, reason, policy_hash, detail, commitment)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		rec.ID, rec.At, rec.Actor, rec.ActorKind, rec.Action, rec.Org, rec.Object, rec.Outcome, rec.Reason, rec.PolicyHash, rec.Detail, rec.Commitment)
 	if err != nil {
 		return fmt.Errorf("audit: append %s: %w", r.Action, err)
 	}
@@ -87,19 +96,20 @@ func Find(ctx context.Context, db Querier, scope policies.Scope, f Filter) ([]Ro
 	defer func() { _ = rows.Close() }() // rows.Err tells what matters
 	var found []Row
 	for rows.Next() {
-		var (
-			r      Row
-			seq    sql.NullInt64
-			detail string
-		)
-		if err := rows.Scan(&r.ID, &seq, &r.At, &r.Actor, &r.ActorKind, &r.Action, &r.Org, &r.Object, &r.Outcome, &r.Reason,
-			&r.PolicyHash, &detail); err != nil {
+		var rec record
+		var seq sql.NullInt64
+		var data sql.NullString
+		if err := rows.Scan(append(rec.fields(), &seq, &data)...); err != nil {
 			return nil, fmt.Errorf("audit: find: %w", err)
 		}
-		r.Seq = seq.Int64
-		if detail != "{}" {
-			if err := json.Unmarshal([]byte(detail), &r.Detail); err != nil {
-				return nil, fmt.Errorf("audit: row %s: its detail isn't JSON: %w", r.ID, err)
+		r, err := rec.row()
+		if err != nil {
+			return nil, err
+		}
+		r.Sequenced, r.Seq, r.Erased = seq.Valid, seq.Int64, rec.Commitment != "" && !data.Valid
+		if data.Valid {
+			if r.Personal, err = fromJSON(data.String); err != nil {
+				return nil, fmt.Errorf("audit: row %s: its personal data isn't JSON: %w", r.ID, err)
 			}
 		}
 		found = append(found, r)
@@ -111,38 +121,42 @@ func Find(ctx context.Context, db Querier, scope policies.Scope, f Filter) ([]Ro
 }
 
 func (f Filter) query(scope policies.Scope) (string, []any) {
-	where, args := scope.Where("org", 1)
-	var b strings.Builder
-	b.WriteString(`SELECT id, seq, at, actor, actor_kind, action, org, object, outcome, reason, policy_hash, detail
-		FROM audit_row WHERE ` + where)
-	add := func(condition string, values ...any) { // each ? of condition becomes the next placeholder
-		for _, v := range values {
-			args = append(args, v)
-			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
-		}
-		b.WriteString(" AND " + condition)
-	}
-	if f.From != 0 {
-		add("at >= ?", f.From)
-	}
-	if f.Until != 0 {
-		add("at < ?", f.Until)
-	}
-	for _, equal := range []struct{ column, value string }{
-		{"actor", f.Actor},
-		{"action", f.Action},
-		{"org", string(f.Org)},
-		{"object", f.Object},
-		{"outcome", string(f.Outcome)},
-	} {
-		if equal.value != "" {
-			add(equal.column+" = ?", equal.value)
-		}
-	}
+	where, args := f.where(scope)
+	query := `SELECT ` + recordColumns + `, l.seq, p.data
+		FROM audit_row r LEFT JOIN audit_leaf l ON l.row_id = r.id LEFT JOIN audit_personal p ON p.row_id = r.id WHERE ` + where
 	if f.Before != nil {
-		add("(at < ? OR (at = ? AND id < ?))", f.Before.At, f.Before.At, f.Before.ID)
+		query += fmt.Sprintf(" AND (r.at < $%d OR (r.at = $%d AND r.id < $%d))", len(args)+1, len(args)+1, len(args)+2)
+		args = append(args, f.Before.At, f.Before.ID)
 	}
 	args = append(args, f.Limit)
-	fmt.Fprintf(&b, " ORDER BY at DESC, id DESC LIMIT $%d", len(args))
+	return query + fmt.Sprintf(" ORDER BY r.at DESC, r.id DESC LIMIT $%d", len(args)), args
+}
+
+// where gives the condition of all but Before and Limit on audit_row, called r.
+func (f Filter) where(scope policies.Scope) (string, []any) {
+	condition, args := scope.Where("r.org", 1)
+	var b strings.Builder
+	b.WriteString(condition)
+	add := func(comparison string, value any) {
+		args = append(args, value)
+		fmt.Fprintf(&b, " AND %s $%d", comparison, len(args))
+	}
+	if f.From != 0 {
+		add("r.at >=", f.From)
+	}
+	if f.Until != 0 {
+		add("r.at <", f.Until)
+	}
+	for _, equal := range []struct{ column, value string }{
+		{"r.actor", f.Actor},
+		{"r.action", f.Action},
+		{"r.org", string(f.Org)},
+		{"r.object", f.Object},
+		{"r.outcome", string(f.Outcome)},
+	} {
+		if equal.value != "" {
+			add(equal.column+" =", equal.value)
+		}
+	}
 	return b.String(), args
 }

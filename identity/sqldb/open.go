@@ -35,6 +35,7 @@ type Options struct {
 	StatementTimeout time.Duration // longest statement on PostgreSQL; 0 = 30 s
 	ConnectTimeout   time.Duration // longest wait for PostgreSQL to answer at all; 0 = 10 s
 	Unsynced         bool          // SQLite: don't wait for the disk at commit. Survives kill -9 but not a power cut: for tests
+	ReadOnly         bool          // change nothing, not even make a missing file: for looking at a copy. Writer and Migrate fail
 	Logger           *slog.Logger  // nil: silent
 }
 
@@ -133,7 +134,10 @@ func (d *DB) Ping(ctx context.Context) error {
 func (d *DB) Close() error {
 	d.closeOnce.Do(func() {
 		d.group.drain()
-		d.closeErr = errors.Join(d.reader.Close(), d.writer.Close())
+		d.closeErr = d.reader.Close()
+		if d.writer != d.reader {
+			d.closeErr = errors.Join(d.closeErr, d.writer.Close())
+		}
 	})
 	return d.closeErr
 }

@@ -40,6 +40,9 @@ func openPostgres(ctx context.Context, url string, opt Options) (*DB, error) {
 
 	readCfg := cfg.Copy()
 	readCfg.RuntimeParams["default_transaction_read_only"] = "on"
+	if opt.ReadOnly {
+		cfg = readCfg
+	}
 
 	d := &DB{engine: PostgreSQL, opt: opt, writer: stdlib.OpenDB(*cfg), reader: stdlib.OpenDB(*readCfg)}
 	d.group.db = d

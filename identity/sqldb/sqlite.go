@@ -32,6 +32,9 @@ func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database file %s: %w", path, err)
 	}
+	if opt.ReadOnly {
+		return openSQLiteCopy(ctx, abs, opt)
+	}
 	if err := makeFile(abs); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,31 @@ func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
 	d.reader = sql.OpenDB(stmtCache{reader})
 	d.reader.SetMaxOpenConns(opt.MaxReaders)
 	d.reader.SetMaxIdleConns(opt.MaxReaders)
+	return d, nil
+}
+
+// openSQLiteCopy opens a file that must be there, for reading alone. SQLite itself may make -shm and -wal files beside it while
+// it is open, as for every reader of a file in WAL mode.
+func openSQLiteCopy(ctx context.Context, path string, opt Options) (*DB, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() == 0 {
+		return nil, fmt.Errorf("database file %s: it is empty or not a regular file", path)
+	}
+	reader, err := sqlite.NewConnector(sqliteDSN(path, opt, true))
+	if err != nil {
+		return nil, fmt.Errorf("database file %s: %w", path, err)
+	}
+	d := &DB{engine: SQLite, path: path, opt: opt, reader: sql.OpenDB(stmtCache{reader})}
+	d.writer, d.group.db = d.reader, d
+	d.reader.SetMaxOpenConns(opt.MaxReaders)
+	d.reader.SetMaxIdleConns(opt.MaxReaders)
+	var schema int
+	if err := d.reader.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&schema); err != nil {
+		return nil, errors.Join(explainSQLite(path, opt, err), d.Close())
+	}
 	return d, nil
 }
 
@@ -86,6 +114,9 @@ func sqliteDSN(path string, opt Options, readOnly bool) string {
 	q.Add("_pragma", "foreign_keys(1)")
 	q.Add("_pragma", "temp_store(2)")
 	q.Add("_pragma", "cache_size(-16384)")
+	if opt.ReadOnly {
+		q.Set("mode", "ro")
+	}
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	} else {

@@ -26,6 +26,18 @@ type Config struct {
 	Listen    string          `yaml:"listen"`   // address of the pages; loopback until login exists
 	Atlassian *AtlassianEntry `yaml:"atlassian"`
 	Jira      *JiraEntry      `yaml:"jira"`
+	Keys      *KeysEntry      `yaml:"keys"`
+	Audit     *AuditEntry     `yaml:"audit"`
+}
+
+// KeysEntry says how signing keys are kept.
+type KeysEntry struct {
+	SealingKeyFile string `yaml:"sealing_key_file"` // empty: keys/sealing.key in the data folder, made at the first start
+}
+
+// AuditEntry says how the audit log is kept.
+type AuditEntry struct {
+	CheckpointFile string `yaml:"checkpoint_file"` // empty: audit-checkpoint in the data folder
 }
 
 // AtlassianEntry connects the Atlassian organization (licensed members, SCIM).
@@ -84,6 +96,12 @@ func LoadConfig(path, data string) (Config, error) {
 		if cfg.Jira.ServiceDesk == "" {
 			cfg.Jira.ServiceDesk = "1"
 		}
+	}
+	if cfg.Keys != nil {
+		cfg.Keys.SealingKeyFile = within(base, cfg.Keys.SealingKeyFile)
+	}
+	if cfg.Audit != nil {
+		cfg.Audit.CheckpointFile = within(base, cfg.Audit.CheckpointFile)
 	}
 	if err := cfg.check(); err != nil {
 		return cfg, Usage(fmt.Errorf("configuration %s: %w", path, err))

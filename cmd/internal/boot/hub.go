@@ -22,6 +22,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
@@ -59,8 +60,11 @@ type Hub struct {
 	Jobs      *jobs.Client
 	Quota     *quota.Quota
 	Open      map[policies.Product]connectors.Opened
+	Keys      *keys.Ring
+	Audit     *audit.Log // nil unless Options.Work
 
-	release func() error
+	release   func() error
+	sequenced func() // ends the sequencing of audit rows and waits for it
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -68,7 +72,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -93,6 +97,9 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := h.migrate(ctx); err != nil {
 		return h, err
 	}
+	if err := h.openKeys(ctx, o); err != nil {
+		return h, err
+	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
 	if o.Work {
@@ -113,7 +120,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 }
 
 func (h *Hub) migrate(ctx context.Context) error {
-	err := h.DB.Migrate(ctx, directory.Migration(), audit.Migration(h.DB.Engine()), access.Migration(), quota.Migration(), provision.Migration(), console.Migration())
+	err := h.DB.Migrate(ctx, sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(h.DB.Engine()), access.Migration(), quota.Migration(), provision.Migration(), console.Migration())
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -233,6 +240,8 @@ func (h *Hub) Close() error {
 		errs = append(errs, h.Jobs.Stop(ctx))
 		h.Jobs = nil
 	}
+	h.sequenced()
+	h.sequenced = func() {}
 	if h.DB != nil {
 		errs = append(errs, h.DB.Close())
 		h.DB = nil
