@@ -131,7 +131,7 @@ func (c *Client) settle(ctx context.Context) error {
 		}
 		mine := make(map[int64]int, len(rows))
 		for _, r := range rows {
-			if c.alone() || lastOf(r.AttemptedBy) == c.cfg.NodeID {
+			if lastOf(r.AttemptedBy) == c.cfg.NodeID {
 				mine[r.ID] = r.Attempt
 			}
 		}

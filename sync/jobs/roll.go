@@ -26,7 +26,7 @@ type attempt struct {
 // and none that can be set, so that neither skew nor a clock that jumps makes a node look dead.
 type roll struct {
 	self   string
-	alone  bool // one process serves: every running job is this node's
+	alone  bool // one process serves: what other names left running, Recover took up at the start
 	after  time.Duration
 	nodes  map[string]sighting
 	orphan map[attempt]bool // own jobs that this node did not hold at the last look
@@ -40,7 +40,7 @@ func (r *roll) judge(now time.Time, jobs []running, beats map[string]int64, hold
 		all[n] = b
 	}
 	for _, j := range jobs {
-		if _, ok := all[j.node]; !ok && !r.mine(j) {
+		if _, ok := all[j.node]; !ok && !r.alone {
 			all[j.node] = noBeat
 		}
 	}
@@ -63,7 +63,7 @@ func (r *roll) judge(now time.Time, jobs []running, beats map[string]int64, hold
 	orphans := map[attempt]bool{}
 	for _, j := range jobs {
 		switch {
-		case !r.mine(j):
+		case j.node != r.self:
 			if gone[j.node] {
 				lost = append(lost, j)
 			}
@@ -78,5 +78,3 @@ func (r *roll) judge(now time.Time, jobs []running, beats map[string]int64, hold
 	r.orphan = orphans
 	return lost, dead
 }
-
-func (r *roll) mine(j running) bool { return r.alone || j.node == r.self }
