@@ -26,7 +26,7 @@ func musubi(t *testing.T, ctx context.Context, data string, args ...string) (cod
 		defer f.Close()
 		files[i] = f
 	}
-	code = run(ctx, append(args, "--data", data), files[0], files[1])
+	code = run(ctx, newEnv(files[0], files[1]), append(args, "--data", data))
 	for i, f := range files {
 		b, err := os.ReadFile(f.Name())
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// musubi runs a command and gives its exit code and what it wrote.
-func musubi(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// invoke runs a command and gives its exit code and what it wrote.
+func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var files [2]*os.File
 	for i := range files {
@@ -84,7 +84,7 @@ func TestPolicyCheck(t *testing.T) {
 		{"two folders", []string{good, bad}, boot.ExitUsage, []string{"musubi policy check --help"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			code, stdout, stderr := musubi(t, append([]string{"policy", "check"}, tc.args...)...)
+			code, stdout, stderr := invoke(t, append([]string{"policy", "check"}, tc.args...)...)
 			rest := stdout + stderr
 			for _, want := range tc.want {
 				_, after, found := strings.Cut(rest, want)
@@ -102,7 +102,7 @@ func TestPolicyCheck(t *testing.T) {
 
 func TestPolicyCheckJSON(t *testing.T) {
 	for dir, ok := range map[string]bool{policyDir(t, oneRule): true, policyDir(t, faulty): false} {
-		code, stdout, stderr := musubi(t, "policy", "check", dir, "--json")
+		code, stdout, stderr := invoke(t, "policy", "check", dir, "--json")
 		var doc struct {
 			Schema string `json:"schema"`
 			policyCheck
@@ -124,7 +124,7 @@ func TestPolicyCheckJSON(t *testing.T) {
 
 func TestPolicyExplain(t *testing.T) {
 	data := t.TempDir()
-	if code, _, stderr := musubi(t, "init", "--data", data, "--agency", "8000012010038", "--name", "デジタル庁",
+	if code, _, stderr := invoke(t, "init", "--data", data, "--agency", "8000012010038", "--name", "デジタル庁",
 		"--email", "taro@digital.example.go.jp", "--email", "hanako@digital.example.go.jp"); code != 0 {
 		t.Fatal(stderr)
 	}
@@ -154,13 +154,13 @@ when { principal.kind == Musubi::Kind::"prefecture" };`)
 		{"nobody", []string{"org.read", "workspace", "--data", data}, boot.ExitUsage, "about whom?"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			code, stdout, stderr := musubi(t, append([]string{"policy", "explain"}, tc.args...)...)
+			code, stdout, stderr := invoke(t, append([]string{"policy", "explain"}, tc.args...)...)
 			if code != tc.code || !strings.Contains(stdout+stderr, tc.want) {
 				t.Errorf("exit code %d, want %d; %q is missing in\n%s%s", code, tc.code, tc.want, stdout, stderr)
 			}
 		})
 	}
-	code, stdout, _ := musubi(t, append([]string{"policy", "explain", "seat.portal_customer", "jira", "--json"}, as...)...)
+	code, stdout, _ := invoke(t, append([]string{"policy", "explain", "seat.portal_customer", "jira", "--json"}, as...)...)
 	var doc explanation
 	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || code != boot.ExitOK {
 		t.Fatalf("%d, %v\n%s", code, err, stdout)
