@@ -280,6 +280,15 @@ func TestTwoHubs(t *testing.T) {
 		}
 		if i.database != "" {
 			second := &install{data: t.TempDir(), database: i.database}
+			// Nodes on one PostgreSQL share the key under which the signing keys are sealed.
+			sealing, err := os.ReadFile(i.path("keys", "sealing.key"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(second.path("keys"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, second.path("keys", "sealing.key"), sealing)
 			p := second.start(t, "serve", "--listen", "127.0.0.1:0")
 			p.match(t, `(serving) on http://`)
 		}
