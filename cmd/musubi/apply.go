@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -72,7 +73,7 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 	}
 	if work {
 		if len(h.Open) == 0 {
-			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, boot.ConfigName))
+			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, config.FileName))
 		}
 		if err := h.Jobs.Start(ctx); err != nil {
 			return err
@@ -139,7 +140,7 @@ func waitingNote(p provision.Progress) (note, failure string) {
 		switch pp.Failure {
 		case "auth":
 			return fmt.Sprintf("%s: 認証エラー / credential refused", pp.Product),
-				fmt.Sprintf("%s: the credential is refused: %s\nRenew the token (its file is named in %s) and restart.", pp.Product, pp.Waiting, boot.ConfigName)
+				fmt.Sprintf("%s: the credential is refused: %s\nRenew the token (its file is named in %s) and restart.", pp.Product, pp.Waiting, config.FileName)
 		case "unavailable", "ambiguous", "protocol", "unknown":
 			return fmt.Sprintf("%s: 応答なし / not reachable", pp.Product), fmt.Sprintf("%s: can't be reached or doesn't answer properly: %s", pp.Product, pp.Waiting)
 		}

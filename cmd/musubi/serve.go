@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/policies"
@@ -30,29 +31,19 @@ the next start.`,
 		Example: "  musubi serve --data /var/lib/musubi --as planner.cred",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := e.loadConfig()
+			loaded, err := e.loadConfig(config.Flag{Name: "--listen", Key: "listen", Value: listen}, config.Flag{Name: "--log-format", Key: "log.format", Value: format})
 			if err != nil {
 				return err
 			}
-			if listen != "" {
-				cfg.Listen = listen
-			}
-			if err := boot.Loopback(cfg.Listen); err != nil {
-				return boot.Usage(err)
-			}
-			log, err := e.logger(format)
-			if err != nil {
-				return err
-			}
-			return e.serve(cmd.Context(), cfg, log)
+			return e.serve(cmd.Context(), loaded.Config, e.logger(loaded.Log, "json"))
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "", "address of pages and probes, loopback only (default 127.0.0.1:8080)")
-	cmd.Flags().StringVar(&format, "log-format", "json", "json or text")
+	cmd.Flags().StringVar(&listen, "listen", "", "address of pages and probes, loopback only (default: the configuration's, else 127.0.0.1:8080)")
+	cmd.Flags().StringVar(&format, "log-format", "", "json or text (default: the configuration's, else json)")
 	return cmd
 }
 
-func (e *env) serve(ctx context.Context, cfg boot.Config, log *slog.Logger) (err error) {
+func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
 	metrics := api.NewMetrics(version)
 	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: true, Now: e.now, Log: log, Observe: metrics.Observe})
 	if err != nil {

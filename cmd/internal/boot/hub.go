@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
@@ -33,7 +35,7 @@ import (
 // Options say how a hub is opened.
 type Options struct {
 	Data   string // folder of database, node id, secrets
-	Config Config
+	Config config.Config
 	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
 	// inserts.
 	Work      bool
@@ -45,7 +47,7 @@ type Options struct {
 
 // Hub is everything that a command needs, opened.
 type Hub struct {
-	Config    Config
+	Config    config.Config
 	Data      string
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -76,8 +78,8 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if h.Engine, err = load.Default(); err != nil {
 		return h, fmt.Errorf("policies: %w", err)
 	}
-	if h.DB, err = sqldb.Open(ctx, o.Config.Database, sqldb.Options{Logger: o.Log}); err != nil {
-		return h, Outside(fmt.Errorf("database: %w", err))
+	if h.DB, err = OpenDatabase(ctx, o.Config, o.Log); err != nil {
+		return h, err
 	}
 	if o.Work {
 		if h.release, err = h.DB.LockServing(); err != nil {
@@ -99,6 +101,28 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	return h, nil
+}
+
+// OpenDatabase opens the configured database, with the password of its file.
+func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sqldb.DB, error) {
+	address := cfg.Database
+	if cfg.DatabasePasswordFile != "" {
+		password, err := config.ReadSecret(cfg.DatabasePasswordFile)
+		if err != nil {
+			return nil, Usage(err)
+		}
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, Usage(errors.New("database: the address can't be read"))
+		}
+		u.User = url.UserPassword(u.User.Username(), password)
+		address = u.String()
+	}
+	db, err := sqldb.Open(ctx, address, sqldb.Options{Logger: log})
+	if err != nil {
+		return nil, Outside(fmt.Errorf("database: %w", err))
+	}
+	return db, nil
 }
 
 func (h *Hub) migrate(ctx context.Context) error {
@@ -149,12 +173,13 @@ func (h *Hub) connect(o Options) error {
 	}
 	var made []connectors.Connector
 	if e := o.Config.Atlassian; e != nil {
-		token, err := ReadSecret(e.TokenFile)
+		token, err := config.ReadSecret(e.TokenFile)
 		if err != nil {
-			return err
+			return Usage(err)
 		}
 		c, err := atlassian.New(atlassian.Config{
 			BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: outbound.NewSecret(token), Transport: transport, Quota: late, Now: o.Now,
+			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
 			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
@@ -163,12 +188,13 @@ func (h *Hub) connect(o Options) error {
 		made = append(made, c)
 	}
 	if e := o.Config.Jira; e != nil {
-		token, err := ReadSecret(e.TokenFile)
+		token, err := config.ReadSecret(e.TokenFile)
 		if err != nil {
-			return err
+			return Usage(err)
 		}
 		c, err := jira.New(jira.Config{
 			BaseURL: e.BaseURL, Email: e.Email, Token: outbound.NewSecret(token), ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
+			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
 			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
