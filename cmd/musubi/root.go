@@ -65,6 +65,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	root.AddCommand(
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
 		newConfig(e),
+		newBackup(e), newRestore(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })
 	usageOfArgs(root)

@@ -23,7 +23,13 @@ const recoverBatch = 100_000
 // Recover makes the jobs available again that this node was working when its process ended, and drops the leadership that it
 // then held, so that work goes on at once instead of after RescueAfter. It must run while this node works nothing: Start calls
 // it first. On SQLite one process serves, so every running job is its own. The interrupted attempt counts.
-func (c *Client) Recover(ctx context.Context) (int, error) {
+func (c *Client) Recover(ctx context.Context) (int, error) { return c.recover(ctx, false) }
+
+// RecoverAll is Recover for the jobs of every node. It is for a database that no process works: one that was just restored holds
+// the running jobs of the nodes of its time.
+func (c *Client) RecoverAll(ctx context.Context) (int, error) { return c.recover(ctx, true) }
+
+func (c *Client) recover(ctx context.Context, all bool) (int, error) {
 	var p *riverdriver.JobRescueManyParams
 	err := c.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		exec := c.driver.UnwrapExecutor(tx)
@@ -34,7 +40,7 @@ func (c *Client) Recover(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		if p, err = c.rescue(running); err != nil {
+		if p, err = c.rescue(running, all); err != nil {
 			return err
 		}
 		if len(p.ID) > 0 {
@@ -42,7 +48,7 @@ func (c *Client) Recover(ctx context.Context) (int, error) {
 				return err
 			}
 		}
-		if c.db.Engine() == sqldb.SQLite {
+		if all || c.db.Engine() == sqldb.SQLite {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader")
 		} else {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader WHERE leader_id = $1", c.cfg.NodeID)
@@ -55,12 +61,12 @@ func (c *Client) Recover(ctx context.Context) (int, error) {
 	return len(p.ID), nil
 }
 
-func (c *Client) rescue(running []*rivertype.JobRow) (*riverdriver.JobRescueManyParams, error) {
+func (c *Client) rescue(running []*rivertype.JobRow, all bool) (*riverdriver.JobRescueManyParams, error) {
 	p := &riverdriver.JobRescueManyParams{}
 	now := c.now().UTC()
 	for _, job := range running {
 		n := len(job.AttemptedBy)
-		if c.db.Engine() != sqldb.SQLite && (n == 0 || job.AttemptedBy[n-1] != c.cfg.NodeID) {
+		if !all && c.db.Engine() != sqldb.SQLite && (n == 0 || job.AttemptedBy[n-1] != c.cfg.NodeID) {
 			continue
 		}
 		text, err := json.Marshal(rivertype.AttemptError{

@@ -16,13 +16,11 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/config"
-	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/access"
-	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -38,7 +36,9 @@ type Options struct {
 	Config config.Config
 	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
 	// inserts.
-	Work      bool
+	Work bool
+	// Bare opens database, directory and policies only, and changes no table: for the backup, which must not need a SaaS's token.
+	Bare      bool
 	Now       func() time.Time
 	Log       *slog.Logger
 	Transport http.RoundTripper          // nil: the network
@@ -87,13 +87,21 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 			return h, err
 		}
 	}
-	if err := h.migrate(ctx); err != nil {
+	if o.Bare {
+		err = checkVersions(ctx, h.DB)
+	} else {
+		err = Migrate(ctx, h.DB)
+	}
+	if err != nil {
 		return h, err
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, h.Engine)
+	if o.Bare {
+		return h, nil
+	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
@@ -123,17 +131,6 @@ func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sq
 		return nil, Outside(fmt.Errorf("database: %w", err))
 	}
 	return db, nil
-}
-
-func (h *Hub) migrate(ctx context.Context) error {
-	err := h.DB.Migrate(ctx, directory.Migration(), audit.Migration(h.DB.Engine()), access.Migration(), quota.Migration(), provision.Migration(), console.Migration())
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	if err := jobs.Migrate(ctx, h.DB); err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	return nil
 }
 
 func (h *Hub) makeJobs(o Options) error {
