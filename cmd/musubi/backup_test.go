@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -212,15 +215,45 @@ func TestBackupWhileApplyingRestoreAndGoOn(t *testing.T) {
 			t.Errorf("%d jobs were left running by a stop in order", n)
 		}
 
+		spans := collect(t)
 		stop := background(t, at(to, back, "serve", "--listen", "127.0.0.1:0")...)
 		eventually(t, "end of the restored apply", func() bool { return count(t, copied, done) == 1 && count(t, copied, open) == 0 })
 		if a := stop(); a.code != boot.ExitOK {
 			t.Errorf("serve ended with %d: %s", a.code, a.err)
 		}
+		spans(t, "job provision.op.v1", "call jira ")
 		samePlans(t, at(from, there), at(to, back), filepath.Join(from, "credentials", "planner.cred"))
 		noDuplicates(t, from)
 		stopDemo()
 	})
+}
+
+// collect makes a collector the configured one, and gives a check that it was sent spans of these names and nobody's address.
+func collect(t *testing.T) func(t *testing.T, names ...string) {
+	t.Helper()
+	var mu sync.Mutex
+	var got bytes.Buffer
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = io.Copy(&got, r.Body) // protobuf, where text stands as it is
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("MUSUBI_TRACE_ENDPOINT", server.URL)
+	return func(t *testing.T, names ...string) {
+		t.Helper()
+		_ = os.Unsetenv("MUSUBI_TRACE_ENDPOINT")
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range names {
+			if !bytes.Contains(got.Bytes(), []byte(name)) {
+				t.Errorf("no span %q in %d bytes", name, got.Len())
+			}
+		}
+		if bytes.ContainsRune(got.Bytes(), '@') && bytes.Contains(got.Bytes(), []byte("example")) {
+			t.Error("spans hold an e-mail address")
+		}
+	}
 }
 
 // samePlans compares what both hubs plan now, and the plan that was applied.

@@ -231,7 +231,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, d.listen, links, notice)
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
 	if err != nil {
 		return nil, nil, err
 	}

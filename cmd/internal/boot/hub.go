@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/jira"
@@ -43,6 +44,7 @@ type Options struct {
 	Log       *slog.Logger
 	Transport http.RoundTripper          // nil: the network
 	Observe   func(outbound.Observation) // nil: nobody counts
+	Tracer    *tracing.Tracer            // nil: no spans
 }
 
 // Hub is everything that a command needs, opened.
@@ -145,7 +147,7 @@ func (h *Hub) makeJobs(o Options) error {
 		if nerr != nil {
 			return nerr
 		}
-		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log})
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
 		return err
@@ -177,7 +179,7 @@ func (h *Hub) connect(o Options) error {
 		c, err := atlassian.New(atlassian.Config{
 			BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: outbound.NewSecret(token), Transport: transport, Quota: late, Now: o.Now,
 			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
 			return Usage(err)
@@ -192,7 +194,7 @@ func (h *Hub) connect(o Options) error {
 		c, err := jira.New(jira.Config{
 			BaseURL: e.BaseURL, Email: e.Email, Token: outbound.NewSecret(token), ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
 			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
 			return Usage(err)

@@ -20,6 +20,9 @@ const maxFile = 32 << 10
 
 const envPrefix = "MUSUBI_"
 
+// envTest begins the variables by which tests talk to their child processes.
+const envTest = envPrefix + "TEST_"
+
 // EnvData and EnvFile stand for the flags --data and --config. They say where to look and aren't settings.
 const (
 	EnvData = envPrefix + "DATA"
@@ -133,7 +136,7 @@ func environment(env []string) (map[string]value, Faults) {
 	var faults Faults
 	for _, pair := range env {
 		name, text, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) || text == "" || name == EnvData || name == EnvFile || serviceLink.MatchString(name) {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTest) || text == "" || name == EnvData || name == EnvFile || serviceLink.MatchString(name) {
 			continue
 		}
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.env() == name })
