@@ -32,8 +32,8 @@ type answered struct {
 	out, err string
 }
 
-// musubi runs one command in this process.
-func musubi(ctx context.Context, t *testing.T, args ...string) answered {
+// command runs one command in this process.
+func command(ctx context.Context, t *testing.T, args ...string) answered {
 	t.Helper()
 	dir := t.TempDir()
 	var files [2]*os.File
@@ -45,7 +45,7 @@ func musubi(ctx context.Context, t *testing.T, args ...string) answered {
 		defer f.Close()
 		files[i] = f
 	}
-	a := answered{code: run(ctx, args, files[0], files[1])}
+	a := answered{code: run(ctx, newEnv(files[0], files[1]), args)}
 	for i, to := range []*string{&a.out, &a.err} {
 		b, err := os.ReadFile(files[i].Name())
 		if err != nil {
@@ -59,37 +59,26 @@ func musubi(ctx context.Context, t *testing.T, args ...string) answered {
 // must runs one command that has to succeed.
 func must(t *testing.T, args ...string) answered {
 	t.Helper()
-	a := musubi(t.Context(), t, args...)
+	a := command(t.Context(), t, args...)
 	if a.code != boot.ExitOK {
 		t.Fatalf("musubi %s: exit %d\n%s%s", strings.Join(args, " "), a.code, a.out, a.err)
 	}
 	return a
 }
 
-// childArgs holds the arguments of a child process that is the program itself.
-const childArgs = "MUSUBI_TEST_CHILD_ARGS"
-
-// TestChild is no test: it is the program, for tests that need a process to signal.
-func TestChild(t *testing.T) {
-	args := os.Getenv(childArgs)
-	if args == "" {
-		t.Skip("only as a child of another test")
-	}
-	_ = os.Unsetenv(childArgs)
-	os.Args = append([]string{"musubi"}, strings.Split(args, "\n")...)
-	main()
-}
-
-// child starts the program as a process of its own.
+// child starts the program as a process of its own, which ends with this one.
 func child(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run=^TestChild$")
-	cmd.Env = append(os.Environ(), childArgs+"="+strings.Join(args, "\n"))
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), childFlag+"=1")
 	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +127,7 @@ func background(t *testing.T, args ...string) (stop func() answered) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan answered, 1)
-	go func() { ended <- musubi(ctx, t, args...) }()
+	go func() { ended <- command(ctx, t, args...) }()
 	var last *answered
 	stop = func() answered {
 		if last == nil {
@@ -355,7 +344,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 		{"as somebody", []string{"restore", file, "--as", "x.cred", "--data", filepath.Join(dir, "r6")}, 2, "restore as break-glass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := musubi(t.Context(), t, c.args...)
+			a := command(t.Context(), t, c.args...)
 			if a.code != c.code || !strings.Contains(a.err, c.want) {
 				t.Errorf("exit %d: %s, want %d: %s", a.code, a.err, c.code, c.want)
 			}
@@ -382,7 +371,7 @@ func TestBackupOfAnotherVersion(t *testing.T) {
 		if _, err := db.Writer().Exec(fmt.Sprintf("UPDATE goose_quota SET version_id = version_id %s WHERE version_id > 0", change)); err != nil {
 			t.Fatal(err)
 		}
-		a := musubi(t.Context(), t, "backup", "--data", dir, "--to", filepath.Join(dir, "x.backup"))
+		a := command(t.Context(), t, "backup", "--data", dir, "--to", filepath.Join(dir, "x.backup"))
 		if a.code != boot.ExitRefused || !strings.Contains(a.err, want) {
 			t.Errorf("%s: exit %d: %s", change, a.code, a.err)
 		}

@@ -47,7 +47,7 @@ func TestConfigCommands(t *testing.T) {
 		{"print, for a program", []string{"config", "print", "--config", good, "--log-level", "debug", "--json"}, 0, []string{`"schema":"musubi.config.v1"`, `{"key":"log.level","value":"debug","from":"flag","origin":{"flag":"--log-level"}}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := musubi(t.Context(), t, c.args...)
+			a := command(t.Context(), t, c.args...)
 			if a.code != c.code {
 				t.Errorf("exit %d, want %d", a.code, c.code)
 			}
@@ -79,7 +79,7 @@ func TestPlacesFromEnvironment(t *testing.T) {
 	}
 	t.Setenv("MUSUBI_DATABASE", "postgres://production.example.jp/musubi")
 	data := filepath.Join(dir, "demo")
-	a := musubi(t.Context(), t, "demo", "--headless", "--data", data, "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0", "--people-per-org", "1")
+	a := command(t.Context(), t, "demo", "--headless", "--data", data, "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0", "--people-per-org", "1")
 	if a.code != 0 {
 		t.Fatalf("exit %d: %s", a.code, a.err)
 	}

@@ -176,7 +176,7 @@ func (d *demo) readOrgs() (*directory.Rows, error) {
 	}
 	if !rows.Report.OK() {
 		_, _ = rows.Report.WriteTo(d.env.stderr)
-		return nil, boot.Refused(fmt.Errorf("%s: nothing was imported: correct the rows above", rows.Name))
+		return nil, notImported(rows.Name)
 	}
 	return rows, nil
 }
@@ -200,7 +200,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	d.box = box
 	closers := []func() error{func() error { boxFront.close(); return box.Close() }}
-	stop = func() error {
+	closeAll := func() error {
 		var errs []error
 		for i := len(closers) - 1; i >= 0; i-- {
 			errs = append(errs, closers[i]())
@@ -209,7 +209,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, stop())
+			err = errors.Join(err, closeAll())
 		}
 	}()
 	values := site.config(loaded.Database, d.listen, boxFront.address)
@@ -223,6 +223,9 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		return nil, nil, err
 	}
 	closers = append(closers, d.hub.Close)
+	if err := d.checkOwn(ctx); err != nil {
+		return nil, nil, err
+	}
 	if err := d.hub.Jobs.Start(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -242,7 +245,26 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
-	return stop, pages, nil
+	return closeAll, pages, nil
+}
+
+// checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done
+// against a stand-in.
+func (d *demo) checkOwn(ctx context.Context) error {
+	agency, admins := d.operator()
+	scope := policies.System(policies.TaskBootstrap)
+	_, err := d.hub.Directory.FindPerson(ctx, scope, agency.ID, admins[0].staff)
+	if !errors.Is(err, identity.ErrNotFound) {
+		return err
+	}
+	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(people) > 0 {
+		return boot.Refused(errors.New("デモ用ではないハブのデータです。別のフォルダーとデータベースを指定してください (--data DIR)。 / This data belongs to a hub that isn't a demonstration's: give another folder and database (--data DIR)"))
+	}
+	return nil
 }
 
 // ministryDomains are the domains that the demonstration's Atlassian organization has verified.
@@ -330,7 +352,7 @@ func (d *demo) importRows(ctx context.Context, rows *directory.Rows, action poli
 	}
 	if !report.OK() {
 		_, _ = report.WriteTo(d.env.stderr)
-		return boot.Refused(fmt.Errorf("%s: nothing was imported: correct the rows above", rows.Name))
+		return notImported(rows.Name)
 	}
 	say(d.env.stderr, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s", rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged))
 	return nil
@@ -349,7 +371,7 @@ func (d *demo) resume(ctx context.Context) error {
 	for _, r := range recs {
 		if r.State == provision.PlanStaging || r.State == provision.PlanRunning {
 			say(d.env.stderr, "\n前回の続き / going on with plan %.12s", r.Hash)
-			p, err := d.env.watch(ctx, d.hub, scope, r.Hash, patience)
+			p, err := d.env.watch(ctx, d.hub, scope, r.Hash)
 			if err != nil {
 				return err
 			}
@@ -394,7 +416,7 @@ func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, st
 	if err := startPlan(ctx, d.hub, scope, rec); err != nil {
 		return err
 	}
-	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash, patience)
+	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash)
 	if err != nil {
 		return err
 	}
@@ -414,7 +436,7 @@ func (d *demo) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deadline := d.env.now().Add(patience)
+	deadline := d.env.now().Add(d.env.patience)
 	for {
 		seats, err := d.hub.Provision.Seats(ctx, scope)
 		if err != nil {
@@ -488,7 +510,7 @@ func wait(ctx context.Context, pages *front, hold time.Duration) error {
 
 // hints shows three things to try, as commands that work as they stand in another terminal.
 func (d *demo) hints(ctx context.Context) {
-	musubi, cred := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
+	musubi, as := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
 	say(d.env.stdout, `
 試してみる (別の端末で) / three things to try, in another terminal:
   1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
@@ -497,7 +519,7 @@ func (d *demo) hints(ctx context.Context) {
      printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
 
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, cred, musubi, d.shown, cred)
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.

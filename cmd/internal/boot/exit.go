@@ -9,6 +9,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
@@ -57,13 +58,14 @@ func ExitCode(err error) int {
 	case errors.As(err, &marked):
 		return marked.Code
 	case isAny(err, identity.ErrRefused, identity.ErrNewer, identity.ErrLocked, identity.ErrExists, identity.ErrNotFound,
-		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy):
+		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy, provision.ErrStarted,
+		provision.ErrNotRunning, directory.ErrEnded, directory.ErrImportBusy, directory.ErrImportDropped):
 		return ExitRefused
 	case errors.As(err, &vendor), errors.As(err, &dial), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, context.DeadlineExceeded):
 		return ExitOutside
 	case errors.Is(err, context.Canceled):
 		return ExitPartial
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case isAny(err, provision.ErrHash, fs.ErrNotExist, fs.ErrPermission, fs.ErrExist):
 		return ExitUsage
 	}
 	return ExitFault

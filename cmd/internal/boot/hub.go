@@ -25,6 +25,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -35,8 +36,8 @@ import (
 type Options struct {
 	Data   string // folder of database, node id, secrets
 	Config config.Config
-	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
-	// inserts.
+	// Work makes the process one that works jobs: it takes the lock of the database or of the node. Otherwise it stands beside a
+	// serving hub and only inserts.
 	Work bool
 	// Bare opens database, directory and policies only, and changes no table: for the backup, which must not need a SaaS's token.
 	Bare      bool
@@ -84,7 +85,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	if o.Work {
-		if h.release, err = h.DB.LockServing(); err != nil {
+		if h.release, err = lockWork(h.DB, o.Data); err != nil {
 			h.release = func() error { return nil }
 			return h, err
 		}
@@ -99,8 +100,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	if o.Work {
+		// What an import that was killed has left behind goes now, not at the next import.
+		if err := h.Directory.Sweep(ctx); err != nil {
+			return h, fmt.Errorf("database: %w", err)
+		}
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, h.Engine)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
 		return h, nil
 	}
@@ -130,7 +137,11 @@ func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sq
 	}
 	db, err := sqldb.Open(ctx, address, sqldb.Options{Logger: log})
 	if err != nil {
-		return nil, Outside(fmt.Errorf("database: %w", err))
+		err = fmt.Errorf("database: %w", err)
+		if errors.Is(err, sqldb.ErrURL) {
+			return nil, Usage(err)
+		}
+		return nil, Outside(err)
 	}
 	return db, nil
 }
