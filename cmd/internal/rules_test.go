@@ -107,6 +107,11 @@ var closedImports = []closed{
 		"part of its calls are gone on the cloud; the package that imports it knows which",
 	},
 	{
+		"go.opentelemetry.io/otel/...",
+		[]string{"cmd/internal/tracing"},
+		"what a span may hold is decided once; the engine and the outbound client offer hooks and don't know who listens",
+	},
+	{
 		"connectors/sandbox/...",
 		[]string{"connectors/sandbox/...", "cmd/..."},
 		"what is shipped to an operator must not depend on the stand-in; cmd offers it as a command of its own",

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -70,7 +71,7 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 	}
 	if work {
 		if len(h.Open) == 0 {
-			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, boot.ConfigName))
+			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, config.FileName))
 		}
 		if err := h.Jobs.Start(ctx); err != nil {
 			return err
@@ -143,7 +144,7 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 }
 
 // waitingNote says why a plan waits, shortly for the bar, and in full where the reason lies outside the hub.
-func waitingNote(p provision.Progress, cfg boot.Config) (note, failure string) {
+func waitingNote(p provision.Progress, cfg config.Config) (note, failure string) {
 	for _, pp := range p.Products {
 		switch pp.Failure {
 		case "auth":
@@ -158,8 +159,8 @@ func waitingNote(p provision.Progress, cfg boot.Config) (note, failure string) {
 }
 
 // tokenFile is where the product's credential is kept, and until when it was said to stand.
-func tokenFile(cfg boot.Config, product policies.Product) string {
-	file, until := fmt.Sprintf("the file that %s names as %s.token_file", boot.ConfigName, product), ""
+func tokenFile(cfg config.Config, product policies.Product) string {
+	file, until := fmt.Sprintf("the file that %s names as %s.token_file", config.FileName, product), ""
 	switch {
 	case product == policies.ProductAtlassian && cfg.Atlassian != nil:
 		file, until = cfg.Atlassian.TokenFile, cfg.Atlassian.TokenExpires

@@ -76,7 +76,7 @@ func (e *env) verifyLog(ctx context.Context, files, trusted []string) error {
 		opt.Kept = append(opt.Kept, audit.Kept{Name: file, Note: signed})
 	}
 	if e.database == "" { // of a copy the data folder's file may be newer
-		file := cfg.CheckpointFile(e.data)
+		file := boot.CheckpointFile(cfg.Config, e.data)
 		switch signed, err := audit.ReadCheckpointFile(file); {
 		case err == nil:
 			opt.Kept = append(opt.Kept, audit.Kept{Name: file, Note: signed})

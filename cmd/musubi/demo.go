@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
@@ -76,7 +77,7 @@ The vendors' quotas are scaled (20 times) so that it ends in time; --json prints
 		Example: "  musubi demo\n  musubi demo --headless --json --data DIR --listen 127.0.0.1:0 --sandbox-listen 127.0.0.1:0\n  musubi demo --headless --json --data DIR --orgs localgov.csv --people-per-org 30",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("data") {
+			if !cmd.Flags().Changed("data") { // nor is MUSUBI_DATA followed, see play
 				e.data = filepath.Join("data", "demo")
 			}
 			if e.json {
@@ -103,10 +104,10 @@ The vendors' quotas are scaled (20 times) so that it ends in time; --json prints
 
 func (d *demo) check() error {
 	switch {
-	case boot.Loopback(d.listen) != nil:
-		return boot.Usage(boot.Loopback(d.listen))
-	case boot.Loopback(d.sandboxListen) != nil:
-		return boot.Usage(boot.Loopback(d.sandboxListen))
+	case config.Loopback(d.listen) != nil:
+		return boot.Usage(config.Loopback(d.listen))
+	case config.Loopback(d.sandboxListen) != nil:
+		return boot.Usage(config.Loopback(d.sandboxListen))
 	case d.perOrg < 0 || d.perOrg > 1000:
 		return boot.Usage(fmt.Errorf("--people-per-org %d: give 1 to 1000", d.perOrg))
 	case d.hold < 0 || d.hold > 24*time.Hour:
@@ -140,15 +141,18 @@ func (d *demo) run(ctx context.Context) (err error) {
 }
 
 func (d *demo) play(ctx context.Context) (err error) {
-	log, err := d.env.logger("text")
+	// The environment isn't read: it may point at a hub that is no demonstration.
+	d.env.environ = nil
+	loaded, err := d.env.loadConfig()
 	if err != nil {
 		return err
 	}
+	log := d.env.logger(loaded.Log, "text")
 	orgs, err := d.readOrgs()
 	if err != nil {
 		return err
 	}
-	stop, pages, err := d.start(ctx, orgs, log)
+	stop, pages, err := d.start(ctx, orgs, loaded, log)
 	if err != nil {
 		return err
 	}
@@ -188,7 +192,7 @@ func (d *demo) operator() (identity.Organization, []administrator) {
 }
 
 // start opens the sandbox and the hub. Jobs that an earlier run left undone resume at once.
-func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger) (stop func() error, pages *front, err error) {
+func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Loaded, log *slog.Logger) (stop func() error, pages *front, err error) {
 	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs)}
 	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
 	if err != nil {
@@ -208,11 +212,11 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger
 			err = errors.Join(err, closeAll())
 		}
 	}()
-	loaded, err := d.env.loadConfig()
+	values := site.config(loaded.Database, d.listen, boxFront.address)
+	cfg, err := config.From(values)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, boot.Usage(err)
 	}
-	cfg := site.config(loaded.Database, d.listen, boxFront.address)
 	metrics := api.NewMetrics(version)
 	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
 	if err != nil {
@@ -231,13 +235,13 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, d.listen, links, notice)
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
 	if err != nil {
 		return nil, nil, err
 	}
 	closers = append(closers, func() error { pages.close(); return nil })
-	cfg.Listen = pages.address
-	if err := boot.SaveConfig(filepath.Join(d.env.data, boot.ConfigName), cfg); err != nil {
+	values["listen"] = pages.address
+	if err := config.Save(d.env.data, values); err != nil {
 		return nil, nil, err
 	}
 	say(d.env.stderr, "%s", notice)

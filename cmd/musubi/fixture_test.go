@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
@@ -138,9 +138,9 @@ func (i *install) configure(t *testing.T, site sandboxSite, address string) {
 	t.Helper()
 	cfg := site.config("sqlite:musubi.db", "127.0.0.1:0", address)
 	if i.database != "" {
-		cfg.Database = i.database
+		cfg["database"] = i.database
 	}
-	if err := boot.SaveConfig(i.path(boot.ConfigName), cfg); err != nil {
+	if err := config.Save(i.data, cfg); err != nil {
 		t.Fatal(err)
 	}
 }

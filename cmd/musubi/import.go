@@ -171,11 +171,8 @@ func (e *env) withHub(ctx context.Context, work bool, fn func(ctx context.Contex
 	if err != nil {
 		return err
 	}
-	log, err := e.logger("text")
-	if err != nil {
-		return err
-	}
-	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: work, Now: e.now, Log: log})
+	log := e.logger(cfg.Log, "text")
+	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg.Config, Work: work, Now: e.now, Log: log})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -224,7 +224,9 @@ func TestNewerDatabase(t *testing.T) {
 func TestUnreachableDatabase(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	i := &install{data: t.TempDir(), database: "postgres://musubi:s3cret-word@" + address + "/musubi?sslmode=disable"}
+	i := &install{data: t.TempDir(), database: "postgres://musubi@" + address + "/musubi?sslmode=disable"}
+	write(t, i.path("password"), []byte("s3cret-word\n"))
+	write(t, i.path("musubi.yaml"), []byte("database_password_file: password\n"))
 	_, port, _ := net.SplitHostPort(address)
 	env := map[string]string{"PORT": port}
 	i.shows(t, "database_unreachable", 5, env, "plan")
@@ -232,6 +234,8 @@ func TestUnreachableDatabase(t *testing.T) {
 	if r := i.musubi(t, "demo", "--json", "--log-level", "debug", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"); r.code != 5 || strings.Contains(r.String(), "s3cret") || !strings.Contains(r.out, `"ok":false`) {
 		t.Errorf("%v", r)
 	}
+	i.database = "postgres://musubi:s3cret-word@db/musubi"
+	i.shows(t, "database_password", 2, nil, "plan")
 	i.database = "postgres://musubi:s3cret-word@[/musubi"
 	i.shows(t, "database_url", 2, nil, "plan")
 	i.database = "mysql://musubi:s3cret-word@db/musubi"
@@ -304,7 +308,7 @@ func TestDemoSparesRealHub(t *testing.T) {
 	eachEngine(t, func(t *testing.T, i *install) {
 		i.begin(t)
 		i.configure(t, sandboxSite{dir: i.data, scale: 1}, "127.0.0.1:1")
-		config, err := os.ReadFile(i.path(boot.ConfigName))
+		written, err := os.ReadFile(i.path(config.FileName))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +317,7 @@ func TestDemoSparesRealHub(t *testing.T) {
 		if after := i.content(t); !maps.Equal(before, after) {
 			t.Errorf("it changed something: %v, then %v", before, after)
 		}
-		if now, err := os.ReadFile(i.path(boot.ConfigName)); err != nil || !bytes.Equal(now, config) {
+		if now, err := os.ReadFile(i.path(config.FileName)); err != nil || !bytes.Equal(now, written) {
 			t.Errorf("the configuration was changed: %v\n%s", err, now)
 		}
 	})

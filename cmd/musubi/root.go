@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 )
 
 // env is what every command shares: the global flags and where to write.
@@ -22,6 +23,7 @@ type env struct {
 	as       string
 	json     bool
 	logLevel string
+	environ  []string // of the process
 
 	stdout   *os.File
 	stderr   *os.File
@@ -30,7 +32,7 @@ type env struct {
 }
 
 func newEnv(stdout, stderr *os.File) *env {
-	return &env{stdout: stdout, stderr: stderr, now: time.Now, patience: 20 * time.Second}
+	return &env{stdout: stdout, stderr: stderr, now: time.Now, patience: 20 * time.Second, environ: os.Environ()}
 }
 
 func newRoot(e *env) *cobra.Command {
@@ -51,8 +53,9 @@ The main job, step by step:
 Or see it all at once, with a stand-in of the SaaS on this machine:
   musubi demo`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:             cobra.NoArgs,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { e.places(cmd) },
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
@@ -62,9 +65,11 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	f.StringVar(&e.database, "database", "", `database, instead of the configuration's: "sqlite:FILE" or "postgres://..."`)
 	f.StringVar(&e.as, "as", "", "credential file of the acting person (mode 0600); without it you act as break-glass, audited, and never approve")
 	f.BoolVar(&e.json, "json", false, "print one JSON document instead of text")
-	f.StringVar(&e.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to standard error")
+	f.StringVar(&e.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's, else warn); logs go to standard error")
 	root.AddCommand(
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
+		newConfig(e),
+		newBackup(e), newRestore(e),
 		newPolicy(e),
 		newJobs(e),
 		newAudit(e), newKeys(e),
@@ -89,28 +94,44 @@ func usageOfArgs(cmd *cobra.Command) {
 	}
 }
 
-func (e *env) logger(format string) (*slog.Logger, error) {
+// logger makes the logger that cfg asks for; auto is what its format "auto" means here.
+func (e *env) logger(cfg config.Log, auto string) *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(e.logLevel)); err != nil {
-		return nil, boot.Usage(fmt.Errorf("--log-level: %q isn't debug, info, warn or error", e.logLevel))
-	}
+	_ = level.UnmarshalText([]byte(cfg.Level)) // checked by config
 	opt := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(e.stderr, opt)), nil
+	if cfg.Format == "json" || (cfg.Format == "auto" && auto == "json") {
+		return slog.New(slog.NewJSONHandler(e.stderr, opt))
 	}
-	return slog.New(slog.NewTextHandler(e.stderr, opt)), nil
+	return slog.New(slog.NewTextHandler(e.stderr, opt))
 }
 
-// loadConfig reads the configuration, with the flags over it.
-func (e *env) loadConfig() (boot.Config, error) {
-	cfg, err := boot.LoadConfig(e.config, e.data)
+// loadConfig reads the configuration: file, environment, the global flags and those given.
+func (e *env) loadConfig(flags ...config.Flag) (config.Loaded, error) {
+	loaded, err := config.Load(config.Source{
+		Data: e.data, File: e.config, Env: e.environ,
+		Flags: append(flags, config.Flag{Name: "--database", Key: "database", Value: e.database}, config.Flag{Name: "--log-level", Key: "log.level", Value: e.logLevel}),
+	})
 	if err != nil {
-		return cfg, err
+		return loaded, boot.Usage(err)
 	}
-	if e.database != "" {
-		cfg.Database = e.database
+	return loaded, nil
+}
+
+// places takes the data folder and the configuration's file from the environment where no flag gives them.
+func (e *env) places(cmd *cobra.Command) {
+	for _, p := range []struct {
+		flag, env string
+		to        *string
+	}{{"data", config.EnvData, &e.data}, {"config", config.EnvFile, &e.config}} {
+		if cmd.Flags().Changed(p.flag) {
+			continue
+		}
+		for _, pair := range e.environ {
+			if name, value, _ := strings.Cut(pair, "="); name == p.env && value != "" {
+				*p.to = value
+			}
+		}
 	}
-	return cfg, nil
 }
 
 // printJSON writes one document, with its schema's name and version first.

@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 )
 
@@ -61,11 +63,13 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 }
 
 // config is the hub's configuration towards a sandbox at address.
-func (s sandboxSite) config(database, listen, address string) boot.Config {
-	return boot.Config{
-		Database: database, Listen: listen,
-		Atlassian: &boot.AtlassianEntry{BaseURL: "http://" + address + "/atlassian", DirectoryID: sandboxDirectory, TokenFile: s.tokenFile(sandbox.Atlassian), QuotaScale: s.scale},
-		Jira:      &boot.JiraEntry{BaseURL: "http://" + address + "/jira", Email: sandboxEmail, TokenFile: s.tokenFile(sandbox.Jira), ServiceDesk: "1", QuotaScale: s.scale},
+func (s sandboxSite) config(database, listen, address string) map[string]string {
+	scale := strconv.FormatFloat(s.scale, 'g', -1, 64)
+	return map[string]string{
+		"database": database, "listen": listen,
+		"atlassian.base_url": "http://" + address + "/atlassian", "atlassian.directory_id": sandboxDirectory,
+		"atlassian.token_file": s.tokenFile(sandbox.Atlassian), "atlassian.quota_scale": scale,
+		"jira.base_url": "http://" + address + "/jira", "jira.email": sandboxEmail, "jira.token_file": s.tokenFile(sandbox.Jira), "jira.quota_scale": scale,
 	}
 }
 
@@ -86,7 +90,11 @@ func ensureSecret(path string) (string, error) {
 			return "", err
 		}
 	}
-	return boot.ReadSecret(path)
+	secret, err := config.ReadSecret(path)
+	if err != nil {
+		return "", boot.Usage(err)
+	}
+	return secret, nil
 }
 
 func newSandbox(e *env) *cobra.Command {
@@ -103,16 +111,20 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 		Example: "  musubi sandbox --data /tmp/box --domain somu.example.go.jp\n  curl http://127.0.0.1:8081/_control/state?app=jira",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := boot.Loopback(listen); err != nil {
-				return boot.Usage(err)
+			if err := config.Loopback(listen); err != nil {
+				return boot.Usage(fmt.Errorf("--listen: %w", err))
 			}
 			if !(scale > 0 && scale <= 1000) {
 				return boot.Usage(fmt.Errorf("--quota-scale %v: give a number above 0, at most 1000", scale))
 			}
-			log, err := e.logger("text")
-			if err != nil {
-				return err
+			level := config.Log{Level: e.logLevel, Format: "text"}
+			if level.Level == "" {
+				level.Level = "warn"
 			}
+			if err := level.Check(); err != nil {
+				return boot.Usage(fmt.Errorf("--log-level: %w", err))
+			}
+			log := e.logger(level, "text")
 			site := sandboxSite{dir: e.data, domains: domains, scale: scale}
 			box, f, err := site.open(cmd.Context(), listen, e.now, log)
 			if err != nil {

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/policies"
@@ -30,36 +33,31 @@ the next start.`,
 		Example: "  musubi serve --data /var/lib/musubi --as planner.cred",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := e.loadConfig()
+			loaded, err := e.loadConfig(config.Flag{Name: "--listen", Key: "listen", Value: listen}, config.Flag{Name: "--log-format", Key: "log.format", Value: format})
 			if err != nil {
 				return err
 			}
-			if listen != "" {
-				cfg.Listen = listen
-			}
-			if err := boot.Loopback(cfg.Listen); err != nil {
-				return boot.Usage(err)
-			}
-			log, err := e.logger(format)
-			if err != nil {
-				return err
-			}
-			return e.serve(cmd.Context(), cfg, log)
+			return e.serve(cmd.Context(), loaded.Config, e.logger(loaded.Log, "json"))
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "", "address of pages and probes, loopback only (default 127.0.0.1:8080)")
-	cmd.Flags().StringVar(&format, "log-format", "json", "json or text")
+	cmd.Flags().StringVar(&listen, "listen", "", "address of pages and probes, loopback only (default: the configuration's, else 127.0.0.1:8080)")
+	cmd.Flags().StringVar(&format, "log-format", "", "json or text (default: the configuration's, else json)")
 	return cmd
 }
 
-func (e *env) serve(ctx context.Context, cfg boot.Config, log *slog.Logger) (err error) {
+func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+	tracer, err := tracing.Open(ctx, cfg.Trace, version, log)
+	if err != nil {
+		return boot.Usage(err)
+	}
+	defer tracer.Close()
 	metrics := api.NewMetrics(version)
-	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: true, Now: e.now, Log: log, Observe: metrics.Observe})
+	h, err := boot.OpenHub(ctx, boot.Options{Data: e.data, Config: cfg, Work: true, Now: e.now, Log: log, Observe: metrics.Observe, Tracer: tracer})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	front, err := openFront(ctx, h, metrics, cfg.Listen, nil, "")
+	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, nil, "")
 	if err != nil {
 		return err
 	}
@@ -100,7 +98,7 @@ type front struct {
 }
 
 // openFront listens first, so that a port in use is told before anything starts, and then serves.
-func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, listen string, links map[policies.Product]string, notice string) (*front, error) {
+func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, links map[policies.Product]string, notice string) (*front, error) {
 	pages, err := console.New(console.Config{
 		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Connectors: h.Open, ProductLinks: links, Notice: notice,
 		Now: h.Now, Random: rand.Reader, Logger: h.Log,
@@ -108,9 +106,13 @@ func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, listen st
 	if err != nil {
 		return nil, err
 	}
-	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(pages.Handler())
+	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages.Handler()))
 	return serveHTTP(ctx, listen, handler, h.Log)
 }
+
+// maxConnections bounds the connections at once. More wait in the kernel's queue; none may hold its place for long, see the
+// server's time-outs.
+const maxConnections = 512
 
 func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *slog.Logger) (*front, error) {
 	var lc net.ListenConfig
@@ -118,6 +120,7 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 	if err != nil {
 		return nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", listen, err))
 	}
+	l = netutil.LimitListener(l, maxConnections)
 	f := &front{address: l.Addr().String(), failed: make(chan error, 1)}
 	f.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,

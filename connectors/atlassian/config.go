@@ -44,6 +44,7 @@ type Config struct {
 
 	Jitter         func() float64
 	Observe        func(outbound.Observation)
+	Trace          outbound.Trace
 	Logger         *slog.Logger
 	AllowPlaintext bool
 }
@@ -90,7 +91,7 @@ func New(cfg Config) (*Connector, error) {
 	out, err := outbound.New(outbound.Config{
 		Vendor: Name, BaseURL: strings.TrimRight(cfg.BaseURL, "/") + "/scim/directory/" + url.PathEscape(cfg.DirectoryID),
 		Transport: cfg.Transport, Quota: cfg.Quota, Authorize: outbound.Bearer(cfg.Token), Now: cfg.Now,
-		Timeout: cfg.Timeout, Jitter: cfg.Jitter, Observe: cfg.Observe, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
+		Timeout: cfg.Timeout, Jitter: cfg.Jitter, Observe: cfg.Observe, Trace: cfg.Trace, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
 	})
 	if err != nil {
 		return fail(err)

@@ -51,6 +51,7 @@ type Config struct {
 
 	Jitter         func() float64
 	Observe        func(outbound.Observation)
+	Trace          outbound.Trace
 	Logger         *slog.Logger
 	AllowPlaintext bool
 }
@@ -86,7 +87,7 @@ func New(cfg Config) (*Connector, error) {
 	out, err := outbound.New(outbound.Config{
 		Vendor: Name, BaseURL: cfg.BaseURL, Transport: cfg.Transport, Quota: cfg.Quota,
 		Authorize: outbound.Basic(cfg.Email, cfg.Token), Now: cfg.Now, Timeout: cfg.Timeout,
-		Jitter: cfg.Jitter, Observe: cfg.Observe, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
+		Jitter: cfg.Jitter, Observe: cfg.Observe, Trace: cfg.Trace, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
 	})
 	if err != nil {
 		return fail(err)

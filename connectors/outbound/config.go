@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,9 @@ type Observation struct {
 	Duration time.Duration
 }
 
+// Trace is told that a call begins, and by what it returns that it has ended and how. The context that it returns is the call's.
+type Trace func(ctx context.Context, vendor string, call Call) (context.Context, func(err error))
+
 // Config describes a vendor's endpoint. New refuses what is missing or unsafe.
 type Config struct {
 	Vendor    string            // connector name, in every error
@@ -53,6 +57,7 @@ type Config struct {
 	Retries        int               // further attempts of an idempotent request; 0 is DefaultRetries, negative is none
 	Jitter         func() float64    // in [0,1), spreads the waiting between attempts; nil spreads nothing
 	Observe        func(Observation) // called after every attempt; may be nil
+	Trace          Trace             // called around every call; may be nil
 	Logger         *slog.Logger      // one debug line an attempt; may be nil
 	UserAgent      string            // "" is "musubi"
 	AllowPlaintext bool              // permits http:// to a host that isn't this machine

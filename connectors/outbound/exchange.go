@@ -20,6 +20,16 @@ import (
 
 // exchange sends req, with further attempts where its call allows them, within the client's time-out.
 func (c *Client) exchange(req *http.Request, body []byte, call Call) (*Response, error) {
+	if c.cfg.Trace == nil {
+		return c.send(req, body, call)
+	}
+	ctx, end := c.cfg.Trace(req.Context(), c.cfg.Vendor, call)
+	answer, err := c.send(req.WithContext(ctx), body, call)
+	end(err)
+	return answer, err
+}
+
+func (c *Client) send(req *http.Request, body []byte, call Call) (*Response, error) {
 	parent := req.Context()
 	if call.Op == "" || call.Class == "" {
 		return nil, c.fail(call, connectors.KindInvalid, "the call names no operation or no quota class")

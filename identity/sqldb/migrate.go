@@ -34,6 +34,56 @@ const migrateWait = 30 * time.Second
 // Migrate brings every owner's tables to the version that this program knows, in the order given, under a lock that other
 // processes respect. Where any owner's tables are newer, nothing at all is changed and the error wraps identity.ErrNewer.
 func (d *DB) Migrate(ctx context.Context, ms ...Migration) (err error) {
+	return d.migrate(ctx, nil, ms)
+}
+
+// MigrateTo is Migrate up to the versions given, for rows that were written at them; an owner that isn't named keeps its version.
+// identity.ErrNewer: a version is one that this program doesn't know.
+func (d *DB) MigrateTo(ctx context.Context, versions map[string]int64, ms ...Migration) error {
+	if versions == nil {
+		versions = map[string]int64{}
+	}
+	return d.migrate(ctx, versions, ms)
+}
+
+// Versions tells of each owner's tables which version they have and which this program knows. It changes nothing.
+func (d *DB) Versions(ctx context.Context, ms ...Migration) (current, known map[string]int64, err error) {
+	current, known = map[string]int64{}, map[string]int64{}
+	for _, m := range ms {
+		p, err := d.provider(m)
+		if err != nil {
+			return nil, nil, fmt.Errorf("versions of %q: %w", m.Owner, err)
+		}
+		for _, s := range p.ListSources() {
+			known[m.Owner] = max(known[m.Owner], s.Version)
+		}
+		there, err := d.hasTable(ctx, "goose_"+m.Owner)
+		if err != nil {
+			return nil, nil, fmt.Errorf("versions of %q: %w", m.Owner, err)
+		}
+		if !there {
+			current[m.Owner] = 0
+			continue
+		}
+		if current[m.Owner], err = p.GetDBVersion(ctx); err != nil {
+			return nil, nil, fmt.Errorf("versions of %q: %w", m.Owner, err)
+		}
+	}
+	return current, known, nil
+}
+
+func (d *DB) hasTable(ctx context.Context, name string) (bool, error) {
+	q := "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1"
+	if d.engine == PostgreSQL {
+		q = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1"
+	}
+	var n int
+	err := d.reader.QueryRowContext(ctx, q, name).Scan(&n)
+	return n > 0, err
+}
+
+// migrate brings the owners to the versions named, or with nil all to the newest.
+func (d *DB) migrate(ctx context.Context, versions map[string]int64, ms []Migration) (err error) {
 	unlock, err := d.LockMigrations(ctx)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -49,13 +99,13 @@ func (d *DB) Migrate(ctx context.Context, ms ...Migration) (err error) {
 		if err != nil {
 			return fmt.Errorf("migrate %q: %w", m.Owner, err)
 		}
-		if current > known {
+		if current = max(current, versions[m.Owner]); current > known {
 			return fmt.Errorf("%w: the tables of %q are of version %d, this program knows up to %d; run the newer program",
 				identity.ErrNewer, m.Owner, current, known)
 		}
 	}
 	for i, p := range providers {
-		results, err := p.Up(ctx)
+		results, err := up(ctx, p, versions, ms[i].Owner)
 		if err != nil {
 			return fmt.Errorf("migrate %q: %w", ms[i].Owner, err)
 		}
@@ -64,6 +114,17 @@ func (d *DB) Migrate(ctx context.Context, ms ...Migration) (err error) {
 		}
 	}
 	return nil
+}
+
+func up(ctx context.Context, p *goose.Provider, versions map[string]int64, owner string) ([]*goose.MigrationResult, error) {
+	version, named := versions[owner]
+	switch {
+	case versions == nil:
+		return p.Up(ctx)
+	case !named || version == 0:
+		return nil, nil
+	}
+	return p.UpTo(ctx, version)
 }
 
 func (d *DB) provider(m Migration) (*goose.Provider, error) {

@@ -40,6 +40,21 @@ const (
 	keyKept       = 400 * 24 * time.Hour
 )
 
+// Outcome says how an attempt ended.
+type Outcome string
+
+// The outcomes of an attempt.
+const (
+	OutcomeDone      Outcome = "done"
+	OutcomeSnoozed   Outcome = "snoozed"
+	OutcomeDiscarded Outcome = "discarded"
+	OutcomeFailed    Outcome = "failed" // a panic too
+)
+
+// Trace is told that an attempt begins, and by what it returns that it has ended and how. The context that it returns is the
+// attempt's.
+type Trace func(ctx context.Context, kind string, attempt int) (context.Context, func(Outcome))
+
 // Config makes a Client. DB and Workers are required; the rest has defaults.
 type Config struct {
 	DB      *sqldb.DB
@@ -51,6 +66,7 @@ type Config struct {
 	// Periodic jobs are inserted by every node and worked once.
 	Periodic []Periodic
 	Logger   *slog.Logger // nil: silent
+	Trace    Trace        // called around every attempt; may be nil
 	// Now is the clock; nil: the real one (the database's, on many nodes). A clock that runs faster than real time is for a
 	// single node: set ScheduleEvery with it.
 	Now func() time.Time

@@ -20,14 +20,66 @@ var migrations embed.FS
 
 // Migrate brings River's tables and the key table to the version that this program knows. identity.ErrNewer: the database is
 // ahead of it.
-func Migrate(ctx context.Context, db *sqldb.DB) (err error) {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("jobs: migrate: %w", err)
-	}
-	if err := db.Migrate(ctx, sqldb.Migration{Owner: "jobs", FS: sub}); err != nil {
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	if err := db.Migrate(ctx, ownTables()); err != nil {
 		return err
 	}
+	return migrateRiver(ctx, db, 0)
+}
+
+// riverOwner is what River's tables are called among the versions.
+const riverOwner = "river"
+
+// MigrateTo is Migrate up to the versions given, as Versions told them, for rows that were written at them.
+func MigrateTo(ctx context.Context, db *sqldb.DB, versions map[string]int64) error {
+	if err := db.MigrateTo(ctx, versions, ownTables()); err != nil {
+		return err
+	}
+	if versions[riverOwner] == 0 {
+		return nil
+	}
+	return migrateRiver(ctx, db, int(versions[riverOwner]))
+}
+
+// Versions tells which versions the tables have, and which this program knows. It changes nothing.
+func Versions(ctx context.Context, db *sqldb.DB) (current, known map[string]int64, err error) {
+	if current, known, err = db.Versions(ctx, ownTables()); err != nil {
+		return nil, nil, err
+	}
+	drv := driver(db, db.Writer())
+	m, err := rivermigrate.New(drv, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, fmt.Errorf("jobs: versions: %w", err)
+	}
+	all := m.AllVersions()
+	known[riverOwner], current[riverOwner] = int64(all[len(all)-1].Version), 0
+	there, err := drv.GetExecutor().TableExists(ctx, &riverdriver.TableExistsParams{Table: VersionTable})
+	if err != nil || !there {
+		return current, known, err
+	}
+	applied, err := drv.GetExecutor().MigrationGetByLine(ctx, &riverdriver.MigrationGetByLineParams{Line: riverdriver.MigrationLineMain})
+	if err != nil {
+		return nil, nil, fmt.Errorf("jobs: versions: %w", err)
+	}
+	for _, a := range applied {
+		current[riverOwner] = max(current[riverOwner], int64(a.Version))
+	}
+	return current, known, nil
+}
+
+// VersionTable is where River keeps its version. It is made by Migrate, never copied.
+const VersionTable = "river_migration"
+
+func ownTables() sqldb.Migration {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic("jobs: " + err.Error()) // the folder is embedded
+	}
+	return sqldb.Migration{Owner: "jobs", FS: sub}
+}
+
+// migrateRiver brings River's tables to the version; 0: the newest.
+func migrateRiver(ctx context.Context, db *sqldb.DB, version int) (err error) {
 	unlock, err := db.LockMigrations(ctx)
 	if err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
@@ -42,14 +94,18 @@ func Migrate(ctx context.Context, db *sqldb.DB) (err error) {
 	if err := checkNewer(ctx, drv.GetExecutor(), m.AllVersions()); err != nil {
 		return err
 	}
-	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+	if newest := m.AllVersions(); version > newest[len(newest)-1].Version {
+		return fmt.Errorf("%w: River's tables are of version %d, this program knows up to %d; run the newer program",
+			identity.ErrNewer, version, newest[len(newest)-1].Version)
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: version}); err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
 	}
 	return nil
 }
 
 func checkNewer(ctx context.Context, exec riverdriver.Executor, known []rivermigrate.Migration) error {
-	there, err := exec.TableExists(ctx, &riverdriver.TableExistsParams{Table: "river_migration"})
+	there, err := exec.TableExists(ctx, &riverdriver.TableExistsParams{Table: VersionTable})
 	if err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
 	}

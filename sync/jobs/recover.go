@@ -22,7 +22,13 @@ const recoverBatch = 100_000
 // Recover makes the jobs available again that this node was working when its process ended, and drops the leadership that it
 // then held, so that work goes on at once instead of after RescueAfter. It must run while this node works nothing: Start calls
 // it first. On SQLite one process serves, so every running job is its own. The interrupted attempt counts.
-func (c *Client) Recover(ctx context.Context) (int, error) {
+func (c *Client) Recover(ctx context.Context) (int, error) { return c.recover(ctx, false) }
+
+// RecoverAll is Recover for the jobs of every node. It is for a database that no process works: one that was just restored holds
+// the running jobs of the nodes of its time.
+func (c *Client) RecoverAll(ctx context.Context) (int, error) { return c.recover(ctx, true) }
+
+func (c *Client) recover(ctx context.Context, all bool) (int, error) {
 	n := 0
 	err := c.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// Every job that is running now was begun before the horizon, however the clocks stand.
@@ -32,14 +38,14 @@ func (c *Client) Recover(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		if !c.alone() {
+		if !all && !c.alone() {
 			rows = slices.DeleteFunc(rows, func(r *rivertype.JobRow) bool { return lastOf(r.AttemptedBy) != c.cfg.NodeID })
 		}
 		n = len(rows)
 		if err := c.makeAvailable(ctx, tx, rows); err != nil {
 			return err
 		}
-		if c.alone() {
+		if all || c.alone() {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader")
 		} else {
 			_, err = tx.ExecContext(ctx, "DELETE FROM river_leader WHERE leader_id = $1", c.cfg.NodeID)

@@ -44,7 +44,12 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w.client.ledger.begin(job.ID, cancel)
+	end := func(Outcome) {}
+	if w.client.cfg.Trace != nil {
+		ctx, end = w.client.cfg.Trace(ctx, job.Kind, job.Attempt)
+	}
 	err := w.attempt(ctx, job)
+	end(outcome(err))
 	if err == nil {
 		return nil
 	}
@@ -69,6 +74,22 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 		log.WarnContext(ctx, "job failed and will be tried again", "error", shorten(err))
 	}
 	return errors.New(shorten(err))
+}
+
+func outcome(err error) Outcome {
+	var (
+		snooze  *snoozeError
+		discard *discardError
+	)
+	switch {
+	case err == nil:
+		return OutcomeDone
+	case errors.As(err, &snooze):
+		return OutcomeSnoozed
+	case errors.As(err, &discard):
+		return OutcomeDiscarded
+	}
+	return OutcomeFailed
 }
 
 // attempt calls work and turns a panic into an error with its stack in the log.

@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/musubi-hub/musubi/cmd/musubi/console"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/jira"
@@ -35,19 +37,22 @@ import (
 // Options say how a hub is opened.
 type Options struct {
 	Data   string // folder of database, node id, secrets
-	Config Config
+	Config config.Config
 	// Work makes the process one that works jobs: it takes the lock of the database or of the node. Otherwise it stands beside a
 	// serving hub and only inserts.
-	Work      bool
+	Work bool
+	// Bare opens database, directory and policies only, and changes no table: for the backup, which must not need a SaaS's token.
+	Bare      bool
 	Now       func() time.Time
 	Log       *slog.Logger
 	Transport http.RoundTripper          // nil: the network
 	Observe   func(outbound.Observation) // nil: nobody counts
+	Tracer    *tracing.Tracer            // nil: no spans
 }
 
 // Hub is everything that a command needs, opened.
 type Hub struct {
-	Config    Config
+	Config    config.Config
 	Data      string
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -81,12 +86,8 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if h.Engine, err = load.Default(); err != nil {
 		return h, fmt.Errorf("policies: %w", err)
 	}
-	if h.DB, err = sqldb.Open(ctx, o.Config.Database, sqldb.Options{Logger: o.Log}); err != nil {
-		err = fmt.Errorf("database: %w", err)
-		if errors.Is(err, sqldb.ErrURL) {
-			return h, Usage(err)
-		}
-		return h, Outside(err)
+	if h.DB, err = OpenDatabase(ctx, o.Config, o.Log); err != nil {
+		return h, err
 	}
 	if o.Work {
 		if h.release, err = lockWork(h.DB, o.Data); err != nil {
@@ -94,7 +95,12 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 			return h, err
 		}
 	}
-	if err := h.migrate(ctx); err != nil {
+	if o.Bare {
+		err = checkVersions(ctx, h.DB)
+	} else {
+		err = Migrate(ctx, h.DB)
+	}
+	if err != nil {
 		return h, err
 	}
 	if err := h.openKeys(ctx, o); err != nil {
@@ -110,6 +116,9 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
+	if o.Bare {
+		return h, nil
+	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
@@ -119,15 +128,30 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	return h, nil
 }
 
-func (h *Hub) migrate(ctx context.Context) error {
-	err := h.DB.Migrate(ctx, sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(h.DB.Engine()), access.Migration(), quota.Migration(), provision.Migration(), console.Migration())
+// OpenDatabase opens the configured database, with the password of its file.
+func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sqldb.DB, error) {
+	address := cfg.Database
+	if cfg.DatabasePasswordFile != "" {
+		password, err := config.ReadSecret(cfg.DatabasePasswordFile)
+		if err != nil {
+			return nil, Usage(err)
+		}
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, Usage(errors.New("database: the address can't be read"))
+		}
+		u.User = url.UserPassword(u.User.Username(), password)
+		address = u.String()
+	}
+	db, err := sqldb.Open(ctx, address, sqldb.Options{Logger: log})
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		err = fmt.Errorf("database: %w", err)
+		if errors.Is(err, sqldb.ErrURL) {
+			return nil, Usage(err)
+		}
+		return nil, Outside(err)
 	}
-	if err := jobs.Migrate(ctx, h.DB); err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	return nil
+	return db, nil
 }
 
 func (h *Hub) makeJobs(o Options) error {
@@ -142,7 +166,7 @@ func (h *Hub) makeJobs(o Options) error {
 		if nerr != nil {
 			return nerr
 		}
-		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log})
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
 		return err
@@ -167,13 +191,14 @@ func (h *Hub) connect(o Options) error {
 	}
 	var made []connectors.Connector
 	if e := o.Config.Atlassian; e != nil {
-		token, err := ReadSecret(e.TokenFile)
+		token, err := config.ReadSecret(e.TokenFile)
 		if err != nil {
-			return err
+			return Usage(err)
 		}
 		c, err := atlassian.New(atlassian.Config{
 			BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: outbound.NewSecret(token), Transport: transport, Quota: late, Now: o.Now,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
 			return Usage(err)
@@ -181,13 +206,14 @@ func (h *Hub) connect(o Options) error {
 		made = append(made, c)
 	}
 	if e := o.Config.Jira; e != nil {
-		token, err := ReadSecret(e.TokenFile)
+		token, err := config.ReadSecret(e.TokenFile)
 		if err != nil {
-			return err
+			return Usage(err)
 		}
 		c, err := jira.New(jira.Config{
 			BaseURL: e.BaseURL, Email: e.Email, Token: outbound.NewSecret(token), ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
+			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 		})
 		if err != nil {
 			return Usage(err)

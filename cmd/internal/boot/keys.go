@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -16,15 +17,15 @@ import (
 const CheckpointName = "audit-checkpoint"
 
 // CheckpointFile is where each checkpoint of the audit log is written outside of the database.
-func (c Config) CheckpointFile(data string) string {
-	if c.Audit != nil && c.Audit.CheckpointFile != "" {
+func CheckpointFile(c config.Config, data string) string {
+	if c.Audit.CheckpointFile != "" {
 		return c.Audit.CheckpointFile
 	}
 	return filepath.Join(data, CheckpointName)
 }
 
-func (c Config) sealingKeyFile(data string) string {
-	if c.Keys != nil && c.Keys.SealingKeyFile != "" {
+func sealingKeyFile(c config.Config, data string) string {
+	if c.Keys.SealingKeyFile != "" {
 		return c.Keys.SealingKeyFile
 	}
 	return filepath.Join(data, "keys", "sealing.key")
@@ -46,7 +47,7 @@ func (h *Hub) openKeys(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	h.Audit = audit.New(h.DB, h.Keys, audit.Options{Holder: node, File: o.Config.CheckpointFile(o.Data), Now: o.Now, Log: o.Log})
+	h.Audit = audit.New(h.DB, h.Keys, audit.Options{Holder: node, File: CheckpointFile(o.Config, o.Data), Now: o.Now, Log: o.Log})
 	return nil
 }
 
@@ -58,12 +59,12 @@ func (h *Hub) ring(seal *keys.SealingKey) (*keys.Ring, error) {
 
 // Unseal reads the sealing key, so that Keys can sign and make keys. It is there already in a process that works.
 func (h *Hub) Unseal(ctx context.Context) error {
-	seal, made, err := keys.OpenSealing(ctx, h.DB, h.Config.sealingKeyFile(h.Data), rand.Reader)
+	seal, made, err := keys.OpenSealing(ctx, h.DB, sealingKeyFile(h.Config, h.Data), rand.Reader)
 	if err != nil {
 		return err
 	}
 	if made {
-		h.Log.InfoContext(ctx, "made a sealing key for signing keys; keep a copy of it apart from the database's backups", "file", h.Config.sealingKeyFile(h.Data), "id", seal.ID())
+		h.Log.InfoContext(ctx, "made a sealing key for signing keys; keep a copy of it apart from the database's backups", "file", sealingKeyFile(h.Config, h.Data), "id", seal.ID())
 	}
 	h.Keys, err = h.ring(seal)
 	return err

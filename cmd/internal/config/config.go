@@ -1,0 +1,153 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/musubi-hub/musubi/connectors"
+)
+
+// FileName is the file that is looked for in the data folder.
+const FileName = "musubi.yaml"
+
+// Config is the effective configuration. Paths are as the process can open them.
+type Config struct {
+	Database             string // "sqlite:FILE" or "postgres://..." without a password
+	DatabasePasswordFile string
+	Listen               string // address of pages and probes; loopback until login exists
+	Log                  Log
+	Trace                Trace
+	Atlassian            *Atlassian // nil: not connected
+	Jira                 *Jira
+	Keys                 Keys
+	Audit                Audit
+}
+
+// Keys says how signing keys are kept.
+type Keys struct {
+	SealingKeyFile string // empty: keys/sealing.key in the data folder, made at the first start
+}
+
+// Audit says how the audit log is kept.
+type Audit struct {
+	CheckpointFile string // empty: audit-checkpoint in the data folder
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // json, text, or auto: json when serving, text otherwise
+}
+
+// Trace says where spans go. An empty endpoint: nowhere.
+type Trace struct {
+	Endpoint   string  // base address of an OTLP/HTTP collector
+	HeaderFile string  // holds one line, "Name: value", sent with every export
+	Sample     float64 // share of traces that are kept, 0 to 1
+}
+
+// Vendor is what is set alike for every SaaS.
+type Vendor struct {
+	BaseURL      string
+	TokenFile    string
+	TokenExpires string // YYYY-MM-DD; empty: not known
+	DataRegion   string // where the vendor keeps the data; empty: not known
+	ISMAP        string // registered, not registered; empty: not known
+	LGWAN        connectors.Reach
+	QuotaScale   float64 // for a sandbox with scaled quotas only
+}
+
+// Atlassian connects the Atlassian organization: licensed members, by SCIM.
+type Atlassian struct {
+	Vendor
+	DirectoryID string
+}
+
+// Jira connects a Jira Service Management site: portal-only customers, by REST.
+type Jira struct {
+	Vendor
+	Email       string
+	ServiceDesk string
+}
+
+// field gives where the setting's value is kept, a *string, *float64 or *connectors.Reach; its section is made where it is missing.
+func (c *Config) field(key string) any {
+	section, name, _ := strings.Cut(key, ".")
+	switch section {
+	case "atlassian":
+		if c.Atlassian == nil {
+			c.Atlassian = &Atlassian{}
+		}
+		if name == "directory_id" {
+			return &c.Atlassian.DirectoryID
+		}
+		return c.Atlassian.field(name)
+	case "jira":
+		if c.Jira == nil {
+			c.Jira = &Jira{}
+		}
+		switch name {
+		case "email":
+			return &c.Jira.Email
+		case "service_desk":
+			return &c.Jira.ServiceDesk
+		}
+		return c.Jira.field(name)
+	}
+	switch key {
+	case "database":
+		return &c.Database
+	case "database_password_file":
+		return &c.DatabasePasswordFile
+	case "listen":
+		return &c.Listen
+	case "log.level":
+		return &c.Log.Level
+	case "log.format":
+		return &c.Log.Format
+	case "trace.endpoint":
+		return &c.Trace.Endpoint
+	case "trace.header_file":
+		return &c.Trace.HeaderFile
+	case "keys.sealing_key_file":
+		return &c.Keys.SealingKeyFile
+	case "audit.checkpoint_file":
+		return &c.Audit.CheckpointFile
+	case "trace.sample":
+		return &c.Trace.Sample
+	}
+	return nil
+}
+
+func (v *Vendor) field(name string) any {
+	switch name {
+	case "base_url":
+		return &v.BaseURL
+	case "token_file":
+		return &v.TokenFile
+	case "token_expires":
+		return &v.TokenExpires
+	case "data_region":
+		return &v.DataRegion
+	case "ismap":
+		return &v.ISMAP
+	case "lgwan":
+		return &v.LGWAN
+	case "quota_scale":
+		return &v.QuotaScale
+	}
+	return nil
+}
+
+// optional sections exist only where something in them is set.
+var optional = []string{"atlassian", "jira"}
+
+func (c *Config) has(section string) bool {
+	switch section {
+	case "atlassian":
+		return c.Atlassian != nil
+	case "jira":
+		return c.Jira != nil
+	}
+	return !slices.Contains(optional, section)
+}
