@@ -51,10 +51,32 @@ func TestAuditCommands(t *testing.T) {
 	}
 	serve := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // what waits is signed at the end
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if code, _, stderr := musubi(t, ctx, data, "serve", "--listen", "127.0.0.1:0"); code != 0 {
-			t.Fatalf("serve: exit %d\n%s", code, stderr)
+		out, err := os.Create(filepath.Join(t.TempDir(), "serve"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		ended := make(chan int)
+		go func() { ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data", data}, out, out) }()
+		for ready := false; ; time.Sleep(5 * time.Millisecond) { // it prints when it serves; what waits is signed at the end
+			text, err := os.ReadFile(out.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ready && strings.Contains(string(text), "serving on") {
+				ready = true
+				cancel()
+			}
+			select {
+			case code := <-ended:
+				if code != 0 || !ready {
+					t.Fatalf("serve: exit %d\n%s", code, text)
+				}
+				return
+			default:
+			}
 		}
 	}
 	expect(boot.ExitUsage, "no such file", "audit", "verify")
