@@ -5,20 +5,17 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/cedar-policy/cedar-go"
 )
 
-// Engine answers questions against one policy set. It is safe for concurrent use.
+// Engine answers questions against one policy set. It never changes and remembers nothing, so it is safe for concurrent use;
+// whoever asks for a population asks through policies/classes.
 type Engine struct {
-	set         Set
-	byAction    map[string][]compiled // only the policies whose action scope can match
-	narrowed    map[string]bool       // action -> a forbid reads the resource, so that no scope over all is minted
-	memoizeSeat bool                  // the seat policies read nothing of a person but kind, role and active
-
-	mu   sync.RWMutex
-	memo map[seatKey][]SeatDecision
+	set      Set
+	byAction map[string][]compiled // only the policies whose action scope can match
+	narrowed map[string]bool       // action -> a forbid reads the resource, so that no scope over all is minted
+	reads    map[string]Reads      // action -> what those policies read
 }
 
 // compiled is a policy with what the engine learned from its syntax tree.
@@ -26,13 +23,6 @@ type compiled struct {
 	id     cedar.PolicyID
 	policy *cedar.Policy
 	wide   bool // what it permits on the workspace it permits on every organization
-}
-
-// seatKey is all that the seat policies read of a person; there are at most kinds * roles * 2 of them.
-type seatKey struct {
-	kind   OrgKind
-	role   Role
-	active bool
 }
 
 // Context is the circumstances of a request that aren't attributes of actor or resource.
@@ -46,11 +36,9 @@ func NewEngine(set Set) (*Engine, error) {
 	if len(set.policies) == 0 || set.hash == "" {
 		return nil, fmt.Errorf("policies: an engine needs a loaded policy set")
 	}
-	e := &Engine{
-		set: set, byAction: map[string][]compiled{}, narrowed: map[string]bool{},
-		memoizeSeat: true, memo: map[seatKey][]SeatDecision{},
-	}
+	e := &Engine{set: set, byAction: map[string][]compiled{}, narrowed: map[string]bool{}, reads: map[string]Reads{}}
 	for _, action := range actionNames() {
+		var reads reader
 		for _, p := range set.policies {
 			tree := syntaxTree(p.Cedar)
 			if !mayApply(tree, action) {
@@ -63,10 +51,9 @@ func NewEngine(set Set) (*Engine, error) {
 			if p.Cedar.Effect() == cedar.Forbid && onResource {
 				e.narrowed[action] = true
 			}
-			if groupOf(action) == groupSeat && readsMoreThanSeatKey(tree) {
-				e.memoizeSeat = false
-			}
+			reads.policy(tree)
 		}
+		e.reads[action] = reads.result()
 	}
 	return e, nil
 }
@@ -96,14 +83,8 @@ func (e *Engine) Evaluate(actor Person, action Action, resource Organization) (D
 
 // EvaluateWith is Evaluate with the circumstances of the request.
 func (e *Engine) EvaluateWith(actor Person, action Action, resource Organization, c Context) (Decision, error) {
-	if err := e.check(actor, action, c); err != nil {
+	if err := e.CheckQuestion(actor, action, &resource, c); err != nil {
 		return Decision{}, err
-	}
-	if err := checkOrg(resource); err != nil {
-		return Decision{}, fmt.Errorf("policies: %s: %w", action, err)
-	}
-	if resource.ID == actor.Org.ID && resource != actor.Org {
-		return Decision{}, fmt.Errorf("policies: %s: organization %s is described in two ways", action, resource.ID)
 	}
 	d, _, err := e.ask(actor, string(action), orgUID(resource.ID), &resource, contextRecord(action, actor, c))
 	return d, err
@@ -111,7 +92,7 @@ func (e *Engine) EvaluateWith(actor Person, action Action, resource Organization
 
 // EvaluateWorkspace decides whether actor may do action to the workspace as a whole.
 func (e *Engine) EvaluateWorkspace(actor Person, action Action, c Context) (Decision, error) {
-	if err := e.check(actor, action, c); err != nil {
+	if err := e.CheckQuestion(actor, action, nil, c); err != nil {
 		return Decision{}, err
 	}
 	d, _, err := e.ask(actor, string(action), workspaceUID(), nil, contextRecord(action, actor, c))
@@ -127,7 +108,7 @@ func (e *Engine) Scope(actor Person, action Action, orgs []Organization) (Scope,
 
 // ScopeWith is Scope with the circumstances of the request.
 func (e *Engine) ScopeWith(actor Person, action Action, orgs []Organization, c Context) (Scope, error) {
-	if err := e.check(actor, action, c); err != nil {
+	if err := e.CheckQuestion(actor, action, nil, c); err != nil {
 		return Scope{}, err
 	}
 	s := Scope{actor: actor.ID, action: action, hash: e.set.hash}
@@ -161,8 +142,10 @@ func (e *Engine) ScopeWith(actor Person, action Action, orgs []Organization, c C
 	return s, nil
 }
 
-func (e *Engine) check(actor Person, action Action, c Context) error {
-	if err := checkPerson(actor); err != nil {
+// CheckQuestion refuses a question that has no answer: an unknown word in it, an approval without the plan's maker, or an
+// organization that is described in two ways. resource is nil where the question is about the workspace.
+func (e *Engine) CheckQuestion(actor Person, action Action, resource *Organization, c Context) error {
+	if err := actor.Check(); err != nil {
 		return err
 	}
 	if groupOf(string(action)) != groupAdministration {
@@ -171,14 +154,35 @@ func (e *Engine) check(actor Person, action Action, c Context) error {
 	if action == ActionPlanApprove && c.PlanMaker == "" {
 		return fmt.Errorf("policies: %s can't be decided without the plan's maker: give Context.PlanMaker", action)
 	}
+	if resource == nil {
+		return nil
+	}
+	if err := resource.Check(); err != nil {
+		return fmt.Errorf("policies: %s: %w", action, err)
+	}
+	if resource.ID == actor.Org.ID && *resource != actor.Org {
+		return fmt.Errorf("policies: %s: organization %s is described in two ways", action, resource.ID)
+	}
 	return nil
+}
+
+// Reads tells what the policies of action read of a request.
+func (e *Engine) Reads(action Action) Reads { return e.reads[string(action)] }
+
+// SeatReads tells what the policies of every kind of seat read of a request.
+func (e *Engine) SeatReads() Reads {
+	var all Reads
+	for _, s := range seats() {
+		all = all.union(e.reads[seatAction(s)])
+	}
+	return all
 }
 
 // ask evaluates one request. wide reports whether a permitting policy holds for the workspace and its members alike. An
 // error in any policy is an error of the whole: Cedar would skip the policy, and a skipped forbid opens a door.
 func (e *Engine) ask(p Person, action string, resource cedar.EntityUID, org *Organization, ctx cedar.Record) (Decision, bool, error) {
 	relevant := e.byAction[action]
-	verdict, diag := cedar.Authorize(policyList(relevant), requestEntities(p, action, org), cedar.Request{
+	verdict, diag := cedar.Authorize(policyList(relevant), &facts{person: p, action: action, thing: org}, cedar.Request{
 		Principal: cedar.NewEntityUID(typePerson, cedar.String(p.ID)),
 		Action:    actionUID(action),
 		Resource:  resource,

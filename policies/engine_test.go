@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -210,71 +209,6 @@ func TestTwoSeatsInOneProductAreAnError(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "two seats in jira") {
 		t.Errorf("Seats: %v", err)
 	}
-}
-
-func TestSeatsRememberOnlyWhatPoliciesRead(t *testing.T) {
-	byOrg := engineOf(t, `@id("pilot") permit (principal, action == Musubi::Action::"seat.portal_customer", resource == Musubi::Product::"jira")
-when { principal.org == Musubi::Organization::"city" };`)
-	byPerson := engineOf(t, `@id("pilot") permit (principal == Musubi::Person::"p-local", action == Musubi::Action::"seat.portal_customer", resource == Musubi::Product::"jira");`)
-	stranger := local
-	stranger.ID, stranger.Org.ID = "p-stranger", "elsewhere"
-	for name, e := range map[string]*policies.Engine{"organization": byOrg, "person": byPerson} {
-		for _, order := range [][]policies.Person{{local, stranger}, {stranger, local}} {
-			for _, p := range order {
-				ds, err := e.Seats(p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := policies.SeatNone
-				if p.ID == local.ID {
-					want = policies.SeatPortalCustomer
-				}
-				if ds[1].Seat != want {
-					t.Errorf("by %s: %s holds %q in %s, want %q", name, p.ID, ds[1].Seat, ds[1].Product, want)
-				}
-			}
-		}
-	}
-}
-
-func TestSeatsConcurrently(t *testing.T) {
-	e := engine(t)
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			everyPerson(func(p policies.Person) {
-				p.ID = policies.PersonID(fmt.Sprint(i))
-				ds, err := e.Seats(p)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for j, product := range policies.Products() {
-					if ds[j].Product != product {
-						t.Errorf("product %d is %s", j, ds[j].Product)
-					}
-				}
-				for j := range ds { // what one caller does to its answer, no other may see
-					ds[j].Seat = "spoiled"
-					for k := range ds[j].Policies {
-						ds[j].Policies[k] = "spoiled"
-					}
-				}
-			})
-		})
-	}
-	wg.Wait()
-	everyPerson(func(p policies.Person) {
-		ds, err := e.Seats(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range ds {
-			if d.Seat == "spoiled" || slices.Contains(d.Policies, "spoiled") {
-				t.Fatalf("a caller changed another's answer: %+v", d)
-			}
-		}
-	})
 }
 
 func anyOrg() *rapid.Generator[policies.Organization] {

@@ -83,18 +83,65 @@ func orgEntity(o Organization) cedar.Entity {
 	}
 }
 
-// requestEntities gives everything that policies may look up while action is decided for p. resource is nil where the
-// resource is the workspace or a product.
-func requestEntities(p Person, action string, resource *Organization) cedar.EntityMap {
-	person, own, workspace := personEntity(p), orgEntity(p.Org), cedar.Entity{UID: workspaceUID()}
-	m := cedar.EntityMap{person.UID: person, own.UID: own, workspace.UID: workspace}
-	if resource != nil && resource.ID != p.Org.ID {
-		entity := orgEntity(*resource)
-		m[entity.UID] = entity
+// facts is everything that policies may look up while one question is decided. An entity is made when it is first asked for:
+// most questions read two of them, and making one costs more than evaluating a policy.
+type facts struct {
+	person Person
+	action string
+	thing  *Organization // nil where the resource is the workspace or a product
+
+	made [3]cedar.Entity // person, own organization, thing; made where the UID isn't zero
+}
+
+// Get implements cedar's EntityGetter.
+func (f *facts) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
+	switch uid.Type {
+	case typePerson:
+		if uid.ID == cedar.String(f.person.ID) {
+			return f.once(0, func() cedar.Entity { return personEntity(f.person) }), true
+		}
+	case typeOrganization:
+		if uid.ID == cedar.String(f.person.Org.ID) {
+			return f.once(1, func() cedar.Entity { return orgEntity(f.person.Org) }), true
+		}
+		if f.thing != nil && uid.ID == cedar.String(f.thing.ID) {
+			return f.once(2, func() cedar.Entity { return orgEntity(*f.thing) }), true
+		}
+	case typeWorkspace:
+		return cedar.Entity{UID: uid}, uid == workspaceUID()
+	case typeAction:
+		switch group := groupOf(f.action); string(uid.ID) {
+		case f.action:
+			return cedar.Entity{UID: uid, Parents: cedar.NewEntityUIDSet(actionUID(group))}, true
+		case group:
+			return cedar.Entity{UID: uid}, true
+		}
 	}
-	group := actionUID(groupOf(action))
-	m[group] = cedar.Entity{UID: group}
-	m[actionUID(action)] = cedar.Entity{UID: actionUID(action), Parents: cedar.NewEntityUIDSet(group)}
+	return cedar.Entity{}, false
+}
+
+func (f *facts) once(i int, build func() cedar.Entity) cedar.Entity {
+	if f.made[i].UID.IsZero() {
+		f.made[i] = build()
+	}
+	return f.made[i]
+}
+
+// all gives everything that can be looked up.
+func (f *facts) all() cedar.EntityMap {
+	m := cedar.EntityMap{}
+	uids := []cedar.EntityUID{
+		cedar.NewEntityUID(typePerson, cedar.String(f.person.ID)), orgUID(f.person.Org.ID), workspaceUID(),
+		actionUID(f.action), actionUID(groupOf(f.action)),
+	}
+	if f.thing != nil {
+		uids = append(uids, orgUID(f.thing.ID))
+	}
+	for _, uid := range uids {
+		if e, ok := f.Get(uid); ok {
+			m[uid] = e
+		}
+	}
 	return m
 }
 
@@ -116,7 +163,7 @@ func Probes() []Probe {
 				Principal: cedar.NewEntityUID(typePerson, cedar.String(p.ID)), Action: actionUID(action),
 				Resource: resource, Context: ctx,
 			},
-			Entities: requestEntities(p, action, o),
+			Entities: (&facts{person: p, action: action, thing: o}).all(),
 		})
 	}
 	for _, a := range Actions() {
@@ -140,21 +187,22 @@ func contextRecord(action Action, actor Person, c Context) cedar.Record {
 	return cedar.NewRecord(cedar.RecordMap{contextMakerIsActor: cedar.Boolean(c.PlanMaker == actor.ID)})
 }
 
-// checkPerson refuses a person whom no policy can be asked about.
-func checkPerson(p Person) error {
+// Check refuses a person whom no policy can be asked about.
+func (p Person) Check() error {
 	switch {
 	case p.ID == "":
 		return fmt.Errorf("policies: the acting person has no id")
 	case !slices.Contains(Roles(), p.Role):
 		return fmt.Errorf("policies: person %s: unknown role %q; there are %q", p.ID, p.Role, Roles())
 	}
-	if err := checkOrg(p.Org); err != nil {
+	if err := p.Org.Check(); err != nil {
 		return fmt.Errorf("policies: person %s: %w", p.ID, err)
 	}
 	return nil
 }
 
-func checkOrg(o Organization) error {
+// Check refuses an organization that no policy can be asked about.
+func (o Organization) Check() error {
 	switch {
 	case o.ID == "":
 		return fmt.Errorf("an organization has no id")

@@ -2,26 +2,15 @@ package policies
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 )
 
 // Seats decides which seat p shall hold in each product, in the order of Products. Two permitted seats in one product are an
-// error: the policies contradict each other, and nobody's account is changed on a guess. Answers are remembered by the
-// attributes that the policies read, so that a population costs no more than its kinds of people.
+// error: the policies contradict each other, and nobody's account is changed on a guess.
 func (e *Engine) Seats(p Person) ([]SeatDecision, error) {
-	if err := checkPerson(p); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
-	}
-	key := seatKey{p.Org.Kind, p.Role, p.Active}
-	if e.memoizeSeat {
-		e.mu.RLock()
-		known, ok := e.memo[key]
-		e.mu.RUnlock()
-		if ok {
-			return cloneSeats(known), nil
-		}
 	}
 	var decisions []SeatDecision
 	for _, product := range Products() {
@@ -30,11 +19,6 @@ func (e *Engine) Seats(p Person) ([]SeatDecision, error) {
 			return nil, err
 		}
 		decisions = append(decisions, d)
-	}
-	if e.memoizeSeat {
-		e.mu.Lock()
-		e.memo[key] = cloneSeats(decisions)
-		e.mu.Unlock()
 	}
 	return decisions, nil
 }
@@ -67,13 +51,4 @@ func (e *Engine) seat(p Person, product Product) (SeatDecision, error) {
 		granted.Policies = sortedKeys(forbids)
 	}
 	return granted, nil
-}
-
-// cloneSeats copies deep enough that no caller can change what another is told.
-func cloneSeats(ds []SeatDecision) []SeatDecision {
-	out := slices.Clone(ds)
-	for i := range out {
-		out[i].Policies = slices.Clone(out[i].Policies)
-	}
-	return out
 }

@@ -50,29 +50,6 @@ func readsResource(p *ast.Policy) bool {
 	return reads
 }
 
-// readsMoreThanSeatKey reports whether the policy reads anything of the person but the attributes in seatKey.
-func readsMoreThanSeatKey(p *ast.Policy) bool {
-	switch p.Principal.(type) {
-	case ast.ScopeTypeAll, ast.ScopeTypeIs:
-	default:
-		return true
-	}
-	more := false
-	inspect(p, func(n ast.IsNode) bool {
-		switch n := n.(type) {
-		case ast.NodeTypeAccess:
-			v, ok := n.Arg.(ast.NodeTypeVariable)
-			known := ok && v.Name == types.String("principal") &&
-				(n.Value == attrKind || n.Value == attrRole || n.Value == attrActive)
-			return !known
-		case ast.NodeTypeVariable:
-			more = more || n.Name == types.String("principal")
-		}
-		return true
-	})
-	return more
-}
-
 func inspect(p *ast.Policy, fn func(ast.IsNode) bool) {
 	for _, c := range p.Conditions {
 		ast.Inspect(ast.NewNode(c.Body), fn)

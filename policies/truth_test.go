@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
 )
 
@@ -181,6 +183,17 @@ func accessTable(t *testing.T, e *policies.Engine) (table string, used []string)
 			})
 		})
 	}
+	b.WriteString("\n## 非常時の操作 break-glass\n\n名簿の人としてではなく、サーバの OS 利用者として行う場合 (方針では広げられない)。" +
+		"An operating system user who is no person of the directory; no policy can widen this.\n\n|")
+	for _, a := range policies.Actions() {
+		fmt.Fprintf(&b, " %s |", a)
+	}
+	b.WriteString("\n|" + strings.Repeat("---|", len(policies.Actions())) + "\n|")
+	for _, a := range policies.Actions() {
+		s, _ := policies.BreakGlass(a) // an error is a refusal, and the scope denies
+		b.WriteString(map[bool]string{true: " ○ |", false: " × |"}[s.All()])
+	}
+	b.WriteByte('\n')
 	return b.String(), used
 }
 
@@ -206,6 +219,48 @@ func TestTruthTables(t *testing.T) {
 			t.Errorf("%s:%d: policy %s decides no row of the tables: is it needed, and are the tables complete?", p.File, p.Line, p.ID)
 		}
 	}
+}
+
+// TestTablesShowEveryClass holds that the table of administration leaves nobody out: whatever person and organization there may
+// be, some row stands for just such a pair. A policy that comes to read more needs more rows.
+func TestTablesShowEveryClass(t *testing.T) {
+	c := classes.New(engine(t))
+	shown := map[classes.Key]bool{}
+	class := func(p policies.Person, a policies.Action, org *policies.Organization, ctx policies.Context) classes.Key {
+		k, err := c.Class(p, a, org, ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	each := func(p policies.Person, org *policies.Organization, fn func(classes.Key)) {
+		for _, a := range policies.Actions() {
+			for _, maker := range []policies.PersonID{p.ID, "somebody-else"} {
+				fn(class(p, a, org, policies.Context{PlanMaker: maker}))
+			}
+		}
+	}
+	everyPerson(func(p policies.Person) {
+		each(p, nil, func(k classes.Key) { shown[k] = true })
+		for _, r := range relations() {
+			if org, ok := r.org(p.Org); ok {
+				each(p, &org, func(k classes.Key) { shown[k] = true })
+			}
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		p, org := anyPerson().Draw(t, "person"), anyOrg().Draw(t, "organization")
+		if org.ID == p.Org.ID {
+			org = p.Org
+		}
+		for _, resource := range []*policies.Organization{nil, &org} {
+			each(p, resource, func(k classes.Key) {
+				if !shown[k] {
+					t.Fatalf("no row of access.md shows the class %q: add a relation to the table", k)
+				}
+			})
+		}
+	})
 }
 
 func golden(t *testing.T, path, got string) {

@@ -60,15 +60,13 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 		if err := h.Provision.Stop(ctx, scope, rec.Hash); err != nil {
 			return err
 		}
-		say(e.stderr, "止めました / stopped %.12s", rec.Hash)
-		return nil
+		return e.tellStarted(ctx, h, scope, rec.Hash, "止めました / stopped")
 	}
 	if err := startPlan(ctx, h, scope, rec); err != nil {
 		return err
 	}
 	if detach {
-		say(e.stderr, "始めました / started %.12s", rec.Hash)
-		return nil
+		return e.tellStarted(ctx, h, scope, rec.Hash, "始めました / started")
 	}
 	if work {
 		if len(h.Open) == 0 {
@@ -78,11 +76,24 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 			return err
 		}
 	}
-	p, err := e.watch(ctx, h, scope, rec.Hash, patience)
+	p, err := e.watch(ctx, h, scope, rec.Hash)
 	if err != nil {
 		return err
 	}
 	return e.conclude(ctx, h, scope, p)
+}
+
+// tellStarted is the answer of --stop and --detach: what was done, or the plan's progress as a document.
+func (e *env) tellStarted(ctx context.Context, h *boot.Hub, scope policies.Scope, hash, done string) error {
+	if !e.json {
+		say(e.stderr, "%s %.12s", done, hash)
+		return nil
+	}
+	p, err := h.Provision.Progress(ctx, scope, hash)
+	if err != nil {
+		return err
+	}
+	return e.printJSON("musubi.apply.v1", applyDocument{p, []provision.Trouble{}})
 }
 
 // startPlan starts a plan that is approved; one that is on its way or done needs no start.
@@ -98,11 +109,8 @@ func startPlan(ctx context.Context, h *boot.Hub, scope policies.Scope, rec provi
 	return h.Provision.Apply(ctx, scope, approved)
 }
 
-// patience is how long nothing may move, for a reason that lies outside, before a person is told.
-const patience = 20 * time.Second
-
-// watch shows the progress of a plan until it ends, or until nothing moved for the time given because of a failure outside.
-func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string, patience time.Duration) (provision.Progress, error) {
+// watch shows the progress of a plan until it ends, or until nothing moved for e.patience because of a failure outside.
+func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string) (provision.Progress, error) {
 	m := newMeter(e.stderr, "適用 / apply", e.now)
 	defer m.end()
 	last, moved := -1, e.now()
@@ -111,7 +119,7 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 		if err != nil {
 			return p, err
 		}
-		note, failure := waitingNote(p)
+		note, failure := waitingNote(p, h.Config)
 		if p.Plan.State == provision.PlanRunning || p.Plan.State == provision.PlanDone {
 			m.set(int64(p.Final), int64(p.Total), note)
 		}
@@ -122,8 +130,9 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 		if p.Final != last {
 			last, moved = p.Final, e.now()
 		}
-		if failure != "" && e.now().Sub(moved) > patience {
-			return p, boot.Outside(fmt.Errorf("%s\n%s", failure, "計画は始まったままです。原因がなくなれば自動で続きます。 / The plan stays started and goes on by itself when the cause is gone."))
+		if failure != "" && e.now().Sub(moved) > e.patience {
+			return p, boot.Outside(fmt.Errorf("%s\n計画は始まったままで、何も失われていません。原因を直せば、同じ命令で続きます (ハブが動いていれば自動で続きます)。"+
+				" / The plan stays started and nothing is lost. Once the cause is gone the same command goes on: musubi apply %.12s (a serving hub goes on by itself).", failure, hash))
 		}
 		select {
 		case <-ctx.Done():
@@ -134,17 +143,33 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 }
 
 // waitingNote says why a plan waits, shortly for the bar, and in full where the reason lies outside the hub.
-func waitingNote(p provision.Progress) (note, failure string) {
+func waitingNote(p provision.Progress, cfg boot.Config) (note, failure string) {
 	for _, pp := range p.Products {
 		switch pp.Failure {
 		case "auth":
 			return fmt.Sprintf("%s: 認証エラー / credential refused", pp.Product),
-				fmt.Sprintf("%s: the credential is refused: %s\nRenew the token (its file is named in %s) and restart.", pp.Product, pp.Waiting, boot.ConfigName)
+				fmt.Sprintf("%s: SaaS が資格情報を受け付けません。新しいトークンを %[2]s に書き (chmod 600)、やり直してください。 / The product refuses the hub's credential: write a new token into %[2]s (chmod 600), and restart the hub if one is running.\n%[3]s",
+					pp.Product, tokenFile(cfg, pp.Product), pp.Waiting)
 		case "unavailable", "ambiguous", "protocol", "unknown":
-			return fmt.Sprintf("%s: 応答なし / not reachable", pp.Product), fmt.Sprintf("%s: can't be reached or doesn't answer properly: %s", pp.Product, pp.Waiting)
+			return fmt.Sprintf("%s: 応答なし / not reachable", pp.Product), fmt.Sprintf("%s: 接続できないか、正しい応答がありません。 / It can't be reached, or doesn't answer as it should.\n%s", pp.Product, pp.Waiting)
 		}
 	}
 	return "", ""
+}
+
+// tokenFile is where the product's credential is kept, and until when it was said to stand.
+func tokenFile(cfg boot.Config, product policies.Product) string {
+	file, until := fmt.Sprintf("the file that %s names as %s.token_file", boot.ConfigName, product), ""
+	switch {
+	case product == policies.ProductAtlassian && cfg.Atlassian != nil:
+		file, until = cfg.Atlassian.TokenFile, cfg.Atlassian.TokenExpires
+	case product == policies.ProductJira && cfg.Jira != nil:
+		file, until = cfg.Jira.TokenFile, cfg.Jira.TokenExpires
+	}
+	if until != "" {
+		return fmt.Sprintf("%s (token_expires %s)", file, until)
+	}
+	return file
 }
 
 // applyDocument is the --json answer of apply.
@@ -240,6 +265,11 @@ func (e *env) endPerson(ctx context.Context, h *boot.Hub, id, org, why string) e
 	}
 	if err := h.Directory.EndPerson(ctx, scope, person, author(actor, why)); err != nil {
 		return err
+	}
+	if e.json {
+		return e.printJSON("musubi.people.end.v1", struct {
+			Person policies.PersonID `json:"person"`
+		}{person})
 	}
 	say(e.stdout, "在籍を終えました。アカウントの停止を始めます。 / Ended %s. Its accounts are being disabled by the serving hub (watch its pages, or run `musubi serve`).", person)
 	return nil

@@ -148,12 +148,11 @@ func (d *demo) play(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	stop, metrics, pages, err := d.start(ctx, orgs, log)
+	stop, pages, err := d.start(ctx, orgs, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	_ = metrics
 	if err := d.mainJob(ctx, orgs); err != nil {
 		return err
 	}
@@ -173,7 +172,7 @@ func (d *demo) readOrgs() (*directory.Rows, error) {
 	}
 	if !rows.Report.OK() {
 		_, _ = rows.Report.WriteTo(d.env.stderr)
-		return nil, boot.Refused(fmt.Errorf("%s: nothing was imported: correct the rows above", rows.Name))
+		return nil, notImported(rows.Name)
 	}
 	return rows, nil
 }
@@ -189,15 +188,15 @@ func (d *demo) operator() (identity.Organization, []administrator) {
 }
 
 // start opens the sandbox and the hub. Jobs that an earlier run left undone resume at once.
-func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger) (stop func() error, metrics *api.Metrics, pages *front, err error) {
+func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger) (stop func() error, pages *front, err error) {
 	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs)}
 	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	d.box = box
 	closers := []func() error{func() error { boxFront.close(); return box.Close() }}
-	stop = func() error {
+	closeAll := func() error {
 		var errs []error
 		for i := len(closers) - 1; i >= 0; i-- {
 			errs = append(errs, closers[i]())
@@ -206,22 +205,25 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, stop())
+			err = errors.Join(err, closeAll())
 		}
 	}()
 	loaded, err := d.env.loadConfig()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	cfg := site.config(loaded.Database, d.listen, boxFront.address)
-	metrics = api.NewMetrics(version)
+	metrics := api.NewMetrics(version)
 	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	closers = append(closers, d.hub.Close)
+	if err := d.checkOwn(ctx); err != nil {
+		return nil, nil, err
+	}
 	if err := d.hub.Jobs.Start(ctx); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	d.hub.Sequence(ctx)
 	links := map[policies.Product]string{}
@@ -231,16 +233,35 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, log *slog.Logger
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
 	pages, err = openFront(ctx, d.hub, metrics, d.listen, links, notice)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	closers = append(closers, func() error { pages.close(); return nil })
 	cfg.Listen = pages.address
 	if err := boot.SaveConfig(filepath.Join(d.env.data, boot.ConfigName), cfg); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
-	return stop, metrics, pages, nil
+	return closeAll, pages, nil
+}
+
+// checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done
+// against a stand-in.
+func (d *demo) checkOwn(ctx context.Context) error {
+	agency, admins := d.operator()
+	scope := policies.System(policies.TaskBootstrap)
+	_, err := d.hub.Directory.FindPerson(ctx, scope, agency.ID, admins[0].staff)
+	if !errors.Is(err, identity.ErrNotFound) {
+		return err
+	}
+	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(people) > 0 {
+		return boot.Refused(errors.New("デモ用ではないハブのデータです。別のフォルダーとデータベースを指定してください (--data DIR)。 / This data belongs to a hub that isn't a demonstration's: give another folder and database (--data DIR)"))
+	}
+	return nil
 }
 
 // ministryDomains are the domains that the demonstration's Atlassian organization has verified.
@@ -328,7 +349,7 @@ func (d *demo) importRows(ctx context.Context, rows *directory.Rows, action poli
 	}
 	if !report.OK() {
 		_, _ = report.WriteTo(d.env.stderr)
-		return boot.Refused(fmt.Errorf("%s: nothing was imported: correct the rows above", rows.Name))
+		return notImported(rows.Name)
 	}
 	say(d.env.stderr, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s", rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged))
 	return nil
@@ -347,7 +368,7 @@ func (d *demo) resume(ctx context.Context) error {
 	for _, r := range recs {
 		if r.State == provision.PlanStaging || r.State == provision.PlanRunning {
 			say(d.env.stderr, "\n前回の続き / going on with plan %.12s", r.Hash)
-			p, err := d.env.watch(ctx, d.hub, scope, r.Hash, patience)
+			p, err := d.env.watch(ctx, d.hub, scope, r.Hash)
 			if err != nil {
 				return err
 			}
@@ -392,7 +413,7 @@ func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, st
 	if err := startPlan(ctx, d.hub, scope, rec); err != nil {
 		return err
 	}
-	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash, patience)
+	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash)
 	if err != nil {
 		return err
 	}
@@ -412,7 +433,7 @@ func (d *demo) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deadline := d.env.now().Add(patience)
+	deadline := d.env.now().Add(d.env.patience)
 	for {
 		seats, err := d.hub.Provision.Seats(ctx, scope)
 		if err != nil {
@@ -486,7 +507,7 @@ func wait(ctx context.Context, pages *front, hold time.Duration) error {
 
 // hints shows three things to try, as commands that work as they stand in another terminal.
 func (d *demo) hints(ctx context.Context) {
-	musubi, cred := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
+	musubi, as := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
 	say(d.env.stdout, `
 試してみる (別の端末で) / three things to try, in another terminal:
   1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
@@ -495,7 +516,7 @@ func (d *demo) hints(ctx context.Context) {
      printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
 
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, cred, musubi, d.shown, cred)
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.

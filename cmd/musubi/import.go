@@ -26,6 +26,9 @@ Files are UTF-8 CSV with the headers that --template prints. "import orgs" also 
 governments as it is (columns pid, pref, city, lgcode ...). Importing a file twice changes nothing.`,
 		Example: "  musubi import people --template > people.csv\n  musubi import orgs localgov.csv --dry-run --as planner.cred\n  musubi import people people.csv --as planner.cred",
 		Args: func(_ *cobra.Command, args []string) error {
+			if template && len(args) == 0 {
+				return nil
+			}
 			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people") {
 				return errors.New("say what to import: orgs or people")
 			}
@@ -38,15 +41,10 @@ governments as it is (columns pid, pref, city, lgcode ...). Importing a file twi
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			subject := directory.Subject(args[0])
 			if template {
-				text, err := directory.Template(subject)
-				if err != nil {
-					return err
-				}
-				_, err = e.stdout.Write(text)
-				return err
+				return e.printTemplates(args)
 			}
+			subject := directory.Subject(args[0])
 			rows, err := readImport(subject, args[1])
 			if err != nil {
 				return err
@@ -59,6 +57,27 @@ governments as it is (columns pid, pref, city, lgcode ...). Importing a file twi
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would change, and change nothing")
 	cmd.Flags().BoolVar(&template, "template", false, "print an empty file with the headers")
 	return cmd
+}
+
+// printTemplates prints the header of one subject as a file to fill in, or those of both, each under its name.
+func (e *env) printTemplates(args []string) error {
+	subjects := []directory.Subject{directory.SubjectOrganizations, directory.SubjectPeople}
+	if len(args) > 0 {
+		subjects = []directory.Subject{directory.Subject(args[0])}
+	}
+	for _, subject := range subjects {
+		text, err := directory.Template(subject)
+		if err != nil {
+			return err
+		}
+		if len(subjects) > 1 {
+			say(e.stdout, "# musubi import %s FILE", subject)
+		}
+		if _, err := e.stdout.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readImport(subject directory.Subject, path string) (*directory.Rows, error) {
@@ -124,26 +143,26 @@ func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, 
 		if _, err := report.WriteTo(e.stderr); err != nil {
 			return err
 		}
-		say(e.stdout, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s, 誤り / refused %s",
-			rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged), group(result.Refused))
-		switch {
-		case !report.OK():
-		case dryRun:
+		if report.OK() {
+			say(e.stdout, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s",
+				rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged))
+		}
+		if report.OK() && dryRun {
 			say(e.stdout, "試行のため、何も変えていません。 / A dry run: nothing was changed.")
 		}
 	}
-	if !report.OK() {
-		return boot.Refused(fmt.Errorf("%w: %s: nothing was imported: correct the rows above and import again", maybeShown(e.json), rows.Name))
+	switch {
+	case report.OK():
+		return nil
+	case e.json:
+		return boot.Refused(errShown)
 	}
-	return nil
+	return notImported(rows.Name)
 }
 
-// maybeShown is the cause of an error whose details stand in a JSON document already.
-func maybeShown(shown bool) error {
-	if shown {
-		return errShown
-	}
-	return errors.New("import refused")
+// notImported ends a command whose report of wrong rows stands above.
+func notImported(file string) error {
+	return boot.Refused(fmt.Errorf("%s: 取り込みませんでした。上の誤りを直して、もう一度取り込んでください。 / nothing was imported: correct what is wrong above, then import again", file))
 }
 
 // withHub opens the hub, runs fn and closes it.

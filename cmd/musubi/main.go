@@ -15,22 +15,26 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(process(newEnv(os.Stdout, os.Stderr), os.Args[1:]))
 }
 
-// run is main without the process: tests call it.
-func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
-	root := newRoot(stdout, stderr)
+// process runs one command as the whole process: Ctrl-C and SIGTERM end it in order.
+func process(e *env, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, e, args)
+}
+
+// run does one command and gives its exit code.
+func run(ctx context.Context, e *env, args []string) int {
+	root := newRoot(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return boot.ExitOK
 	}
 	if !errors.Is(err, errShown) {
-		fmt.Fprintf(stderr, "musubi: %v\n", err)
+		fmt.Fprintf(e.stderr, "musubi: %s\n", message(err))
 	}
 	return boot.ExitCode(err)
 }

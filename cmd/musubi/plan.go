@@ -145,9 +145,12 @@ func (e *env) writePlan(ctx context.Context, h *boot.Hub, actor access.Actor, w 
 			ja, en string
 			n      int
 		}{
-			{"組織グループの作成", "groups created", t.Groups}, {"アカウントの作成", "accounts created", t.Created},
-			{"アカウントの変更", "accounts changed", t.Updated}, {"アカウントの再開", "accounts enabled again", t.Enabled},
-			{"アカウントの停止", "accounts disabled", t.Disabled}, {"所属の追加", "memberships added", t.MembersAdded},
+			{"組織グループの作成", "groups created", t.Groups},
+			{"アカウントの作成", "accounts created", t.Created},
+			{"アカウントの変更", "accounts changed", t.Updated},
+			{"アカウントの再開", "accounts enabled again", t.Enabled},
+			{"アカウントの停止", "accounts disabled", t.Disabled},
+			{"所属の追加", "memberships added", t.MembersAdded},
 			{"所属の解除", "memberships removed", t.MembersRemoved},
 		} {
 			if line.n > 0 {

@@ -23,7 +23,13 @@ type meter struct {
 	began   time.Time
 	first   int64
 	printed time.Time
-	last    string
+	told    mark // what the last line told
+}
+
+// mark is where the work stands, without its pace.
+type mark struct {
+	done, total int64
+	note        string
 }
 
 // lineEvery is how often a line is printed where there is no terminal.
@@ -41,9 +47,9 @@ func (m *meter) set(done, total int64, note string) {
 	}
 	m.note = note
 	if !m.terminal {
-		if m.now().Sub(m.printed) >= lineEvery || (done == total && m.line(done, total) != m.last) {
-			m.printed, m.last = m.now(), m.line(done, total)
-			say(m.w, "%s", m.last)
+		if m.now().Sub(m.printed) >= lineEvery || (done == total && m.told != mark{done, total, note}) {
+			m.printed, m.told = m.now(), mark{done, total, note}
+			say(m.w, "%s", m.line(done, total))
 		}
 		return
 	}

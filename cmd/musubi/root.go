@@ -23,13 +23,17 @@ type env struct {
 	json     bool
 	logLevel string
 
-	stdout *os.File
-	stderr *os.File
-	now    func() time.Time
+	stdout   *os.File
+	stderr   *os.File
+	now      func() time.Time
+	patience time.Duration // how long nothing may move, for a reason that lies outside, before a person is told
 }
 
-func newRoot(stdout, stderr *os.File) *cobra.Command {
-	e := &env{stdout: stdout, stderr: stderr, now: time.Now}
+func newEnv(stdout, stderr *os.File) *env {
+	return &env{stdout: stdout, stderr: stderr, now: time.Now, patience: 20 * time.Second}
+}
+
+func newRoot(e *env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "musubi",
 		Short: "結び: 行政 SaaS の統合ハブ / the integration hub of a government workspace",
@@ -50,8 +54,8 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
 	f := root.PersistentFlags()
 	f.StringVar(&e.data, "data", "data", "folder that holds the database, the secrets and musubi.yaml")
 	f.StringVar(&e.config, "config", "", "configuration file (default: musubi.yaml in the data folder)")
@@ -62,6 +66,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	root.AddCommand(
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
 		newAudit(e), newKeys(e),
+		newPolicy(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })
 	usageOfArgs(root)

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +30,36 @@ func author(a access.Actor, why string) directory.Author {
 // administrator is one of the first system administrators.
 type administrator struct {
 	staff, family, given, familyKana, givenKana, email, file string
+}
+
+func (a administrator) person(org policies.OrgID) identity.Person {
+	return identity.Person{
+		Org: org, StaffNumber: a.staff, FamilyName: a.family, GivenName: a.given, FamilyKana: a.familyKana, GivenKana: a.givenKana,
+		Email: a.email, Role: policies.RoleSystemAdministrator,
+	}
+}
+
+// checkBootstrap refuses, before anything is written, what the directory would refuse halfway: by an import's own checks.
+func checkBootstrap(agency identity.Organization, admins []administrator) error {
+	var file bytes.Buffer
+	w := csv.NewWriter(&file)
+	err := w.WriteAll([][]string{{"code", "kind", "name", "kana", "parent"}, {string(agency.ID), string(agency.Kind), agency.Name, agency.Kana, string(agency.Parent)}})
+	if err != nil {
+		return err
+	}
+	_, orgs := directory.ReadOrganizations(&file, "init")
+	_, people := directory.PeopleRows("init", func(yield func(identity.Person) bool) {
+		for _, a := range admins {
+			if !yield(a.person(agency.ID)) {
+				return
+			}
+		}
+	})
+	if faults := slices.Concat(orgs.Faults(), people.Faults()); len(faults) > 0 {
+		f := faults[0]
+		return boot.Usage(fmt.Errorf("%s 「%s」: %s。%s。 / %s; %s", f.Column, f.Value, f.Reason.JA, f.Remedy.JA, f.Reason.EN, f.Remedy.EN))
+	}
+	return nil
 }
 
 func newInit(e *env) *cobra.Command {
@@ -53,6 +86,15 @@ credentials/ in the data folder, mode 0600: hand each to its owner. This is done
 				if err := bootstrap(ctx, h, identity.Organization{ID: policies.OrgID(agency), Kind: policies.KindAgency, Name: name}, admins); err != nil {
 					return err
 				}
+				if e.json {
+					files := make([]string, len(admins))
+					for i, a := range admins {
+						files[i] = a.file
+					}
+					return e.printJSON("musubi.init.v1", struct {
+						Credentials []string `json:"credentials"`
+					}{files})
+				}
 				for _, a := range admins {
 					say(e.stdout, "%s  %s", a.file, a.email)
 				}
@@ -72,6 +114,9 @@ const credentialLife = 180 * 24 * time.Hour
 // bootstrap registers the operating agency and its first administrators, and writes a credential for each. It refuses a hub that
 // has an agency already, unless what is there is exactly what an interrupted bootstrap left: then it finishes it.
 func bootstrap(ctx context.Context, h *boot.Hub, agency identity.Organization, admins []administrator) error {
+	if err := checkBootstrap(agency, admins); err != nil {
+		return err
+	}
 	actor, err := access.BreakGlass(boot.OSUser())
 	if err != nil {
 		return err
@@ -94,7 +139,7 @@ func bootstrap(ctx context.Context, h *boot.Hub, agency identity.Organization, a
 			return err
 		}
 	case there[0].ID != agency.ID:
-		return fmt.Errorf("the hub is operated by %s (%s) already: %w", there[0].Name, there[0].ID, identity.ErrExists)
+		return fmt.Errorf("%w: the hub is operated by %s (%s)", identity.ErrExists, there[0].Name, there[0].ID)
 	}
 	if err := os.MkdirAll(filepath.Dir(admins[0].file), 0o700); err != nil {
 		return err
@@ -102,10 +147,7 @@ func bootstrap(ctx context.Context, h *boot.Hub, agency identity.Organization, a
 	for _, a := range admins {
 		p, err := h.Directory.FindPerson(ctx, policies.System(policies.TaskBootstrap), agency.ID, a.staff)
 		if errors.Is(err, identity.ErrNotFound) {
-			p, err = h.Directory.AddPerson(ctx, people, identity.Person{
-				Org: agency.ID, StaffNumber: a.staff, FamilyName: a.family, GivenName: a.given, FamilyKana: a.familyKana, GivenKana: a.givenKana,
-				Email: a.email, Role: policies.RoleSystemAdministrator,
-			}, author(actor, "init"))
+			p, err = h.Directory.AddPerson(ctx, people, a.person(agency.ID), author(actor, "init"))
 		}
 		if err != nil {
 			return err
@@ -177,6 +219,12 @@ The credential stands for 180 days. Its file is made with mode 0600 and must sta
 				if err := issueTo(ctx, h, actor, scope, p, out, "cli"); err != nil {
 					return err
 				}
+				if e.json {
+					return e.printJSON("musubi.credential.v1", struct {
+						File   string            `json:"file"`
+						Person policies.PersonID `json:"person"`
+					}{out, p.ID})
+				}
 				say(e.stdout, "%s  %s", out, p.ID)
 				return nil
 			})
@@ -211,6 +259,11 @@ Until login exists the pages open on loopback only, by a one-time address that s
 				}
 				if address == "" {
 					address = h.Config.Listen
+				}
+				if e.json {
+					return e.printJSON("musubi.open.v1", struct {
+						Address string `json:"address"`
+					}{"http://" + address + path})
 				}
 				say(e.stdout, "http://%s%s", address, path)
 				return nil

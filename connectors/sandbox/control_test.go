@@ -68,7 +68,8 @@ func TestControlDocuments(t *testing.T) {
 			"display_name": "試験 001", "active": false, "groups": []string{"課"},
 		},
 		[]doc{{"id": gid, "name": "課", "members": []string{id}}},
-		doc{"accounts": 2, "active": 1, "groups": 1, "memberships": 1, "duplicates": 0}, "atlassian",
+		doc{"accounts": 2, "active": 1, "groups": 1, "memberships": 1, "duplicates": 0},
+		"atlassian",
 	})
 	if string(got) != string(want) {
 		t.Errorf("state\n%s\nwant\n%s", got, want)

@@ -194,9 +194,17 @@ func TestFaultRulesAreChecked(t *testing.T) {
 	f := newFixture(t)
 	high := 1.5
 	for _, bad := range []sandbox.Fault{
-		{Kind: "reset"}, {Target: "slack", Kind: "reset"}, {Target: "jira"}, {Target: "jira", Kind: "status"}, {Target: "jira", Kind: "status", Status: 200},
-		{Target: "jira", Kind: "latency"}, {Target: "jira", Kind: "latency", DelayMS: 700_000}, {Target: "jira", Kind: "stale_read"},
-		{Target: "jira", Kind: "stale_read", DelayMS: 61_000}, {Target: "jira", Kind: "reset", Rate: &high}, {Target: "jira", Kind: "reset", Count: -1},
+		{Kind: "reset"},
+		{Target: "slack", Kind: "reset"},
+		{Target: "jira"},
+		{Target: "jira", Kind: "status"},
+		{Target: "jira", Kind: "status", Status: 200},
+		{Target: "jira", Kind: "latency"},
+		{Target: "jira", Kind: "latency", DelayMS: 700_000},
+		{Target: "jira", Kind: "stale_read"},
+		{Target: "jira", Kind: "stale_read", DelayMS: 61_000},
+		{Target: "jira", Kind: "reset", Rate: &high},
+		{Target: "jira", Kind: "reset", Count: -1},
 		{Target: "jira", Kind: "html", Status: 99},
 	} {
 		if err := f.s.AddFaults(sandbox.Fault{Target: "jira", Kind: "reset"}, bad); err == nil {

@@ -120,8 +120,10 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/avatar.svg":
 		h.Set("Content-Type", "image/svg+xml")
 		_, _ = w.Write([]byte(avatar))
-	case path == "/"+Atlassian || path == "/"+Jira:
-		http.Redirect(w, r, path+"/", http.StatusMovedPermanently)
+	case path == "/"+Atlassian:
+		http.Redirect(w, r, "/"+Atlassian+"/", http.StatusMovedPermanently)
+	case path == "/"+Jira:
+		http.Redirect(w, r, "/"+Jira+"/", http.StatusMovedPermanently)
 	case path == "/atlassian/":
 		p.users(w, r)
 	case path == "/atlassian/groups":

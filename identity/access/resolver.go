@@ -114,7 +114,11 @@ func (r *Resolver) Scope(ctx context.Context, a Actor, action policies.Action, o
 		if d.Allow {
 			d.Policies = nil
 		}
-		return policies.Scope{}, r.refuse(ctx, a, action, "", d.Policies, err)
+		refusal := r.refuse(ctx, a, action, "", d.Policies, err)
+		if err == nil && len(d.Policies) == 0 {
+			refusal = r.withNearMiss(refusal, a, action, own, c)
+		}
+		return policies.Scope{}, refusal
 	}
 	return s, nil
 }
@@ -135,9 +139,23 @@ func (r *Resolver) Decide(ctx context.Context, a Actor, action policies.Action, 
 		return policies.Decision{}, r.refuse(ctx, a, action, org.ID, nil, err)
 	}
 	if !d.Allow {
-		return d, r.refuse(ctx, a, action, org.ID, d.Policies, nil)
+		refusal := r.refuse(ctx, a, action, org.ID, d.Policies, nil)
+		if len(d.Policies) == 0 {
+			refusal = r.withNearMiss(refusal, a, action, org, c)
+		}
+		return d, refusal
 	}
 	return d, nil
+}
+
+// withNearMiss adds to a refusal that no policy decided what the closest one would have needed. It says nothing of the actor
+// but what the policies read.
+func (r *Resolver) withNearMiss(refusal error, a Actor, action policies.Action, org policies.Organization, c policies.Context) error {
+	x, err := r.engine.Explain(a.Policy(), action, &org, c)
+	if err != nil || x.Decision.Allow || len(x.Nearest) == 0 { // the refusal stands by itself
+		return refusal
+	}
+	return fmt.Errorf("%w; %s", refusal, x.Closest().EN)
 }
 
 // fresh loads the actor's person anew, so that a person who was ended or changed since is seen as they are. On error it gives

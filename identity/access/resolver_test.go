@@ -321,10 +321,13 @@ func TestDecideRecordsRefusals(t *testing.T) {
 		if !errors.Is(err, identity.ErrRefused) || d.Allow {
 			t.Errorf("another organization's people: %+v, %v", d, err)
 		}
+		if near := "the closest permit is administrator-writes-own-people, which needs: the target is the person's own organization"; err == nil || !strings.Contains(err.Error(), near) {
+			t.Errorf("the refusal doesn't say %q: %v", near, err)
+		}
 		h.now = h.now.Add(time.Second)
 		_, err = h.Scope(ctx, local, policies.ActionPlanMake, nil, policies.Context{})
-		if !errors.Is(err, identity.ErrRefused) {
-			t.Errorf("plan.make: %v", err)
+		if near := "the closest permit is system-administrator-administers-workspace"; !errors.Is(err, identity.ErrRefused) || !strings.Contains(err.Error(), near) {
+			t.Errorf("plan.make: the refusal doesn't say %q: %v", near, err)
 		}
 		h.now = h.now.Add(time.Second)
 		s, err := h.Scope(ctx, planner, policies.ActionPlanApprove, nil, policies.Context{PlanMaker: "planner"})

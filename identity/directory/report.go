@@ -148,7 +148,7 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		fmt.Fprintf(b, "\nほかに %d 件の誤りがあります。\nAnd %s.\n", more, plural(more, "more fault"))
 	}
 	if r.stopped {
-		b.WriteString("\nこの位置より後の行は読んでいません。\nThe rows after this one were not read.\n")
+		fmt.Fprint(b, "\nこの位置より後の行は読んでいません。\nThe rows after this one were not read.\n")
 	}
 	for _, n := range r.notices {
 		fmt.Fprintf(b, "\n%s: お知らせ: %s。\n  Note: %s.\n", place(n.File, n.Line), n.Text.JA, n.Text.EN)

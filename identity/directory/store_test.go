@@ -290,7 +290,7 @@ func TestEachPerson(t *testing.T) {
 			t.Error(ids, err)
 		}
 		stop := errors.New("stop")
-		if err := f.EachPerson(t.Context(), everything, func(identity.Person) error { return stop }); err != stop {
+		if err := f.EachPerson(t.Context(), everything, func(identity.Person) error { return stop }); !errors.Is(err, stop) {
 			t.Error(err)
 		}
 	})

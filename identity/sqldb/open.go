@@ -86,7 +86,7 @@ type DB struct {
 func Open(ctx context.Context, url string, opt Options) (*DB, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	if !ok {
-		return nil, errURL
+		return nil, ErrURL
 	}
 	var (
 		d   *DB
@@ -98,7 +98,7 @@ func Open(ctx context.Context, url string, opt Options) (*DB, error) {
 	case "postgres", "postgresql":
 		d, err = openPostgres(ctx, url, opt.withDefaults(PostgreSQL))
 	default:
-		return nil, errURL
+		return nil, ErrURL
 	}
 	if err != nil {
 		return nil, err
@@ -106,8 +106,8 @@ func Open(ctx context.Context, url string, opt Options) (*DB, error) {
 	return d, nil
 }
 
-// errURL never quotes the URL: it may hold a password in a place where one isn't expected.
-var errURL = errors.New(`database URL: want "sqlite:PATH" or "postgres://USER:PASSWORD@HOST:PORT/DATABASE"`)
+// ErrURL is wrapped by Open where the URL can't be read. It never quotes the URL: it may hold a password in a place where one isn't expected.
+var ErrURL = errors.New(`database URL: want "sqlite:PATH" or "postgres://USER:PASSWORD@HOST:PORT/DATABASE"`)
 
 // Engine tells which engine runs.
 func (d *DB) Engine() Engine { return d.engine }

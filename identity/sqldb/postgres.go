@@ -30,7 +30,7 @@ func openPostgres(ctx context.Context, url string, opt Options) (*DB, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		// The parser's own message may quote the URL with its password.
-		return nil, fmt.Errorf("the PostgreSQL URL can't be read; %w", errURL)
+		return nil, fmt.Errorf("the PostgreSQL URL can't be read; %w", ErrURL)
 	}
 	cfg.ConnectTimeout = opt.ConnectTimeout
 	setDefault(cfg.RuntimeParams, "application_name", opt.Application)

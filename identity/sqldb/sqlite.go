@@ -26,7 +26,7 @@ const walLimit = 64 << 20
 
 func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
 	if path == "" {
-		return nil, errURL
+		return nil, ErrURL
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {

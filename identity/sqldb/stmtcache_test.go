@@ -43,6 +43,9 @@ func TestOneQueryOpenTwice(t *testing.T) {
 					}
 				}
 			}
+			if err := rows.Err(); err != nil {
+				t.Fatal(err)
+			}
 			return out
 		}
 		for range 3 {
@@ -79,6 +82,9 @@ func TestStatementsSurviveWhatHappensToThem(t *testing.T) {
 		defer func() { _ = rows.Close() }()
 		names, err := rows.Columns()
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
 		return len(names)

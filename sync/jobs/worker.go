@@ -94,5 +94,5 @@ func shorten(err error) string {
 
 // snooze says so to River, which adds the duration to the real time and not to our clock's.
 func (c *Client) snooze(d time.Duration) error {
-	return &rivertype.JobSnoozeError{Duration: c.now().Add(d).Sub(time.Now())}
+	return &rivertype.JobSnoozeError{Duration: time.Until(c.now().Add(d))}
 }

@@ -18,6 +18,9 @@ var (
 	ErrExpired     = errors.New("the approval has expired")
 	ErrBusy        = errors.New("another plan is being applied")
 	ErrOtherPolicy = errors.New("the policies changed since the plan was made")
+	ErrStarted     = errors.New("it was started before; a plan is approved once")
+	ErrNotRunning  = errors.New("it isn't being applied")
+	ErrHash        = errors.New("this doesn't name one plan") // the beginning of a hash that is too short, or that several plans have
 )
 
 // Approved is a plan that may be applied: a single-use token that only Store.Approved mints, so that an unapproved plan has
@@ -56,7 +59,7 @@ func (s *Store) Approve(ctx context.Context, scope policies.Scope, hash string) 
 		case err != nil:
 			return err
 		case n == 0:
-			return errors.New("it was started before; a plan is approved once")
+			return ErrStarted
 		}
 		return s.witness(ctx, tx, scope, hash, map[string]any{"maker": string(plan.Maker), "expires_at": now.Add(approvalLife).UnixMicro()})
 	})
@@ -141,7 +144,7 @@ func (s *Store) Stop(ctx context.Context, scope policies.Scope, hash string) err
 			return fmt.Errorf("stop plan %.12s: %w", hash, err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("plan %.12s isn't being applied", hash))
+			return errors.Join(err, fmt.Errorf("stop plan %.12s: %w", hash, ErrNotRunning))
 		}
 		if err := s.witness(ctx, tx, scope, hash, map[string]any{"stopped": true}); err != nil {
 			return err

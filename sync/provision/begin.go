@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -25,7 +26,7 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd {
 		return v, s.fill(ctx, s.db.Reader(), &v)
 	}
-	err = s.db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if v.Op.Kind == OpAccount {
 			left, err := touch(ctx, tx, v.Op.Person)
 			if err != nil {
@@ -44,6 +45,15 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 		return View{}, fmt.Errorf("begin operation %s/%d: %w", run, seq, err)
 	}
 	return v, nil
+}
+
+// write runs a small write. On SQLite it shares its commit with others, because there is one writer; on PostgreSQL it has a
+// transaction of its own: those run side by side, and two nodes never hold each other's rows longer than one operation.
+func (s *Store) write(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx) error) error {
+	if s.db.Engine() == sqldb.SQLite {
+		return s.db.Group(ctx, fn)
+	}
+	return s.db.WithTx(ctx, fn)
 }
 
 func (s *Store) readOp(ctx context.Context, q querier, run string, seq int) (View, error) {

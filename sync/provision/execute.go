@@ -77,7 +77,7 @@ func ensureGroup(ctx context.Context, now time.Time, conn connectors.Opened, v V
 		case connectors.KindOf(err) != connectors.KindNotFound:
 			return retry(err)
 		case now.Sub(v.Group.TriedAt) <= conn.Limits.Staleness:
-			return wait("the vendor's look-up may lag", conn.Limits.Staleness-now.Sub(v.Group.TriedAt))
+			return lag(conn, now, v.Group.TriedAt)
 		}
 	}
 	g, err := conn.GroupWriter.CreateGroup(ctx, connectors.Group{Name: v.Op.Name})
@@ -134,7 +134,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		case connectors.KindOf(err) != connectors.KindNotFound:
 			return retry(err)
 		case now.Sub(row.TriedAt) <= conn.Limits.Staleness:
-			return wait("the vendor's look-up may lag", conn.Limits.Staleness-now.Sub(row.TriedAt))
+			return lag(conn, now, row.TriedAt)
 		}
 	}
 	got, err := conn.AccountWriter.CreateAccount(ctx, want)
@@ -325,6 +325,14 @@ func retry(err error) Effect {
 
 func wait(reason string, d time.Duration) Effect {
 	return Effect{Outcome: OutcomeRetry, Reason: reason, After: min(max(d, minWait), maxWait)}
+}
+
+// lag waits until the vendor's look-up must show what the attempt at tried may have made. This attempt only looked, so the lag
+// still counts from that one: counted from this one, each look would start the wait anew.
+func lag(conn connectors.Opened, now, tried time.Time) Effect {
+	e := wait("the vendor's look-up may lag", conn.Limits.Staleness-now.Sub(tried))
+	e.Untried, e.Tried = true, tried
+	return e
 }
 
 func quarantine(err error, remedy string) Effect {

@@ -13,7 +13,7 @@ import (
 
 // Finish implements Ledger: the effect, the receipt, and the jobs that became ready, in one transaction.
 func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
-	err := s.db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		open, err := s.close(ctx, tx, op, e)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpAccount && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=0 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), micros(e.Tried)); err != nil {
 			return err
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpGroup && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=0 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org), micros(e.Tried)); err != nil {
 			return err
 		}
 	}
@@ -146,27 +146,27 @@ func (s *Store) chase(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 
 // release lets those operations go that waited for this one.
 func (s *Store) release(ctx context.Context, tx *sql.Tx, op Op) error {
-	rows, err := tx.QueryContext(ctx, `UPDATE provision_op SET waits = waits - 1 WHERE run=$1 AND seq IN (SELECT next FROM provision_edge WHERE run=$1 AND seq=$2)
-		RETURNING seq, waits, product, kind`, op.Run, op.Seq)
+	type freed struct {
+		seq, waits int
+		product    policies.Product
+	}
+	next, err := collect(ctx, tx, func(rows *sql.Rows) (f freed, err error) {
+		return f, rows.Scan(&f.seq, &f.waits, &f.product)
+	}, `UPDATE provision_op SET waits = waits - 1 WHERE run=$1 AND seq IN (SELECT next FROM provision_edge WHERE run=$1 AND seq=$2)
+		RETURNING seq, waits, product`, op.Run, op.Seq)
 	if err != nil {
 		return err
 	}
 	var ready []jobs.Insert
 	var seqs []int
-	for rows.Next() {
-		var seq, waits int
-		var product policies.Product
-		var kind OpKind
-		if err := rows.Scan(&seq, &waits, &product, &kind); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-		if waits == 0 {
-			ready = append(ready, opInsert(op.Run, seq, product))
-			seqs = append(seqs, seq)
+	for _, f := range next {
+		if f.waits == 0 {
+			ready = append(ready, opInsert(op.Run, f.seq, f.product))
+			seqs = append(seqs, f.seq)
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(ready) == 0 {
-		return err
+	if len(ready) == 0 {
+		return nil
 	}
 	for _, seq := range seqs {
 		if _, err := tx.ExecContext(ctx, `UPDATE provision_op SET enqueued=1 WHERE run=$1 AND seq=$2`, op.Run, seq); err != nil {
@@ -190,19 +190,9 @@ func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) 
 	if err != nil {
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
+	products, err := collect(ctx, tx, func(rows *sql.Rows) (p policies.Product, err error) { return p, rows.Scan(&p) },
+		`SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
 	if err != nil {
-		return fmt.Errorf("enqueue leaver: %w", err)
-	}
-	var products []policies.Product
-	for rows.Next() {
-		var p policies.Product
-		if err := rows.Scan(&p); err != nil {
-			return fmt.Errorf("enqueue leaver: %w", errors.Join(err, rows.Close()))
-		}
-		products = append(products, p)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
 	for _, p := range products {

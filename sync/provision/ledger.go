@@ -81,7 +81,8 @@ type Effect struct {
 	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
 	After   time.Duration // for OutcomeRetry: not before
 	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
-	Untried bool          // for OutcomeRetry: nothing reached the vendor, so the intent is taken back
+	Untried bool          // for OutcomeRetry: this attempt made nothing, so its intent is taken back
+	Tried   time.Time     // with Untried: when an earlier attempt may have made something; zero: none
 	Account *AccountRow   // new state of the account
 	Group   *GroupRow     // new state of the group
 	Added   []policies.PersonID

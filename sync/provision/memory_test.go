@@ -146,7 +146,7 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 		m.accounts[holder{row.Product, row.Person}] = row
 	} else if op.Kind == OpAccount && e.Untried {
 		if row, ok := m.accounts[h]; ok {
-			row.TriedAt = time.Time{}
+			row.TriedAt = e.Tried
 			m.accounts[h] = row
 		}
 	}
@@ -156,7 +156,7 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 		m.groups[team{g.Product, g.Org}] = g
 	} else if op.Kind == OpGroup && e.Untried {
 		g := m.groups[team{op.Product, op.Org}]
-		g.TriedAt = time.Time{}
+		g.TriedAt = e.Tried
 		m.groups[team{op.Product, op.Org}] = g
 	}
 	for _, p := range e.Added {

@@ -299,21 +299,14 @@ func (s *Store) enqueueReady(ctx context.Context, run string) error {
 	for {
 		n := 0
 		err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			rows, err := tx.QueryContext(ctx, `UPDATE provision_op SET enqueued=1 WHERE run=$1 AND seq IN (
-				SELECT seq FROM provision_op WHERE run=$1 AND enqueued=0 AND waits=0 AND state='pending' ORDER BY seq LIMIT $2) RETURNING seq, product`, run, chunk)
-			if err != nil {
-				return err
-			}
-			var ins []jobs.Insert
-			for rows.Next() {
+			ins, err := collect(ctx, tx, func(rows *sql.Rows) (jobs.Insert, error) {
 				var seq int
 				var p policies.Product
-				if err := rows.Scan(&seq, &p); err != nil {
-					return errors.Join(err, rows.Close())
-				}
-				ins = append(ins, opInsert(run, seq, p))
-			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				err := rows.Scan(&seq, &p)
+				return opInsert(run, seq, p), err
+			}, `UPDATE provision_op SET enqueued=1 WHERE run=$1 AND seq IN (
+				SELECT seq FROM provision_op WHERE run=$1 AND enqueued=0 AND waits=0 AND state='pending' ORDER BY seq LIMIT $2) RETURNING seq, product`, run, chunk)
+			if err != nil {
 				return err
 			}
 			n = len(ins)

@@ -41,8 +41,14 @@ type world struct {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
+	return makeWorld(t, seed, 1)
+}
+
+// makeWorld takes the vendors' quotas times scale.
+func makeWorld(t testing.TB, seed uint64, scale float64) *world {
+	t.Helper()
 	box, err := sandbox.New(sandbox.Options{
-		Now: time.Now, Seed: seed, BaseURL: "http://127.0.0.1",
+		Now: time.Now, Seed: seed, BaseURL: "http://127.0.0.1", QuotaScale: scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: "dir", Token: "scim-token", VerifiedDomains: []string{"c2000012020001.example.lg.jp"}},
 		Jira:      sandbox.JiraOptions{Email: "hub@example.go.jp", Token: "jira-token"},
 		Logger:    slog.New(slog.DiscardHandler),
@@ -333,8 +339,15 @@ func weather(t *testing.T, w *world, rng *rand.Rand) {
 	}
 	for _, p := range policies.Products() {
 		for _, r := range []rule{
-			{Kind: "status", Status: 429}, {Kind: "no_retry_after"}, {Kind: "status", Status: 500}, {Kind: "status", Status: 503}, {Kind: "reset"},
-			{Kind: "timeout_after_success", DelayMS: 8000}, {Kind: "stale_read", DelayMS: 1500}, {Kind: "latency", DelayMS: 300}, {Kind: "html"},
+			{Kind: "status", Status: 429},
+			{Kind: "no_retry_after"},
+			{Kind: "status", Status: 500},
+			{Kind: "status", Status: 503},
+			{Kind: "reset"},
+			{Kind: "timeout_after_success", DelayMS: 8000},
+			{Kind: "stale_read", DelayMS: 1500},
+			{Kind: "latency", DelayMS: 300},
+			{Kind: "html"},
 		} {
 			if rng.IntN(3) > 0 {
 				continue

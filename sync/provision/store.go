@@ -157,17 +157,24 @@ func at(micros int64) time.Time {
 	return time.UnixMicro(micros).UTC()
 }
 
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
 // Record gives the record of the plan whose hash begins with prefix, at least 8 characters. More than one match is an error.
 func (s *Store) Record(ctx context.Context, scope policies.Scope, prefix string) (PlanRecord, error) {
 	if err := mayReadPlans(scope); err != nil {
 		return PlanRecord{}, err
 	}
 	if len(prefix) < 8 || len(prefix) > sha256.Size*2 {
-		return PlanRecord{}, fmt.Errorf("plan %q: give at least 8 characters of the plan's hash", prefix)
+		return PlanRecord{}, fmt.Errorf("plan %q: %w: give at least 8 characters of its hash", prefix, ErrHash)
 	}
 	for _, c := range prefix {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return PlanRecord{}, fmt.Errorf("plan %q: a plan's hash has only the digits 0-9 and a-f", prefix)
+			return PlanRecord{}, fmt.Errorf("plan %q: %w: a hash has only the digits 0-9 and a-f", prefix, ErrHash)
 		}
 	}
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT `+recordColumns+` FROM provision_plan WHERE hash >= $1 AND hash < $2 ORDER BY hash LIMIT 2`, prefix, prefix+"g")
@@ -189,7 +196,7 @@ func (s *Store) Record(ctx context.Context, scope policies.Scope, prefix string)
 	case len(found) == 0:
 		return PlanRecord{}, fmt.Errorf("plan %s: %w: make one with `musubi plan`", prefix, identity.ErrNotFound)
 	case len(found) > 1:
-		return PlanRecord{}, fmt.Errorf("plan %s: more than one plan begins so; give more of the hash", prefix)
+		return PlanRecord{}, fmt.Errorf("plan %s: %w: several begin so; give more of the hash", prefix, ErrHash)
 	}
 	return found[0], nil
 }

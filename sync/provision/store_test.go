@@ -51,7 +51,7 @@ func openStore(t *testing.T, db *sqldb.DB, now func() time.Time) (*Store, *fakeJ
 }
 
 // administrators gives scopes of two system administrators for an action, minted by the shipped policies.
-func scopeOf(t *testing.T, id policies.PersonID, action policies.Action, maker policies.PersonID) policies.Scope {
+func scopeOf(t testing.TB, id policies.PersonID, action policies.Action, maker policies.PersonID) policies.Scope {
 	t.Helper()
 	engine, err := load.Default()
 	if err != nil {
@@ -325,7 +325,11 @@ func randomStep(t *testing.T, rng *rand.Rand, s *Store, m *memLedger, run string
 func randomEffect(rng *rand.Rand, v View) Effect {
 	switch rng.IntN(5) {
 	case 0:
-		return Effect{Outcome: OutcomeRetry, Reason: "try again", Untried: rng.IntN(2) == 0}
+		e := Effect{Outcome: OutcomeRetry, Reason: "try again", Untried: rng.IntN(2) == 0}
+		if rng.IntN(2) == 0 {
+			e.Tried = time.UnixMicro(1 + rng.Int64N(1e15)).UTC()
+		}
+		return e
 	case 1:
 		if v.Op.Kind != OpRelease {
 			return Effect{Outcome: OutcomeQuarantined, Reason: "no"}

@@ -51,7 +51,8 @@ type Wanted struct {
 // People is how many people were asked about.
 func (w Wanted) People() int { return w.people }
 
-// Seater decides seats. Implemented by policies.Engine.
+// Seater decides seats. Implemented by policies/classes, which asks once for all people who are alike to the policies, and one
+// by one by policies.Engine.
 type Seater interface {
 	Seats(p policies.Person) ([]policies.SeatDecision, error)
 	Hash() string

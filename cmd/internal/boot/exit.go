@@ -10,6 +10,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -59,14 +60,15 @@ func ExitCode(err error) int {
 	case errors.As(err, &marked):
 		return marked.Code
 	case isAny(err, identity.ErrRefused, identity.ErrNewer, identity.ErrLocked, identity.ErrExists, identity.ErrNotFound,
-		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy,
+		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy, provision.ErrStarted,
+		provision.ErrNotRunning, directory.ErrEnded, directory.ErrImportBusy, directory.ErrImportDropped,
 		keys.ErrTooEarly, audit.ErrTampered):
 		return ExitRefused
 	case errors.As(err, &vendor), errors.As(err, &dial), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, context.DeadlineExceeded):
 		return ExitOutside
 	case errors.Is(err, context.Canceled):
 		return ExitPartial
-	case isAny(err, fs.ErrNotExist, fs.ErrPermission, keys.ErrUnreadable):
+	case isAny(err, provision.ErrHash, fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, keys.ErrUnreadable):
 		return ExitUsage
 	}
 	return ExitFault

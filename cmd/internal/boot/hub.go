@@ -25,6 +25,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -35,8 +36,8 @@ import (
 type Options struct {
 	Data   string // folder of database, node id, secrets
 	Config Config
-	// Work makes the process one that works jobs: it takes the serving lock. Otherwise it stands beside a serving hub and only
-	// inserts.
+	// Work makes the process one that works jobs: it takes the lock of the database or of the node. Otherwise it stands beside a
+	// serving hub and only inserts.
 	Work      bool
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -81,10 +82,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, fmt.Errorf("policies: %w", err)
 	}
 	if h.DB, err = sqldb.Open(ctx, o.Config.Database, sqldb.Options{Logger: o.Log}); err != nil {
-		return h, Outside(fmt.Errorf("database: %w", err))
+		err = fmt.Errorf("database: %w", err)
+		if errors.Is(err, sqldb.ErrURL) {
+			return h, Usage(err)
+		}
+		return h, Outside(err)
 	}
 	if o.Work {
-		if h.release, err = h.DB.LockServing(); err != nil {
+		if h.release, err = lockWork(h.DB, o.Data); err != nil {
 			h.release = func() error { return nil }
 			return h, err
 		}
@@ -97,8 +102,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	if o.Work {
+		// What an import that was killed has left behind goes now, not at the next import.
+		if err := h.Directory.Sweep(ctx); err != nil {
+			return h, fmt.Errorf("database: %w", err)
+		}
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, h.Engine)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if err := h.connect(o); err != nil {
 		return h, err
 	}

@@ -47,7 +47,8 @@ type schemaDoc struct {
 
 func (d *Directory) schemaDoc(base, id, name string, attributes []attribute) schemaDoc {
 	return schemaDoc{
-		[]string{"urn:ietf:params:scim:schemas:core:2.0:Schema"}, id, name, name, attributes,
+		[]string{"urn:ietf:params:scim:schemas:core:2.0:Schema"},
+		id, name, name, attributes,
 		meta{ResourceType: "Schema", Location: d.address(base, "Schemas", id)},
 	}
 }

@@ -1,0 +1,73 @@
+package policies
+
+// Text says one thing in both languages that staff read.
+type Text struct {
+	JA string `json:"ja"`
+	EN string `json:"en"`
+}
+
+// Name is what people call the kind of organization.
+func (k OrgKind) Name() Text {
+	switch k {
+	case KindAgency:
+		return Text{"運営機関", "operating agency"}
+	case KindMinistry:
+		return Text{"関連府省庁", "ministry"}
+	case KindPrefecture:
+		return Text{"都道府県", "prefecture"}
+	case KindMunicipality:
+		return Text{"市区町村", "municipality"}
+	case KindWard:
+		return Text{"行政区", "ward"}
+	}
+	return Text{string(k), string(k)}
+}
+
+// Name is what people call the role.
+func (r Role) Name() Text {
+	switch r {
+	case RoleSystemAdministrator:
+		return Text{"システム管理者", "system administrator"}
+	case RoleAdministrator:
+		return Text{"管理ユーザ", "administrator"}
+	case RoleGeneral:
+		return Text{"一般ユーザ", "general user"}
+	}
+	return Text{string(r), string(r)}
+}
+
+// Name is what people call the seat.
+func (s Seat) Name() Text {
+	switch s {
+	case SeatLicensedMember:
+		return Text{"ライセンス利用者", "licensed member"}
+	case SeatPortalCustomer:
+		return Text{"窓口利用者", "portal customer"}
+	}
+	return Text{"なし", "none"}
+}
+
+// Name says what the action does, as the end of a sentence.
+func (a Action) Name() Text {
+	switch a {
+	case ActionOrgRead:
+		return Text{"組織の情報を見る", "see an organization"}
+	case ActionOrgWrite:
+		return Text{"組織を登録・変更する", "register or change an organization"}
+	case ActionPeopleRead:
+		return Text{"職員の情報を見る", "see an organization's people"}
+	case ActionPeopleWrite:
+		return Text{"職員を登録・変更・終了する", "register, change or end an organization's people"}
+	case ActionAuditRead:
+		return Text{"監査記録を見る", "see audit records"}
+	case ActionPlanRead:
+		return Text{"計画を見る", "see a plan"}
+	case ActionPlanMake:
+		return Text{"計画を作る", "make a plan"}
+	case ActionPlanApprove:
+		return Text{"計画を承認する", "approve a plan"}
+	case ActionPlanApply:
+		return Text{"承認された計画を適用する", "apply an approved plan"}
+	}
+	return Text{string(a), string(a)}
+}
