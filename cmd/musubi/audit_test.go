@@ -13,37 +13,13 @@ import (
 	"github.com/musubi-hub/musubi/identity/sqldb"
 )
 
-// musubi runs a command on the data folder and gives its exit code and what it printed.
-func musubi(t *testing.T, ctx context.Context, data string, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	var texts [2]string
-	var files [2]*os.File
-	for i := range files {
-		f, err := os.CreateTemp(t.TempDir(), "out")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		files[i] = f
-	}
-	code = run(ctx, newEnv(files[0], files[1]), append(args, "--data", data))
-	for i, f := range files {
-		b, err := os.ReadFile(f.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[i] = string(b)
-	}
-	return code, texts[0], texts[1]
-}
-
 // TestAuditCommands walks from an empty folder through a signed log to one that was tampered with.
 func TestAuditCommands(t *testing.T) {
 	data := t.TempDir()
 	planner := filepath.Join(data, "credentials", "planner.cred")
 	expect := func(want int, text string, args ...string) string {
 		t.Helper()
-		code, stdout, stderr := musubi(t, t.Context(), data, args...)
+		code, stdout, stderr := musubi(t, append(args, "--data", data)...)
 		if code != want || !strings.Contains(stdout+stderr, text) {
 			t.Fatalf("musubi %s: exit %d, want %d with %q\n%s%s", strings.Join(args, " "), code, want, text, stdout, stderr)
 		}
@@ -51,10 +27,34 @@ func TestAuditCommands(t *testing.T) {
 	}
 	serve := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // what waits is signed at the end
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if code, _, stderr := musubi(t, ctx, data, "serve", "--listen", "127.0.0.1:0"); code != 0 {
-			t.Fatalf("serve: exit %d\n%s", code, stderr)
+		out, err := os.Create(filepath.Join(t.TempDir(), "serve"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		ended := make(chan int)
+		go func() {
+			ended <- run(ctx, newEnv(out, out), []string{"serve", "--listen", "127.0.0.1:0", "--data", data})
+		}()
+		for ready := false; ; time.Sleep(5 * time.Millisecond) { // it prints when it serves; what waits is signed at the end
+			text, err := os.ReadFile(out.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ready && strings.Contains(string(text), "serving on") {
+				ready = true
+				cancel()
+			}
+			select {
+			case code := <-ended:
+				if code != 0 || !ready {
+					t.Fatalf("serve: exit %d\n%s", code, text)
+				}
+				return
+			default:
+			}
 		}
 	}
 	expect(boot.ExitUsage, "no such file", "audit", "verify")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -283,16 +284,18 @@ func TestTwoHubs(t *testing.T) {
 			t.Errorf("it changed something: %v, then %v", before, after)
 		}
 		if i.database != "" {
+			// Nodes of one database share its signing keys, once they have the one file that opens them.
 			second := &install{data: t.TempDir(), database: i.database}
-			// Nodes on one PostgreSQL share the key under which the signing keys are sealed.
-			sealing, err := os.ReadFile(i.path("keys", "sealing.key"))
+			if r := second.musubi(t, "serve", "--listen", "127.0.0.1:0"); r.code != 2 || !strings.Contains(r.err, "copy it from another node") {
+				t.Errorf("a node without the sealing key: %v", r)
+			}
+			sealing, err := os.ReadFile(i.path("keys/sealing.key"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Mkdir(second.path("keys"), 0o700); err != nil {
+			if err := errors.Join(os.MkdirAll(second.path("keys"), 0o700), os.WriteFile(second.path("keys/sealing.key"), sealing, 0o600)); err != nil {
 				t.Fatal(err)
 			}
-			write(t, second.path("keys", "sealing.key"), sealing)
 			p := second.start(t, "serve", "--listen", "127.0.0.1:0")
 			p.match(t, `(serving) on http://`)
 		}

@@ -14,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-	"pgregory.net/rapid"
-
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -189,45 +186,6 @@ func TestSequenceAndVerify(t *testing.T) {
 		h.log = h.node("node-1", h.clock, h.file)
 		if n := h.tick(); n != 3 {
 			t.Errorf("%d rows after a restart", n)
-		}
-	})
-}
-
-// TestTreeIsTlogs holds that our tree is package tlog's: for any number of rows, in any batches, its proofs hold.
-func TestTreeIsTlogs(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
-		total := 0
-		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
-			n := rapid.IntRange(1, 70).Draw(rt, "rows")
-			h.fill(n)
-			total += n
-		}
-		hashes := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-			out := make([]tlog.Hash, len(indexes))
-			for i, index := range indexes {
-				level, n := tlog.SplitStoredHashIndex(index)
-				query, args := `SELECT hash FROM audit_node WHERE n = $1 AND level = $2`, []any{n, level}
-				if level == 0 {
-					query, args = `SELECT hash FROM audit_leaf WHERE seq = $1`, args[:1]
-				}
-				var b []byte
-				if err := h.db.Reader().QueryRowContext(t.Context(), query, args...).Scan(&b); err != nil {
-					return nil, err
-				}
-				out[i] = tlog.Hash(b)
-			}
-			return out, nil
-		})
-		root, err := tlog.TreeHash(int64(total), hashes)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if !strings.Contains(string(h.checkpointFile()), "\n"+root.String()+"\n") {
-			rt.Errorf("%d rows: the checkpoint isn't of %s:\n%s", total, root, h.checkpointFile())
-		}
-		if rep := h.verify(audit.VerifyOptions{}); !rep.OK() {
-			rt.Errorf("%+v", rep)
 		}
 	})
 }
