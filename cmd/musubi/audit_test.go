@@ -19,7 +19,7 @@ func TestAuditCommands(t *testing.T) {
 	planner := filepath.Join(data, "credentials", "planner.cred")
 	expect := func(want int, text string, args ...string) string {
 		t.Helper()
-		code, stdout, stderr := musubi(t, append(args, "--data", data)...)
+		code, stdout, stderr := invoke(t, append(args, "--data", data)...)
 		if code != want || !strings.Contains(stdout+stderr, text) {
 			t.Fatalf("musubi %s: exit %d, want %d with %q\n%s%s", strings.Join(args, " "), code, want, text, stdout, stderr)
 		}
