@@ -2,8 +2,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -14,15 +13,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
-// perOrg is how many people each organization of the sample has in these tests.
-const perOrg = 3
+// A few organizations of the sample, and how many people each has in these tests.
+var few = []policies.OrgID{ministry, "6000012070001", hokkaido, sapporo, aomori, "030007", "040002", "041009"}
+
+const (
+	perOrg     = 3
+	ministries = 2 // of few
+)
 
 // soon is within how long a leaver is gone from every SaaS: "seconds". A test that fails waits this long.
 const soon = 10 * time.Second
@@ -111,7 +114,7 @@ func TestFlow(t *testing.T) {
 // prepare imports, plans and approves, with a dry run and a repetition of each step, and gives the plan's hash.
 func (i *install) prepare(t *testing.T) string {
 	t.Helper()
-	orgs, people := sampleFiles(t, perOrg)
+	orgs, people := sampleFiles(t, perOrg, few...)
 	dir := t.TempDir()
 	var total int
 	for _, file := range []struct {
@@ -148,7 +151,7 @@ func (i *install) prepare(t *testing.T) string {
 			}
 		}
 	}
-	if c := i.content(t); c["org"] != sampleOrgs+1 || c["person"] != sampleOrgs*perOrg+2 || c["feed"] != total+3 {
+	if c := i.content(t); c["org"] != len(few)+1 || c["person"] != len(few)*perOrg+2 || c["feed"] != total+3 {
 		t.Errorf("%v", c)
 	}
 	hash := i.plan(t)
@@ -184,7 +187,7 @@ func (i *install) shownPlan(t *testing.T, hash string) {
 		t.Errorf("%+v, want %+v", list.Plans, doc.Record)
 	}
 	text := i.must(t, "plan", hash, "--rows", "2", "--as", i.approver())
-	for _, want := range []string{hash, "アカウントの作成 / accounts created", "local-staff-portal-jira", "68 more"} {
+	for _, want := range []string{hash, "アカウントの作成 / accounts created", "local-staff-portal-jira", fmt.Sprintf("%d more", len(few)-2)} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q isn't shown: %s", want, text)
 		}
@@ -201,8 +204,7 @@ func (i *install) applies(t *testing.T, hash string, c *control) {
 			t.Fatalf("%+v", doc)
 		}
 	}
-	const ministries = 3
-	for product, orgs := range map[policies.Product]int{policies.ProductAtlassian: ministries, policies.ProductJira: sampleOrgs - ministries} {
+	for product, orgs := range map[policies.Product]int{policies.ProductAtlassian: ministries, policies.ProductJira: len(few) - ministries} {
 		want := sandbox.Counts{Accounts: orgs * perOrg, Active: orgs * perOrg, Groups: orgs, Memberships: orgs * perOrg}
 		if got := c.state(t, product).Counts; got != want {
 			t.Errorf("%s: %+v, want %+v", product, got, want)
@@ -264,7 +266,7 @@ func (i *install) leaves(t *testing.T, c *control, served bool) {
 	}
 	t.Logf("both are gone %v after", time.Since(began).Round(time.Millisecond))
 	// The receipts follow the calls.
-	for deadline := time.Now().Add(soon); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); ; time.Sleep(50 * time.Millisecond) {
 		r := i.musubi(t, "plan", "--as", i.planner())
 		if strings.Contains(r.out, "Nothing to do") {
 			break
@@ -307,9 +309,10 @@ func active(t *testing.T, c *control, product policies.Product, email string) bo
 func TestServeKilled(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, i *install) {
+		const many = 30 // people of each organization
 		c := i.vendor(t)
 		i.begin(t)
-		i.fill(t, 2*perOrg)
+		i.fill(t, many, few...)
 		hash := i.approved(t)
 		p, _ := i.hub(t)
 		i.must(t, "apply", hash, "--detach", "--as", i.planner())
@@ -320,17 +323,22 @@ func TestServeKilled(t *testing.T) {
 			}
 			return n
 		}
-		p.until(t, "accounts", func() bool { return seats() >= 60 })
+		p.until(t, "accounts", func() bool { return seats() >= 20 })
 		p.kill()
+		time.Sleep(200 * time.Millisecond) // calls that were on the way may still be done
 		left := seats()
 		again, _ := i.hub(t)
+		began := again.began
+		if raceDetector {
+			began = time.Now() // with the detector starting alone may take as long; TestKill measures the program as it is shipped
+		}
 		again.until(t, "more accounts", func() bool {
-			if spent := time.Since(again.began); spent > resumeBound {
+			if spent := time.Since(began); spent > resumeBound {
 				t.Fatalf("no job within %v of the restart", spent)
 			}
 			return seats() > left
 		})
-		t.Logf("killed with %d accounts; the first more %v after the restart", left, time.Since(again.began).Round(time.Millisecond))
+		t.Logf("killed with %d accounts; the first more %v after the restart", left, time.Since(began).Round(time.Millisecond))
 		i.must(t, "apply", hash, "--as", i.planner())
 		for _, product := range policies.Products() {
 			emails := map[string]bool{}
@@ -342,94 +350,9 @@ func TestServeKilled(t *testing.T) {
 				}
 			}
 		}
-		if n := seats(); n != sampleOrgs*2*perOrg {
-			t.Errorf("%d accounts, want %d", n, sampleOrgs*2*perOrg)
+		if n := seats(); n != len(few)*many {
+			t.Errorf("%d accounts, want %d", n, len(few)*many)
 		}
 		i.nothingLeft(t)
 	})
-}
-
-// TestTemplate fills the printed templates in and imports them.
-func TestTemplate(t *testing.T) {
-	t.Parallel()
-	i := &install{data: t.TempDir()}
-	i.begin(t)
-	for subject, row := range map[string]string{
-		"orgs":   "010006,prefecture,北海道,ほっかいどう,",
-		"people": "8000012010038,S1,神田,葵,カンダ,アオイ,aoi@digital.example.go.jp,general",
-	} {
-		text := strings.TrimRight(i.must(t, "import", subject, "--template"), "\r\n")
-		if strings.Count(text, ",") != strings.Count(row, ",") || strings.Contains(text, "\n") {
-			t.Fatalf("%q", text)
-		}
-		path := filepath.Join(t.TempDir(), subject+".csv")
-		write(t, path, []byte(text+"\n"+row+"\n"))
-		if got := i.must(t, "import", subject, path, "--as", i.planner()); !strings.Contains(got, "追加 / added 1") {
-			t.Errorf("%s", got)
-		}
-	}
-}
-
-// TestDocuments checks the documents of the commands that the flow doesn't ask for one.
-func TestDocuments(t *testing.T) {
-	t.Parallel()
-	i := &install{data: t.TempDir()}
-	var made struct {
-		Credentials []string `json:"credentials"`
-	}
-	i.document(t, 0, "musubi.init.v1", &made, "init", "--agency", "8000012010038", "--name", "デジタル庁", "--email", "a@digital.example.go.jp", "--email", "b@digital.example.go.jp")
-	if len(made.Credentials) != 2 || made.Credentials[0] != i.planner() || made.Credentials[1] != i.approver() {
-		t.Errorf("%+v", made)
-	}
-	i.fill(t, 1, hokkaido)
-	var issued struct {
-		File   string            `json:"file"`
-		Person policies.PersonID `json:"person"`
-	}
-	i.document(t, 0, "musubi.credential.v1", &issued, "credential", "--org", string(hokkaido), staff(1), "--out", i.path("town.cred"), "--as", i.planner())
-	if issued.File != i.path("town.cred") || issued.Person == "" {
-		t.Errorf("%+v", issued)
-	}
-	var opened struct {
-		Address string `json:"address"`
-	}
-	i.document(t, 0, "musubi.open.v1", &opened, "open", "--listen", "127.0.0.1:8080", "--as", issued.File)
-	if !strings.HasPrefix(opened.Address, "http://127.0.0.1:8080/") {
-		t.Errorf("%+v", opened)
-	}
-	hash := i.approved(t)
-	for _, flag := range []string{"--detach", "--stop"} {
-		var doc applyDocument
-		i.document(t, 0, "musubi.apply.v1", &doc, "apply", hash, flag, "--as", i.planner())
-		want := map[string]provision.PlanState{"--detach": provision.PlanStaging, "--stop": provision.PlanCancelled}[flag]
-		if doc.Progress.Plan.State != want {
-			t.Errorf("%s: %+v", flag, doc.Progress)
-		}
-	}
-	var refused importDocument
-	wrong := i.path("wrong.csv")
-	write(t, wrong, []byte(orgColumns+"011003,municipality,札幌市,,\n"))
-	i.document(t, 3, "musubi.import.v1", &refused, "import", "orgs", wrong, "--as", i.planner())
-	if refused.Published || refused.Refused != 1 || len(refused.Faults) != 1 || refused.Faults[0].Line != 2 || refused.Faults[0].Reason.JA == "" {
-		t.Errorf("%+v", refused)
-	}
-	if r := i.musubi(t, "import", "orgs", wrong, "--json", "--as", i.planner()); strings.Contains(r.err, "musubi:") {
-		t.Errorf("said twice: %v", r)
-	}
-}
-
-// TestExitCodes checks the codes of errors that no command of these tests meets.
-func TestExitCodes(t *testing.T) {
-	t.Parallel()
-	for err, want := range map[error]int{
-		errors.New("a bug"): boot.ExitFault, provision.ErrBusy: boot.ExitRefused, provision.ErrOtherPolicy: boot.ExitRefused,
-		&json.SyntaxError{}: boot.ExitFault,
-	} {
-		if got := boot.ExitCode(err); got != want {
-			t.Errorf("%v: %d, want %d", err, got, want)
-		}
-		if text := message(err); !strings.Contains(text, "。 / ") {
-			t.Errorf("%q", text)
-		}
-	}
 }

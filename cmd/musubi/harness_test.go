@@ -185,10 +185,15 @@ type proc struct {
 	ended    chan struct{}
 }
 
-// start starts a command as a process. It is killed when the test ends.
+// start starts a command as a process of this very binary. It is killed when the test ends.
 func (i *install) start(t *testing.T, args ...string) *proc {
 	t.Helper()
-	p := &proc{cmd: exec.Command(os.Args[0], i.args(args)...), ended: make(chan struct{})} // #nosec G204 -- this very binary
+	return i.startAs(t, os.Args[0], args...)
+}
+
+func (i *install) startAs(t *testing.T, binary string, args ...string) *proc {
+	t.Helper()
+	p := &proc{cmd: exec.Command(binary, i.args(args)...), ended: make(chan struct{})} // #nosec G204 -- our own binary
 	p.cmd.Env = append(os.Environ(), childFlag+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	stdin, err := p.cmd.StdinPipe()
@@ -211,6 +216,22 @@ func (i *install) start(t *testing.T, args ...string) *proc {
 		}
 	})
 	return p
+}
+
+// shipped is musubi as it is shipped. Where the tests have the race detector it is built without, because a program that is ten
+// times slower says nothing about times, and does the kills of one test in minutes; TestServeKilled kills the one with the detector.
+func shipped(t *testing.T) (binary string) {
+	t.Helper()
+	if !raceDetector {
+		return os.Args[0]
+	}
+	binary = filepath.Join(t.TempDir(), "musubi")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".") // #nosec G204 -- a fixed command
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // kill is kill -9, and waits until the process is gone.
