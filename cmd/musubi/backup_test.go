@@ -114,12 +114,12 @@ const (
 
 func eventually(t *testing.T, what string, fn func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if fn() {
 			return
 		}
 	}
-	t.Fatalf("no %s within a minute", what)
+	t.Fatalf("no %s within three minutes", what)
 }
 
 // background runs a command in this process until stop, which gives how it ended.
