@@ -84,12 +84,12 @@ func (e *env) verifyLog(ctx context.Context, files, trusted []string) error {
 			return boot.Usage(err)
 		}
 	}
-	db, err := sqldb.Open(ctx, cfg.Database, sqldb.Options{ReadOnly: true})
-	switch {
-	case errors.Is(err, sqldb.ErrUnreachable):
-		return boot.Outside(err)
-	case err != nil:
-		return boot.Usage(err)
+	db, err := boot.OpenDatabase(ctx, cfg.Config, sqldb.Options{ReadOnly: true})
+	if err != nil {
+		if !errors.Is(err, sqldb.ErrUnreachable) {
+			err = boot.Usage(err)
+		}
+		return err
 	}
 	rep, err := audit.Verify(ctx, db, opt)
 	if err = errors.Join(err, db.Close()); err != nil {

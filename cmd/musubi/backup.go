@@ -148,6 +148,7 @@ type restoreDocument struct {
 	Tables  int           `json:"tables"`
 	Rows    int64         `json:"rows"`
 	Missing config.Faults `json:"missing"` // secrets that the configuration names and that aren't there
+	Audit   audit.Report  `json:"audit"`   // of the log as it came back
 	Seconds float64       `json:"seconds"`
 }
 
@@ -175,12 +176,16 @@ func (e *env) restore(ctx context.Context, file string) error {
 		}
 		return err
 	}
-	db, err := boot.OpenDatabase(ctx, r.Config.Config, log)
+	db, err := boot.OpenDatabase(ctx, r.Config.Config, sqldb.Options{Logger: log})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }() // what is written below is committed
 	if err := boot.Migrate(ctx, db); err != nil {
+		return err
+	}
+	verified, err := audit.Verify(ctx, db, audit.VerifyOptions{})
+	if err != nil {
 		return err
 	}
 	if err := releaseJobs(ctx, db, e.now, log); err != nil {
@@ -190,13 +195,17 @@ func (e *env) restore(ctx context.Context, file string) error {
 	if err := e.recordCopy(ctx, db, actor, "backup.restore", r.Manifest.MadeAt.Format(time.RFC3339), map[string]any{"rows": rows, "made_by": r.Manifest.Program}); err != nil {
 		return err
 	}
-	doc := restoreDocument{e.data, r.Manifest.MadeAt, r.Manifest.Database.Engine, len(r.Manifest.Database.Tables), rows, append(config.Faults{}, r.Config.CheckSecrets()...), e.now().Sub(began).Seconds()}
+	doc := restoreDocument{e.data, r.Manifest.MadeAt, r.Manifest.Database.Engine, len(r.Manifest.Database.Tables), rows, append(config.Faults{}, r.Config.CheckSecrets()...), verified, e.now().Sub(began).Seconds()}
+	var tampered error
+	if !verified.OK() {
+		tampered = boot.Partial(fmt.Errorf("everything is back, but its audit log isn't what was signed: %s faults; read them with `musubi audit verify`", group(len(verified.Faults)+int(verified.More))))
+	}
 	if e.json {
-		return e.printJSON("musubi.restore.v1", doc)
+		return errors.Join(e.printJSON("musubi.restore.v1", doc), tampered)
 	}
 	say(e.stdout, "%s: %s の控えから %s 行を戻しました。 / %s rows are back, as of %s.", e.data, showTime(doc.MadeAt), group(int(rows)), group(int(rows)), showTime(doc.MadeAt))
 	for _, f := range doc.Missing {
 		say(e.stderr, "足りません / missing: %s", f)
 	}
-	return nil
+	return tampered
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -362,18 +361,44 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	}
 }
 
+// A backup of a database whose audit log was tampered with comes back, and says so.
+func TestRestoreVerifiesTheAuditLog(t *testing.T) {
+	dir := t.TempDir()
+	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "a.backup")
+	must(t, "init", "--data", data, "--agency", "8000012010038", "--name", "デジタル庁", "--email", "a@digital.example.go.jp", "--email", "b@digital.example.go.jp")
+	db := database(t, "sqlite:"+filepath.Join(data, "musubi.db"))
+	stop := background(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	eventually(t, "signed rows", func() bool {
+		return count(t, db, "SELECT COUNT(*) FROM audit_unsequenced") == 0 && count(t, db, "SELECT COUNT(*) FROM audit_checkpoint") > 0
+	})
+	stop()
+	for _, q := range []string{"DROP TRIGGER audit_row_no_update", "UPDATE audit_row SET reason = 'another' WHERE id = (SELECT MIN(id) FROM audit_row)"} {
+		if _, err := db.Writer().Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, "backup", "--data", data, "--to", file)
+	a := command(t.Context(), t, "restore", file, "--data", filepath.Join(dir, "back"))
+	if a.code != boot.ExitPartial || !strings.Contains(a.err, "isn't what was signed: 1 faults") {
+		t.Errorf("exit %d: %s", a.code, a.err)
+	}
+}
+
 // A database of another version isn't kept: the rows would be told to be of a version that they aren't of.
 func TestBackupOfAnotherVersion(t *testing.T) {
 	dir := t.TempDir()
 	must(t, "init", "--data", dir, "--agency", "8000012010038", "--name", "デジタル庁", "--email", "a@digital.example.go.jp", "--email", "b@digital.example.go.jp")
 	db := database(t, "sqlite:"+filepath.Join(dir, "musubi.db"))
-	for change, want := range map[string]string{"+ 1": "written by a newer version", "- 2": "start this one once"} {
-		if _, err := db.Writer().Exec(fmt.Sprintf("UPDATE goose_quota SET version_id = version_id %s WHERE version_id > 0", change)); err != nil {
+	for _, c := range []struct{ change, want string }{
+		{"UPDATE goose_quota SET version_id = version_id + 1 WHERE version_id > 0", "written by a newer version"},
+		{"DELETE FROM goose_quota WHERE version_id > 0", "start this one once"},
+	} {
+		if _, err := db.Writer().Exec(c.change); err != nil {
 			t.Fatal(err)
 		}
 		a := command(t.Context(), t, "backup", "--data", dir, "--to", filepath.Join(dir, "x.backup"))
-		if a.code != boot.ExitRefused || !strings.Contains(a.err, want) {
-			t.Errorf("%s: exit %d: %s", change, a.code, a.err)
+		if a.code != boot.ExitRefused || !strings.Contains(a.err, c.want) {
+			t.Errorf("%s: exit %d: %s", c.change, a.code, a.err)
 		}
 	}
 }

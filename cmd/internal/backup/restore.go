@@ -137,7 +137,7 @@ func restorePostgres(ctx context.Context, o RestoreOptions, r Restored, dir stri
 	if err := otherEngine(r, o.File); err != nil {
 		return err
 	}
-	db, err := boot.OpenDatabase(ctx, r.Config.Config, o.Log)
+	db, err := boot.OpenDatabase(ctx, r.Config.Config, sqldb.Options{Logger: o.Log})
 	if err != nil {
 		return err
 	}

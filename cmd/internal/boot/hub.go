@@ -86,7 +86,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if h.Engine, err = load.Default(); err != nil {
 		return h, fmt.Errorf("policies: %w", err)
 	}
-	if h.DB, err = OpenDatabase(ctx, o.Config, o.Log); err != nil {
+	if h.DB, err = OpenDatabase(ctx, o.Config, sqldb.Options{Logger: o.Log}); err != nil {
 		return h, err
 	}
 	if o.Work {
@@ -129,7 +129,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 }
 
 // OpenDatabase opens the configured database, with the password of its file.
-func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sqldb.DB, error) {
+func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*sqldb.DB, error) {
 	address := cfg.Database
 	if cfg.DatabasePasswordFile != "" {
 		password, err := config.ReadSecret(cfg.DatabasePasswordFile)
@@ -143,7 +143,7 @@ func OpenDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*sq
 		u.User = url.UserPassword(u.User.Username(), password)
 		address = u.String()
 	}
-	db, err := sqldb.Open(ctx, address, sqldb.Options{Logger: log})
+	db, err := sqldb.Open(ctx, address, opt)
 	if err != nil {
 		err = fmt.Errorf("database: %w", err)
 		if errors.Is(err, sqldb.ErrURL) {
