@@ -60,6 +60,9 @@ func bulkSQLite(ctx context.Context, tx *sql.Tx, table string, columns []string,
 			return n, fmt.Errorf("bulk insert into %s: row %d has %d values for %d columns", table, i, len(row), len(columns))
 		}
 		res, err := stmt.ExecContext(quiet, row...)
+		if err != nil && ctx.Err() != nil { // the transaction ends with ctx, and its statements with it
+			return n, ctx.Err()
+		}
 		if err != nil {
 			return n, fmt.Errorf("bulk insert into %s: row %d: %w", table, i, err)
 		}
