@@ -114,13 +114,14 @@ func startPlan(ctx context.Context, h *boot.Hub, scope policies.Scope, rec provi
 func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string) (provision.Progress, error) {
 	m := newMeter(e.stderr, "適用 / apply", e.now)
 	defer m.end()
-	last, moved := -1, e.now()
+	began := e.now()
+	last, moved := -1, began
 	for {
 		p, err := h.Provision.Progress(ctx, scope, hash)
 		if err != nil {
 			return p, err
 		}
-		note, failure := waitingNote(p, h.Config)
+		note, failure := waitingNote(p, h.Config, began)
 		if p.Plan.State == provision.PlanRunning || p.Plan.State == provision.PlanDone {
 			m.set(int64(p.Final), int64(p.Total), note)
 		}
@@ -144,8 +145,12 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 }
 
 // waitingNote says why a plan waits, shortly for the bar, and in full where the reason lies outside the hub.
-func waitingNote(p provision.Progress, cfg config.Config) (note, failure string) {
+// What failed before since may have been put right by now.
+func waitingNote(p provision.Progress, cfg config.Config, since time.Time) (note, failure string) {
 	for _, pp := range p.Products {
+		if pp.TriedAt.Before(since) {
+			continue
+		}
 		switch pp.Failure {
 		case "auth":
 			return fmt.Sprintf("%s: 認証エラー / credential refused", pp.Product),

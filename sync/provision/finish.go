@@ -47,7 +47,7 @@ func (s *Store) close(ctx context.Context, tx *sql.Tx, op Op, e Effect) (open bo
 	state, receipt, doneAt := string(e.Outcome), encodeJSON(e.Receipt), s.now().UnixMicro()
 	attempts := 0
 	if e.Outcome == OutcomeRetry {
-		state, receipt, doneAt, attempts = "pending", "", 0, 1
+		state, receipt, attempts = "pending", "", 1 // done_at is then when it was last tried
 	}
 	var res sql.Result
 	if op.Kind == OpRelease {

@@ -144,8 +144,9 @@ type ProductProgress struct {
 	Dropped     int              `json:"dropped"`
 	Quarantined int              `json:"quarantined"`
 	Pending     int              `json:"pending"`
-	Waiting     string           `json:"waiting,omitempty"` // why the one that was tried most often waits
+	Waiting     string           `json:"waiting,omitempty"` // why the one that was tried last waits
 	Failure     string           `json:"failure,omitempty"` // kind of that failure: auth, unavailable, throttled, ...
+	TriedAt     time.Time        `json:"tried_at,omitzero"` // when that was
 }
 
 // Progress tells how far the application of a plan is.
@@ -212,11 +213,13 @@ func (s *Store) waiting(ctx context.Context, hash string, products []ProductProg
 		if products[i].Pending == 0 {
 			continue
 		}
-		err := s.db.Reader().QueryRowContext(ctx, `SELECT reason, failure FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state='pending' AND product=$2 AND attempts > 0
-			ORDER BY attempts DESC, seq LIMIT 1`, hash, string(products[i].Product)).Scan(&products[i].Waiting, &products[i].Failure)
+		var tried int64
+		err := s.db.Reader().QueryRowContext(ctx, `SELECT reason, failure, done_at FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state='pending' AND product=$2 AND attempts > 0
+			ORDER BY done_at DESC, seq LIMIT 1`, hash, string(products[i].Product)).Scan(&products[i].Waiting, &products[i].Failure, &tried)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("progress: %w", err)
 		}
+		products[i].TriedAt = at(tried)
 	}
 	return nil
 }

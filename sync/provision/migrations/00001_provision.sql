@@ -32,7 +32,7 @@ CREATE TABLE provision_op (
   reason TEXT NOT NULL DEFAULT '',
   failure TEXT NOT NULL DEFAULT '', -- kind of the last failure while pending
   receipt TEXT NOT NULL DEFAULT '',
-  done_at BIGINT NOT NULL DEFAULT 0,
+  done_at BIGINT NOT NULL DEFAULT 0, -- when it ended; while pending, when it was last tried
   PRIMARY KEY (run, seq)
 );
 CREATE INDEX provision_op_state ON provision_op (run, state, product);
