@@ -99,7 +99,7 @@ func TestShippedWithoutCgo(t *testing.T) {
 		}
 	}
 	if len(commands) == 0 {
-		t.Skip("no command yet")
+		t.Fatal("no command was found: what is shipped can't be checked")
 	}
 	list := exec.Command("go", append([]string{"list", "-e", "-deps", "-json=ImportPath,Error,DepsErrors"}, commands...)...)
 	list.Dir = root

@@ -42,6 +42,9 @@ func newMeter(w *os.File, title string, now func() time.Time) *meter {
 
 // set tells that done of total is done. note is shown behind it, e.g. why it waits.
 func (m *meter) set(done, total int64, note string) {
+	if total == 0 {
+		return // nothing to do is no progress
+	}
 	if m.began.IsZero() {
 		m.began, m.first = m.now(), done
 	}
