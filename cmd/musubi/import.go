@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -108,7 +109,7 @@ type importDocument struct {
 	Unchanged int               `json:"unchanged"`
 	Ended     int               `json:"ended"`
 	Refused   int               `json:"refused"`
-	Faults    []directory.Fault `json:"faults"`
+	Faults    []review.Fault `json:"faults"`
 }
 
 func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, dryRun bool) error {
@@ -134,7 +135,7 @@ func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, 
 	if e.json {
 		faults := report.Faults()
 		if faults == nil {
-			faults = []directory.Fault{}
+			faults = []review.Fault{}
 		}
 		if err := e.printJSON("musubi.import.v1", importDocument{rows.Name, rows.Subject, dryRun, result.Published, result.Added, result.Changed, result.Unchanged, result.Ended, result.Refused, faults}); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/code"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -19,13 +20,16 @@ const (
 	maxEmailLocal  = 64
 )
 
+// fault is what a check finds: the advice without the place.
+type fault = review.Finding
+
 // orgColumns and personColumns are the canonical headers, in the order of the template.
 var (
 	orgColumns    = []string{"code", "kind", "name", "kana", "parent"}
 	personColumns = []string{"org", "staff_number", "family_name", "given_name", "family_kana", "given_kana", "email", "role"}
 )
 
-// cell checks what holds for every value: UTF-8, length, no characters that hide. It returns at most one fault.
+// cell checks what holds for every Value: UTF-8, length, no characters that hide. It returns at most one fault.
 func cell(column, value string, limit int, required bool) []fault {
 	switch {
 	case value == "" && required:
@@ -41,7 +45,7 @@ func cell(column, value string, limit int, required bool) []fault {
 		switch {
 		case r == utf8.RuneError:
 			return []fault{lostCharacter(column, value)}
-		case invisible(r):
+		case review.Invisible(r):
 			return []fault{badCharacter(column, value, r)}
 		}
 	}
@@ -92,9 +96,9 @@ func checkOrgCode(o *identity.Organization, known bool) []fault {
 	}
 	if known && o.Kind.LocalGovernment() && code.IsPrefecture(o.ID) != (o.Kind == policies.KindPrefecture) {
 		return []fault{{
-			column: "kind", value: string(o.Kind),
-			reason: Text{"コードと種別が合いません (3 桁目から 5 桁目が 000 のコードは都道府県だけです)", "code and kind don't fit: codes with 000 in the middle are those of prefectures, and only those"},
-			remedy: Text{"コードか種別を直してください", "correct the code or the kind"},
+			Column: "kind", Value: string(o.Kind),
+			Reason: review.Text{"コードと種別が合いません (3 桁目から 5 桁目が 000 のコードは都道府県だけです)", "code and kind don't fit: codes with 000 in the middle are those of prefectures, and only those"},
+			Remedy: review.Text{"コードか種別を直してください", "correct the code or the kind"},
 		}}
 	}
 	return nil
@@ -130,8 +134,8 @@ func checkParent(o *identity.Organization) []fault {
 
 func parentFault(o *identity.Organization, ja, en string) fault {
 	return fault{
-		column: "parent", value: string(o.Parent), reason: Text{ja, en},
-		remedy: Text{"parent を直してください", "correct the parent"},
+		Column: "parent", Value: string(o.Parent), Reason: review.Text{ja, en},
+		Remedy: review.Text{"parent を直してください", "correct the parent"},
 	}
 }
 
@@ -229,15 +233,15 @@ func rank(kind policies.OrgKind, p *identity.Person) []fault {
 	switch {
 	case kind == policies.KindWard:
 		return []fault{{
-			column: "org", value: string(p.Org),
-			reason: Text{"行政区に職員は登録できません", "a ward has no people of its own"},
-			remedy: Text{"市のコードを書いてください", "write the code of its city"},
+			Column: "org", Value: string(p.Org),
+			Reason: review.Text{"行政区に職員は登録できません", "a ward has no people of its own"},
+			Remedy: review.Text{"市のコードを書いてください", "write the code of its city"},
 		}}
 	case p.Role == policies.RoleSystemAdministrator && kind != policies.KindAgency:
 		return []fault{{
-			column: "role", value: string(p.Role),
-			reason: Text{"システム管理者になれるのは運営機関の職員だけです", "only staff of the operating agency can be system administrators"},
-			remedy: Text{"administrator か general にしてください", "write administrator or general"},
+			Column: "role", Value: string(p.Role),
+			Reason: review.Text{"システム管理者になれるのは運営機関の職員だけです", "only staff of the operating agency can be system administrators"},
+			Remedy: review.Text{"administrator か general にしてください", "write administrator or general"},
 		}}
 	}
 	return nil
@@ -245,7 +249,7 @@ func rank(kind policies.OrgKind, p *identity.Person) []fault {
 
 // peopleCheck checks people one by one and against those before them in the same file.
 type peopleCheck struct {
-	report *Report
+	report *review.Report
 	staff  map[staffKey]int
 	email  map[string]int
 }
@@ -255,7 +259,7 @@ type staffKey struct {
 	number string
 }
 
-func newPeopleCheck(r *Report) *peopleCheck {
+func newPeopleCheck(r *review.Report) *peopleCheck {
 	return &peopleCheck{report: r, staff: map[staffKey]int{}, email: map[string]int{}}
 }
 
@@ -279,7 +283,7 @@ func (c *peopleCheck) row(line int, p identity.Person) bool {
 		}
 	}
 	for _, f := range faults {
-		c.report.refuse(line, f)
+		c.report.Refuse(line, f)
 	}
 	return len(faults) == 0
 }

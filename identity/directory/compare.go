@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -41,7 +42,7 @@ const (
 // compare reads the people of the directory once, as of one moment, beside the rows, which must each have a staff number and an
 // e-mail address of their own. It looks beyond the scope, as e-mail addresses are unique in the whole directory, and tells of nobody
 // outside it.
-func (s *Store) compare(ctx context.Context, scope policies.Scope, rows []PersonRow, report *Report, progress Progress) (*comparison, error) {
+func (s *Store) compare(ctx context.Context, scope policies.Scope, rows []PersonRow, report *review.Report, progress Progress) (*comparison, error) {
 	c := newComparison(rows)
 	if len(rows) == 0 {
 		return c, nil
@@ -124,7 +125,7 @@ func (c *comparison) meet(p identity.Person, base int64) (collision int) {
 }
 
 // finish counts, refuses and collects the changes, in the order of the rows.
-func (c *comparison) finish(scope policies.Scope, collisions map[int]identity.Person, report *Report) {
+func (c *comparison) finish(scope policies.Scope, collisions map[int]identity.Person, report *review.Report) {
 	for i, row := range c.rows {
 		f := &c.found[i]
 		if other, ok := collisions[i]; ok && (f.outcome == added || f.outcome == changed) {

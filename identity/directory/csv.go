@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/musubi-hub/musubi/identity/directory/review"
+
 	"golang.org/x/text/encoding/japanese"
 )
 
@@ -45,11 +47,11 @@ type header func(cells []string) *fault
 
 // readCSV reads a whole file: it calls head once with the first line, then row with each further line that is a row of as many
 // cells, trimmed. All that is wrong goes to the report. row's cells are the callee's to keep.
-func readCSV(r io.Reader, rep *Report, lim limits, head header, row func(line int, cells []string)) {
+func readCSV(r io.Reader, rep *review.Report, lim limits, head header, row func(line int, cells []string)) {
 	m := &meter{r: r, row: lim.endless, left: lim.file}
 	b := bufio.NewReaderSize(m, sniffed)
 	if f := sniff(b, lim); f != nil {
-		rep.stop(0, *f)
+		rep.Stop(0, *f)
 		return
 	}
 	c := csv.NewReader(b)
@@ -63,20 +65,20 @@ func readCSV(r io.Reader, rep *Report, lim limits, head header, row func(line in
 		offset = c.InputOffset()
 		if err == io.EOF {
 			if width == 0 {
-				rep.stop(0, notCSV("ファイルが空です", "the file is empty"))
+				rep.Stop(0, notCSV("ファイルが空です", "the file is empty"))
 			}
 			return
 		}
 		if f, stop := readFault(err, size, lim); f != nil {
 			if width == 0 {
-				rep.stop(1, *f)
+				rep.Stop(1, *f)
 				return
 			}
 			if stop {
-				rep.stop(line, *f)
+				rep.Stop(line, *f)
 				return
 			}
-			rep.refuse(line, *f)
+			rep.Refuse(line, *f)
 			continue
 		}
 		for i := range cells {
@@ -84,7 +86,7 @@ func readCSV(r io.Reader, rep *Report, lim limits, head header, row func(line in
 		}
 		if width == 0 {
 			if f := head(cells); f != nil {
-				rep.stop(1, *f)
+				rep.Stop(1, *f)
 				return
 			}
 			width = len(cells)
@@ -94,11 +96,11 @@ func readCSV(r io.Reader, rep *Report, lim limits, head header, row func(line in
 			continue
 		}
 		if rows++; rows > lim.rows {
-			rep.stop(line, tooManyRows(lim.rows))
+			rep.Stop(line, tooManyRows(lim.rows))
 			return
 		}
 		if len(cells) != width {
-			rep.refuse(line, ragged(len(cells), width))
+			rep.Refuse(line, ragged(len(cells), width))
 			continue
 		}
 		row(line, cells)
@@ -126,8 +128,8 @@ func readFault(err error, size int64, lim limits) (f *fault, stop bool) {
 	case errors.As(err, &p) && errors.Is(err, csv.ErrQuote):
 		g := badQuote("\" が閉じていないか、閉じた後に文字があります", `a " is not closed, or something follows a closed one`)
 		if p.Line > p.StartLine {
-			g.reason.JA += fmt.Sprintf(" (%d 行目から %d 行目までを一つの行として読みました)", p.StartLine, p.Line)
-			g.reason.EN += fmt.Sprintf(" (lines %d to %d were read as one row)", p.StartLine, p.Line)
+			g.Reason.JA += fmt.Sprintf(" (%d 行目から %d 行目までを一つの行として読みました)", p.StartLine, p.Line)
+			g.Reason.EN += fmt.Sprintf(" (lines %d to %d were read as one row)", p.StartLine, p.Line)
 		}
 		return &g, false
 	default:
@@ -164,7 +166,7 @@ func sniff(b *bufio.Reader, lim limits) *fault {
 		return &f
 	}
 	refuse := func(ja, en string) *fault { f := notCSV(ja, en); return &f }
-	for magic, what := range map[string]Text{
+	for magic, what := range map[string]review.Text{
 		"PK\x03\x04":                       {"Excel ブック (XLSX) か ZIP です", "it is an Excel workbook (XLSX) or a ZIP file"},
 		"PK\x05\x06":                       {"空の ZIP です", "it is an empty ZIP file"},
 		"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": {"古い Excel ブック (XLS) です", "it is an old Excel workbook (XLS)"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -101,11 +102,11 @@ const somePeople = peopleHeader + `011002,S1,佐藤,花子,サトウ,ハナコ,h
 func (f *fixture) load(t testing.TB, orgs, people string) {
 	t.Helper()
 	for _, file := range []struct {
-		read func() (*Rows, *Report)
+		read func() (*Rows, *review.Report)
 		text string
 	}{
-		{func() (*Rows, *Report) { return ReadOrganizations(strings.NewReader(orgs), "orgs.csv") }, orgs},
-		{func() (*Rows, *Report) { return ReadPeople(strings.NewReader(people), "people.csv") }, people},
+		{func() (*Rows, *review.Report) { return ReadOrganizations(strings.NewReader(orgs), "orgs.csv") }, orgs},
+		{func() (*Rows, *review.Report) { return ReadPeople(strings.NewReader(people), "people.csv") }, people},
 	} {
 		if file.text == "" {
 			continue

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -91,7 +92,7 @@ func (c Change) values() []any {
 }
 
 // clean keeps free text storable and of a bounded size.
-func clean(s string) string { return Visible(s, 500) }
+func clean(s string) string { return review.Visible(s, 500) }
 
 func appendChange(ctx context.Context, tx *sql.Tx, c Change) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO feed ("+strings.Join(feedColumns, ", ")+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", c.values()...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -46,11 +47,11 @@ const (
 //
 // Rows are compared with the directory in memory; what they change is staged in short transactions and published in one. A process that dies before publishing leaves the directory as it
 // was; its staging is dropped by a later import, or by Sweep.
-func (s *Store) Import(ctx context.Context, scope policies.Scope, rows *Rows, by Author, progress Progress, dryRun bool) (Result, *Report, error) {
+func (s *Store) Import(ctx context.Context, scope policies.Scope, rows *Rows, by Author, progress Progress, dryRun bool) (Result, *review.Report, error) {
 	if progress == nil {
 		progress = func(int64, int64, string) {}
 	}
-	report := rows.Report.clone()
+	report := rows.Report.Clone()
 	var result Result
 	var err error
 	switch rows.Subject {
@@ -67,7 +68,7 @@ func (s *Store) Import(ctx context.Context, scope policies.Scope, rows *Rows, by
 	}
 	result.Refused = report.Refused()
 	if err != nil {
-		return Result{}, report, fmt.Errorf("import %s: %w", Visible(rows.Name, 200), err)
+		return Result{}, report, fmt.Errorf("import %s: %w", review.Visible(rows.Name, 200), err)
 	}
 	return result, report, nil
 }

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
-func (f *fixture) importPeopleText(t testing.TB, scope policies.Scope, text string, dryRun bool) (Result, *Report) {
+func (f *fixture) importPeopleText(t testing.TB, scope policies.Scope, text string, dryRun bool) (Result, *review.Report) {
 	t.Helper()
 	rows, _ := ReadPeople(strings.NewReader(text), "people.csv")
 	by := tester
@@ -162,7 +163,7 @@ func TestImportAgency(t *testing.T) {
 
 func TestImportOrganizations(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
-		text := func(s string, scope policies.Scope, dryRun bool) (Result, *Report) {
+		text := func(s string, scope policies.Scope, dryRun bool) (Result, *review.Report) {
 			t.Helper()
 			rows, _ := ReadOrganizations(strings.NewReader(s), "orgs.csv")
 			by := tester

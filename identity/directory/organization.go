@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -118,9 +119,9 @@ func family(kind, parent policies.OrgKind, id policies.OrgID) *fault {
 		return nil
 	}
 	return &fault{
-		column: "parent", value: string(id),
-		reason: Text{"親組織の種別が違います: " + string(parent), "the parent is of the wrong kind: " + string(parent)},
-		remedy: Text{"種別が " + string(want) + " の組織を親にしてください", "give it a parent of the kind " + string(want)},
+		Column: "parent", Value: string(id),
+		Reason: review.Text{"親組織の種別が違います: " + string(parent), "the parent is of the wrong kind: " + string(parent)},
+		Remedy: review.Text{"種別が " + string(want) + " の組織を親にしてください", "give it a parent of the kind " + string(want)},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -13,10 +14,10 @@ type orgChange struct {
 	before, after identity.Organization
 }
 
-func (s *Store) importOrganizations(ctx context.Context, scope policies.Scope, rows *Rows, report *Report, by Author, progress Progress, dryRun bool) (Result, error) {
+func (s *Store) importOrganizations(ctx context.Context, scope policies.Scope, rows *Rows, report *review.Report, by Author, progress Progress, dryRun bool) (Result, error) {
 	total := int64(len(rows.Orgs))
 	if len(rows.Orgs) > MaxOrganizationRows {
-		report.stop(0, tooManyRows(MaxOrganizationRows))
+		report.Stop(0, tooManyRows(MaxOrganizationRows))
 		return Result{}, nil
 	}
 	progress(0, total, StageCompare)
@@ -24,7 +25,7 @@ func (s *Store) importOrganizations(ctx context.Context, scope policies.Scope, r
 	if err != nil {
 		return Result{}, err
 	}
-	tried := report.clone()
+	tried := report.Clone()
 	changes, result := compareOrganizations(scope, rows.Orgs, have, tried)
 	progress(total, total, StageCompare)
 	if dryRun || !tried.OK() || len(changes) == 0 {
@@ -43,7 +44,7 @@ func (s *Store) importOrganizations(ctx context.Context, scope policies.Scope, r
 		if err != nil {
 			return err
 		}
-		tried = report.clone()
+		tried = report.Clone()
 		changes, result = compareOrganizations(scope, rows.Orgs, have, tried)
 		if !tried.OK() {
 			return nil
@@ -74,7 +75,7 @@ func allOrganizations(ctx context.Context, q querier) (map[policies.OrgID]identi
 
 // compareOrganizations sorts the rows into added, changed and unchanged, and refuses what doesn't fit. have is the whole directory: a
 // parent may lie outside the scope.
-func compareOrganizations(scope policies.Scope, rows []OrgRow, have map[policies.OrgID]identity.Organization, report *Report) ([]orgChange, Result) {
+func compareOrganizations(scope policies.Scope, rows []OrgRow, have map[policies.OrgID]identity.Organization, report *review.Report) ([]orgChange, Result) {
 	inFile := make(map[policies.OrgID]policies.OrgKind, len(rows))
 	for _, row := range rows {
 		inFile[row.Organization.ID] = row.Organization.Kind
@@ -86,7 +87,7 @@ func compareOrganizations(scope policies.Scope, rows []OrgRow, have map[policies
 		before, exists := have[after.ID]
 		if faults := placeOrganization(scope, after, before, exists, inFile, have); faults != nil {
 			for _, f := range faults {
-				report.refuse(row.Line, f)
+				report.Refuse(row.Line, f)
 			}
 			continue
 		}
@@ -115,9 +116,9 @@ func placeOrganization(scope policies.Scope, o, before identity.Organization, ex
 	var faults []fault
 	if exists && before.Kind != o.Kind {
 		faults = append(faults, fault{
-			column: "kind", value: string(o.Kind),
-			reason: Text{"登録済みの種別 " + string(before.Kind) + " と違います", "it is registered with the kind " + string(before.Kind)},
-			remedy: Text{"種別かコードを直してください (種別は変えられません)", "correct the kind or the code (a kind never changes)"},
+			Column: "kind", Value: string(o.Kind),
+			Reason: review.Text{"登録済みの種別 " + string(before.Kind) + " と違います", "it is registered with the kind " + string(before.Kind)},
+			Remedy: review.Text{"種別かコードを直してください (種別は変えられません)", "correct the kind or the code (a kind never changes)"},
 		})
 	}
 	if o.Parent == "" {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -19,7 +20,7 @@ const (
 // errMoved says that the directory changed under the import since it was compared.
 var errMoved = errors.New("the directory changed since the rows were compared")
 
-func (s *Store) importPeople(ctx context.Context, scope policies.Scope, rows *Rows, report *Report, by Author, progress Progress, dryRun bool) (Result, *Report, error) {
+func (s *Store) importPeople(ctx context.Context, scope policies.Scope, rows *Rows, report *review.Report, by Author, progress Progress, dryRun bool) (Result, *review.Report, error) {
 	have, err := allOrganizations(ctx, s.db.Reader())
 	if err != nil {
 		return Result{}, report, err
@@ -31,7 +32,7 @@ func (s *Store) importPeople(ctx context.Context, scope policies.Scope, rows *Ro
 		}
 	}
 	for range importTries {
-		tried := report.clone()
+		tried := report.Clone()
 		c, err := s.compare(ctx, scope, good, tried, progress)
 		if err != nil || dryRun || !tried.OK() {
 			return c.result, tried, err
@@ -50,7 +51,7 @@ func (s *Store) importPeople(ctx context.Context, scope policies.Scope, rows *Ro
 }
 
 // placePeople keeps the rows whose organization the scope covers and the directory knows. It gives rows itself if it keeps all.
-func placePeople(scope policies.Scope, rows []PersonRow, have map[policies.OrgID]identity.Organization, report *Report) []PersonRow {
+func placePeople(scope policies.Scope, rows []PersonRow, have map[policies.OrgID]identity.Organization, report *review.Report) []PersonRow {
 	var good []PersonRow
 	kept := 0 // rows before the first refused one
 	for i, row := range rows {
@@ -65,7 +66,7 @@ func placePeople(scope policies.Scope, rows []PersonRow, have map[policies.OrgID
 			faults = rank(org.Kind, &row.Person)
 		}
 		for _, f := range faults {
-			report.refuse(row.Line, f)
+			report.Refuse(row.Line, f)
 		}
 		switch {
 		case faults == nil && kept == i:
@@ -111,31 +112,31 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, by Author, progress 
 }
 
 // refuseCollision says who has the address, as far as the scope may know.
-func refuseCollision(report *Report, scope policies.Scope, row PersonRow, other identity.Person) {
-	reason := Text{"ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address"}
+func refuseCollision(report *review.Report, scope policies.Scope, row PersonRow, other identity.Person) {
+	reason := review.Text{"ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address"}
 	if scope.Covers(other.Org) {
-		who := fmt.Sprintf("%s / %s", other.Org, Visible(other.StaffNumber, maxShown))
-		reason = Text{"在職者 (" + who + ") が使っているメールアドレスです", "somebody in service (" + who + ") has this e-mail address"}
+		who := fmt.Sprintf("%s / %s", other.Org, review.Visible(other.StaffNumber, review.MaxShown))
+		reason = review.Text{"在職者 (" + who + ") が使っているメールアドレスです", "somebody in service (" + who + ") has this e-mail address"}
 	}
-	report.refuse(row.Line, fault{
-		column: "email", value: row.Person.Email, reason: reason,
-		remedy: Text{
+	report.Refuse(row.Line, fault{
+		Column: "email", Value: row.Person.Email, Reason: reason,
+		Remedy: review.Text{
 			"別のアドレスにするか、先にその職員の在職を終了するかアドレスを変えてください",
 			"write another address, or first end that person's service or change their address",
 		},
 	})
 }
 
-func refuseReturned(report *Report, row PersonRow) {
-	report.refuse(row.Line, fault{
-		column: "staff_number", value: row.Person.StaffNumber,
-		reason: Text{"在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"},
-		remedy: Text{"新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"},
+func refuseReturned(report *review.Report, row PersonRow) {
+	report.Refuse(row.Line, fault{
+		Column: "staff_number", Value: row.Person.StaffNumber,
+		Reason: review.Text{"在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"},
+		Remedy: review.Text{"新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"},
 	})
 }
 
-func noteEnded(report *Report, row PersonRow) {
-	report.note(row.Line, Text{
+func noteEnded(report *review.Report, row PersonRow) {
+	report.Note(row.Line, review.Text{
 		"在職を終了した職員の行です。終了のままにします",
 		"this person's service has ended; it stays ended",
 	})

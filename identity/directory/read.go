@@ -9,6 +9,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/code"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -33,8 +34,8 @@ func headerOf(subject Subject) []string {
 
 // ReadPeople reads a people file (docs/import.md). It is pure: whether an organization exists is Import's to say. name is the file's
 // name for the report. The report is that of the rows, never nil; Import adds to it.
-func ReadPeople(r io.Reader, name string) (*Rows, *Report) {
-	rows := &Rows{Subject: SubjectPeople, Name: name, Report: NewReport(name)}
+func ReadPeople(r io.Reader, name string) (*Rows, *review.Report) {
+	rows := &Rows{Subject: SubjectPeople, Name: name, Report: review.New(name)}
 	check := newPeopleCheck(rows.Report)
 	var at []int
 	head := func(cells []string) (f *fault) {
@@ -43,7 +44,7 @@ func ReadPeople(r io.Reader, name string) (*Rows, *Report) {
 	}
 	readCSV(r, rows.Report, fileLimits, head, func(line int, cells []string) {
 		if f := oversized(cells, at, personColumns); f != nil {
-			rows.Report.refuse(line, *f)
+			rows.Report.Refuse(line, *f)
 			return
 		}
 		p := identity.Person{
@@ -61,8 +62,8 @@ func ReadPeople(r io.Reader, name string) (*Rows, *Report) {
 // ReadOrganizations reads an organizations file (docs/import.md), with the canonical header or with that of the national list of
 // local governments. It is pure; name is the file's name for the report. The report is that of the rows, never nil; Import adds
 // to it.
-func ReadOrganizations(r io.Reader, name string) (*Rows, *Report) {
-	rows := &Rows{Subject: SubjectOrganizations, Name: name, Report: NewReport(name)}
+func ReadOrganizations(r io.Reader, name string) (*Rows, *review.Report) {
+	rows := &Rows{Subject: SubjectOrganizations, Name: name, Report: review.New(name)}
 	seen := orgCheck{report: rows.Report, column: "code", lines: map[policies.OrgID]int{}}
 	var at []int
 	var national *nationalList
@@ -82,7 +83,7 @@ func ReadOrganizations(r io.Reader, name string) (*Rows, *Report) {
 			return
 		}
 		if f := oversized(cells, at, orgColumns); f != nil {
-			rows.Report.refuse(line, *f)
+			rows.Report.Refuse(line, *f)
 			return
 		}
 		o := identity.Organization{
@@ -102,7 +103,7 @@ func ReadOrganizations(r io.Reader, name string) (*Rows, *Report) {
 
 // orgCheck finds organizations that come twice in a file, and reports.
 type orgCheck struct {
-	report *Report
+	report *review.Report
 	column string // that has the code
 	lines  map[policies.OrgID]int
 }
@@ -116,7 +117,7 @@ func (c orgCheck) row(line int, id policies.OrgID, faults []fault) bool {
 		}
 	}
 	for _, f := range faults {
-		c.report.refuse(line, f)
+		c.report.Refuse(line, f)
 	}
 	return len(faults) == 0
 }
@@ -130,14 +131,14 @@ func locate(cells, want []string, subject Subject) ([]int, *fault) {
 			return nil, missingColumn(cells, column, subject)
 		}
 		if slices.Contains(cells[at[i]+1:], column) {
-			f := badHeader(column, Text{"見出しに同じ列が二つあります", "the header has the same column twice"}, subject)
+			f := badHeader(column, review.Text{"見出しに同じ列が二つあります", "the header has the same column twice"}, subject)
 			return nil, &f
 		}
 	}
 	if len(want) != len(cells) && !slices.Equal(want, nationalColumns) {
 		for _, c := range cells {
 			if !slices.Contains(want, c) {
-				f := badHeader(c, Text{"知らない列が見出しにあります", "the header has an unknown column"}, subject)
+				f := badHeader(c, review.Text{"知らない列が見出しにあります", "the header has an unknown column"}, subject)
 				return nil, &f
 			}
 		}
@@ -146,11 +147,11 @@ func locate(cells, want []string, subject Subject) ([]int, *fault) {
 }
 
 func missingColumn(cells []string, column string, subject Subject) *fault {
-	reason := Text{"見出しに列「" + column + "」がありません", `the header has no column "` + column + `"`}
+	reason := review.Text{"見出しに列「" + column + "」がありません", `the header has no column "` + column + `"`}
 	if len(cells) == 1 {
 		for _, separator := range []string{"\t", ";"} {
 			if strings.Contains(cells[0], separator) {
-				reason = Text{"コンマ区切りではありません", "the columns are not separated by commas"}
+				reason = review.Text{"コンマ区切りではありません", "the columns are not separated by commas"}
 			}
 		}
 	}
@@ -195,7 +196,7 @@ func newNationalList(check orgCheck) *nationalList {
 
 func (n *nationalList) row(line int, cells []string) {
 	if f := oversized(cells, []int{0, 1, 2, 3, 4}, nationalColumns); f != nil {
-		n.check.report.refuse(line, *f)
+		n.check.report.Refuse(line, *f)
 		return
 	}
 	pid, pref, city, kana, lgcode := cells[0], cells[1], cells[2], cells[3], cells[4]
@@ -210,15 +211,15 @@ func (n *nationalList) row(line int, cells []string) {
 		faults = append(faults, badNumber("lgcode", lgcode, bad))
 	case code.IsPrefecture(id):
 		faults = append(faults, fault{
-			column: "lgcode", value: lgcode,
-			reason: Text{"都道府県のコードです。この一覧の行は市区町村と行政区です", "this is the code of a prefecture; the rows of this list are municipalities and wards"},
-			remedy: Text{"行を消してください (都道府県は pid と pref から作られます)", "delete the row (prefectures are derived from pid and pref)"},
+			Column: "lgcode", Value: lgcode,
+			Reason: review.Text{"都道府県のコードです。この一覧の行は市区町村と行政区です", "this is the code of a prefecture; the rows of this list are municipalities and wards"},
+			Remedy: review.Text{"行を消してください (都道府県は pid と pref から作られます)", "delete the row (prefectures are derived from pid and pref)"},
 		})
 	case prefecture != "" && code.PrefectureOf(id) != prefecture:
 		faults = append(faults, fault{
-			column: "lgcode", value: lgcode,
-			reason: Text{"コードの都道府県が pid " + pid + " と合いません", "the prefecture of the code is not that of pid " + pid},
-			remedy: Text{"lgcode か pid を直してください", "correct lgcode or pid"},
+			Column: "lgcode", Value: lgcode,
+			Reason: review.Text{"コードの都道府県が pid " + pid + " と合いません", "the prefecture of the code is not that of pid " + pid},
+			Remedy: review.Text{"lgcode か pid を直してください", "correct lgcode or pid"},
 		})
 	}
 	faults = append(faults, cell("city", city, maxName, true)...)
@@ -240,12 +241,12 @@ func (n *nationalList) prefecture(line int, pid, pref string) (policies.OrgID, [
 	if have, ok := n.prefectures[pid]; ok {
 		if have.Organization.Name != pref {
 			return have.Organization.ID, []fault{{
-				column: "pref", value: pref,
-				reason: Text{
+				Column: "pref", Value: pref,
+				Reason: review.Text{
 					fmt.Sprintf("pid %s の名称が %d 行目では「%s」です", pid, have.Line, have.Organization.Name),
 					fmt.Sprintf("line %d calls pid %s %s", have.Line, pid, have.Organization.Name),
 				},
-				remedy: Text{"pid か pref を直してください", "correct pid or pref"},
+				Remedy: review.Text{"pid か pref を直してください", "correct pid or pref"},
 			}}
 		}
 		return have.Organization.ID, nil
@@ -254,9 +255,9 @@ func (n *nationalList) prefecture(line int, pid, pref string) (policies.OrgID, [
 	id, bad := code.Prefecture(number)
 	if err != nil || bad != nil {
 		return "", []fault{{
-			column: "pid", value: pid,
-			reason: Text{"都道府県番号は 1 から 47 です", "the number of a prefecture is 1 to 47"},
-			remedy: Text{"pid を直してください", "correct pid"},
+			Column: "pid", Value: pid,
+			Reason: review.Text{"都道府県番号は 1 から 47 です", "the number of a prefecture is 1 to 47"},
+			Remedy: review.Text{"pid を直してください", "correct pid"},
 		}}
 	}
 	if faults := cell("pref", pref, maxName, true); faults != nil {
@@ -286,10 +287,10 @@ func (n *nationalList) finish() []OrgRow {
 			city, _, _ := strings.Cut(o.Name, " ")
 			parent, ok := n.cities[pids[code.PrefectureOf(o.ID)]+" "+city]
 			if !ok {
-				n.check.report.refuse(row.Line, fault{
-					column: "city", value: o.Name,
-					reason: Text{"市「" + Visible(city, maxShown) + "」の行がありません", "the file has no row for the city " + Visible(city, maxShown)},
-					remedy: Text{"市の行を足すか、市名を直してください", "add the row of the city, or correct its name"},
+				n.check.report.Refuse(row.Line, fault{
+					Column: "city", Value: o.Name,
+					Reason: review.Text{"市「" + review.Visible(city, review.MaxShown) + "」の行がありません", "the file has no row for the city " + review.Visible(city, review.MaxShown)},
+					Remedy: review.Text{"市の行を足すか、市名を直してください", "add the row of the city, or correct its name"},
 				})
 				continue
 			}

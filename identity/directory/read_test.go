@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -66,7 +67,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestTemplate(t *testing.T) {
-	for subject, read := range map[Subject]func(io.Reader, string) (*Rows, *Report){
+	for subject, read := range map[Subject]func(io.Reader, string) (*Rows, *review.Report){
 		SubjectOrganizations: ReadOrganizations, SubjectPeople: ReadPeople,
 	} {
 		text, err := Template(subject)
@@ -107,13 +108,13 @@ func TestNationalListIsReadWhole(t *testing.T) {
 
 // All bad rows are counted, a bounded number is kept.
 func TestReportIsBounded(t *testing.T) {
-	text := peopleHeader + strings.Repeat("011003,S,,,,,,\n", MaxFaults+500)
+	text := peopleHeader + strings.Repeat("011003,S,,,,,,\n", review.MaxFaults+500)
 	rows, report := ReadPeople(strings.NewReader(text), "p.csv")
-	if rows.Len() != 0 || report.Refused() != MaxFaults+500 || len(report.Faults()) != MaxFaults || report.Total() < 4*(MaxFaults+500) {
+	if rows.Len() != 0 || report.Refused() != review.MaxFaults+500 || len(report.Faults()) != review.MaxFaults || report.Total() < 4*(review.MaxFaults+500) {
 		t.Errorf("%d rows, %d refused, %d faults of %d", rows.Len(), report.Refused(), len(report.Faults()), report.Total())
 	}
 	var b strings.Builder
-	if _, err := report.WriteTo(&b); err != nil || !strings.Contains(b.String(), fmt.Sprintf("And %d more faults.", report.Total()-MaxFaults)) {
+	if _, err := report.WriteTo(&b); err != nil || !strings.Contains(b.String(), fmt.Sprintf("And %d more faults.", report.Total()-review.MaxFaults)) {
 		t.Error(err)
 	}
 	j, err := json.Marshal(report.Faults()[0])
@@ -155,11 +156,11 @@ func TestLimits(t *testing.T) {
 		"huge rows":                    {"org\n", strings.Repeat("a", 5<<10) + "\n", "larger than 2 MiB", 2<<20 + sniffed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in, report := &endless{head: c.head, repeat: c.repeat}, NewReport("p.csv")
+			in, report := &endless{head: c.head, repeat: c.repeat}, review.New("p.csv")
 			rows := 0
 			readCSV(in, report, small, func([]string) *fault { return nil }, func(int, []string) { rows++ })
 			faults := report.Faults()
-			if rows > small.rows || in.given > c.given || len(faults) == 0 || !slices.ContainsFunc(faults, func(f Fault) bool { return strings.Contains(f.Reason.EN, c.reason) }) {
+			if rows > small.rows || in.given > c.given || len(faults) == 0 || !slices.ContainsFunc(faults, func(f review.Fault) bool { return strings.Contains(f.Reason.EN, c.reason) }) {
 				t.Errorf("%d rows, %d bytes read, %d faults: %.300s", rows, in.given, len(faults), fmt.Sprint(faults))
 			}
 		})
@@ -186,7 +187,7 @@ func TestVisible(t *testing.T) {
 		"a\xffb":         `a\xffb`,
 		"あいうえおかきくけこさ":    "あいうえおかきくけこ…",
 	} {
-		if got := Visible(in, 10); got != want {
+		if got := review.Visible(in, 10); got != want {
 			t.Errorf("%q: %q", got, want)
 		}
 	}
@@ -218,7 +219,7 @@ func fuzzSeeds(f *testing.F, prefix string) {
 }
 
 // checkRows holds what must be true of any input: nothing good is unprintable, no fault is mute, and reading twice says the same.
-func checkRows(t *testing.T, read func(io.Reader, string) (*Rows, *Report), in []byte) (*Rows, *Report) {
+func checkRows(t *testing.T, read func(io.Reader, string) (*Rows, *review.Report), in []byte) (*Rows, *review.Report) {
 	rows, report := read(bytes.NewReader(in), "fuzz.csv")
 	again, twice := read(bytes.NewReader(in), "fuzz.csv")
 	if !slices.Equal(rows.Orgs, again.Orgs) || !slices.Equal(rows.People, again.People) || !slices.Equal(report.Faults(), twice.Faults()) {

@@ -3,6 +3,8 @@ package directory
 import (
 	"iter"
 
+	"github.com/musubi-hub/musubi/identity/directory/review"
+
 	"github.com/musubi-hub/musubi/identity"
 )
 
@@ -21,7 +23,7 @@ type Rows struct {
 	Name    string // the file's name, as it shall appear in the report and as the source of the changes
 	Orgs    []OrgRow
 	People  []PersonRow
-	Report  *Report
+	Report  *review.Report
 }
 
 // Len is the number of good rows.
@@ -44,14 +46,14 @@ type PersonRow struct {
 
 // PeopleRows makes rows of people who don't come from a file, with the checks that ReadPeople makes. Lines count from 2, as if
 // they had been written below a header.
-func PeopleRows(name string, people iter.Seq[identity.Person]) (*Rows, *Report) {
-	rows := &Rows{Subject: SubjectPeople, Name: name, Report: NewReport(name)}
+func PeopleRows(name string, people iter.Seq[identity.Person]) (*Rows, *review.Report) {
+	rows := &Rows{Subject: SubjectPeople, Name: name, Report: review.New(name)}
 	check := newPeopleCheck(rows.Report)
 	line := 1
 	for p := range people {
 		line++
 		if line > MaxRows+1 {
-			rows.Report.stop(line, tooManyRows(MaxRows))
+			rows.Report.Stop(line, tooManyRows(MaxRows))
 			break
 		}
 		if check.row(line, p) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -163,5 +164,5 @@ func each(ctx context.Context, q querier, query *statement, scan func(*sql.Rows)
 }
 
 func notFound(what string, id string) error {
-	return fmt.Errorf("%s %s: %w", what, Visible(id, maxShown), identity.ErrNotFound)
+	return fmt.Errorf("%s %s: %w", what, review.Visible(id, review.MaxShown), identity.ErrNotFound)
 }

@@ -11,14 +11,6 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// Error makes a fault usable as an error where there is no report: English, without the value.
-func (f fault) Error() string {
-	if f.column == "" {
-		return f.reason.EN + "; " + f.remedy.EN
-	}
-	return f.column + ": " + f.reason.EN + "; " + f.remedy.EN
-}
-
 // AddPerson registers one person (people.write) and returns the person as stored. An empty ID is given one. identity.ErrExists if the
 // id or the staff number is taken, or the e-mail address by somebody in service.
 func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.Person, by Author) (identity.Person, error) {

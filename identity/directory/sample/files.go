@@ -9,6 +9,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 )
 
 // What the shipped people.csv was made with.
@@ -36,12 +37,12 @@ func OrgsCSV() []byte { return bytes.Clone(orgsCSV) }
 func PeopleCSV() []byte { return bytes.Clone(peopleCSV) }
 
 // Orgs reads the shipped organizations file.
-func Orgs() (*directory.Rows, *directory.Report) {
+func Orgs() (*directory.Rows, *review.Report) {
 	return directory.ReadOrganizations(bytes.NewReader(orgsCSV), OrgsFile)
 }
 
 // Staff reads the shipped people file.
-func Staff() (*directory.Rows, *directory.Report) {
+func Staff() (*directory.Rows, *review.Report) {
 	return directory.ReadPeople(bytes.NewReader(peopleCSV), PeopleFile)
 }
 

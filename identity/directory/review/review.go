@@ -1,4 +1,4 @@
-package directory
+package review
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 const (
 	MaxFaults  = 1000
 	MaxNotices = 100
-	maxShown   = 40 // characters of a value
+	MaxShown   = 40 // characters of a value
 )
 
 // Text is a sentence in both languages, without a full stop.
@@ -53,8 +53,8 @@ type Report struct {
 	noticed int
 }
 
-// NewReport starts an empty report on a file.
-func NewReport(file string) *Report { return &Report{File: Visible(file, 200)} }
+// New starts an empty report on a file.
+func New(file string) *Report { return &Report{File: Visible(file, 200)} }
 
 // OK reports whether nothing was refused.
 func (r *Report) OK() bool { return r.count == 0 }
@@ -78,23 +78,23 @@ func (r *Report) Faults() []Fault {
 // Notices are the first MaxNotices notices.
 func (r *Report) Notices() []Notice { return slices.Clone(r.notices) }
 
-// clone lets an import try again without saying everything twice.
-func (r *Report) clone() *Report {
+// Clone lets an import try again without saying everything twice.
+func (r *Report) Clone() *Report {
 	c := *r
 	c.faults, c.notices = slices.Clone(r.faults), slices.Clone(r.notices)
 	return &c
 }
 
-// fault is what a check found: the advice without the place.
-type fault struct {
-	column string
-	value  string
-	reason Text
-	remedy Text
+// Finding is what a check found: the advice without the place.
+type Finding struct {
+	Column string // canonical header; empty is the row as a whole
+	Value  string
+	Reason Text
+	Remedy Text
 }
 
-// refuse adds a fault of a row. Faults of the same row must come one after another.
-func (r *Report) refuse(line int, f fault) {
+// Refuse adds a fault of a row. Faults of the same row must come one after another.
+func (r *Report) Refuse(line int, f Finding) {
 	if r.last != line || r.refused == 0 {
 		r.refused++
 		r.last = line
@@ -105,9 +105,9 @@ func (r *Report) refuse(line int, f fault) {
 	}
 }
 
-// stop adds a fault that ends the reading: what comes after it isn't looked at. Line 0 or 1 condemns the file as a whole and
+// Stop adds a fault that ends the reading: what comes after it isn't looked at. Line 0 or 1 condemns the file as a whole and
 // counts as no row.
-func (r *Report) stop(line int, f fault) {
+func (r *Report) Stop(line int, f Finding) {
 	if line > 1 {
 		r.refused++
 		r.last = line
@@ -117,13 +117,13 @@ func (r *Report) stop(line int, f fault) {
 	r.keep(line, f) // whatever the report is full of
 }
 
-func (r *Report) keep(line int, f fault) {
+func (r *Report) keep(line int, f Finding) {
 	r.faults = append(r.faults, Fault{
-		File: r.File, Line: line, Column: f.column, Value: Visible(f.value, maxShown), Reason: f.reason, Remedy: f.remedy,
+		File: r.File, Line: line, Column: f.Column, Value: Visible(f.Value, MaxShown), Reason: f.Reason, Remedy: f.Remedy,
 	})
 }
 
-func (r *Report) note(line int, t Text) {
+func (r *Report) Note(line int, t Text) {
 	r.noticed++
 	if len(r.notices) < MaxNotices {
 		r.notices = append(r.notices, Notice{File: r.File, Line: line, Text: t})
@@ -192,7 +192,7 @@ func Visible(value string, limit int) string {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, value[i])
-		case invisible(r):
+		case Invisible(r):
 			fmt.Fprintf(&b, `\u{%04x}`, r)
 		default:
 			b.WriteRune(r)
@@ -202,9 +202,9 @@ func Visible(value string, limit int) string {
 	return b.String()
 }
 
-// invisible reports characters that change or hide text without being seen. Variation selectors are not among them: they are part of
+// Invisible reports characters that change or hide text without being seen. Variation selectors are not among them: they are part of
 // a registered name.
-func invisible(r rune) bool {
+func Invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf)
 }
 
@@ -231,4 +231,12 @@ func (c *countWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err
+}
+
+// Error makes a finding usable as an error where there is no report: English, without the value.
+func (f Finding) Error() string {
+	if f.Column == "" {
+		return f.Reason.EN + "; " + f.Remedy.EN
+	}
+	return f.Column + ": " + f.Reason.EN + "; " + f.Remedy.EN
 }
