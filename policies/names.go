@@ -19,6 +19,16 @@ func (k OrgKind) Name() Text {
 		return Text{"市区町村", "municipality"}
 	case KindWard:
 		return Text{"行政区", "ward"}
+	case KindIncorporated:
+		return Text{"独立行政法人", "incorporated agency"}
+	case KindUnion:
+		return Text{"広域連合", "wide-area union"}
+	case KindInsurer:
+		return Text{"医療保険者", "insurer"}
+	case KindContractor:
+		return Text{"事業者", "contractor"}
+	case KindMiddleware:
+		return Text{"環境ミドル事業者", "middleware operator"}
 	}
 	return Text{string(k), string(k)}
 }

@@ -1,7 +1,7 @@
 package policies
 
 // OrgID is an organization's official number: the six-digit 全国地方公共団体コード with its check digit for a local government or
-// a ward, the 13-digit 法人番号 for a ministry or an agency.
+// a ward, the eight-digit 保険者番号 for an insurer (six-digit ones with 00 in front), the 13-digit 法人番号 for everybody else.
 type OrgID string
 
 // PersonID is the hub's own opaque id of a person. It never changes and is never given to another person.
@@ -12,16 +12,24 @@ type OrgKind string
 
 // The kinds of organization that the directory knows.
 const (
-	KindAgency       OrgKind = "agency"       // the agency that operates the workspace (デジタル庁)
-	KindMinistry     OrgKind = "ministry"     // 関連府省庁
-	KindPrefecture   OrgKind = "prefecture"   // 都道府県
-	KindMunicipality OrgKind = "municipality" // 市町村 and special wards 特別区
-	KindWard         OrgKind = "ward"         // 行政区 of a designated city; has no people of its own
+	KindAgency       OrgKind = "agency"              // the agency that operates the workspace (デジタル庁)
+	KindMinistry     OrgKind = "ministry"            // 関連府省庁
+	KindIncorporated OrgKind = "incorporated_agency" // 独立行政法人
+	KindPrefecture   OrgKind = "prefecture"          // 都道府県
+	KindMunicipality OrgKind = "municipality"        // 市町村 and special wards 特別区
+	KindWard         OrgKind = "ward"                // 行政区 of a designated city; has no people of its own
+	KindUnion        OrgKind = "union"               // 広域連合
+	KindInsurer      OrgKind = "insurer"             // 医療保険者
+	KindContractor   OrgKind = "contractor"          // 事業者: runs systems of the organizations that it serves
+	KindMiddleware   OrgKind = "middleware_operator" // 環境ミドル事業者: runs the exchange network
 )
 
 // OrgKinds lists every kind, in the order in which they are shown.
 func OrgKinds() []OrgKind {
-	return []OrgKind{KindAgency, KindMinistry, KindPrefecture, KindMunicipality, KindWard}
+	return []OrgKind{
+		KindAgency, KindMinistry, KindIncorporated, KindPrefecture, KindMunicipality, KindWard,
+		KindUnion, KindInsurer, KindContractor, KindMiddleware,
+	}
 }
 
 // LocalGovernment reports whether organizations of this kind carry a six-digit local government code.

@@ -109,7 +109,7 @@ type importDocument struct {
 	Unchanged int               `json:"unchanged"`
 	Ended     int               `json:"ended"`
 	Refused   int               `json:"refused"`
-	Faults    []review.Fault `json:"faults"`
+	Faults    []review.Fault    `json:"faults"`
 }
 
 func (e *env) runImport(ctx context.Context, h *boot.Hub, rows *directory.Rows, dryRun bool) error {

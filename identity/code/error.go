@@ -9,6 +9,7 @@ type Number string
 const (
 	LocalGovernment Number = "local government code"
 	Corporate       Number = "corporate number"
+	Insurer         Number = "insurer number"
 )
 
 // Problem is what is wrong with a number.
@@ -39,8 +40,11 @@ func (e *Error) Error() string {
 // English gives the reason and the remedy in English.
 func (e *Error) English() (reason, remedy string) {
 	name, length := "a local government code (全国地方公共団体コード)", LocalGovernmentDigits
-	if e.Number == Corporate {
+	switch e.Number {
+	case Corporate:
 		name, length = "a corporate number (法人番号)", CorporateDigits
+	case Insurer:
+		name, length = "an insurer number (保険者番号)", InsurerDigits
 	}
 	switch e.Problem {
 	case NotDigits:
@@ -61,8 +65,11 @@ func (e *Error) English() (reason, remedy string) {
 // Japanese gives the reason and the remedy in Japanese.
 func (e *Error) Japanese() (reason, remedy string) {
 	name, length := "全国地方公共団体コード", LocalGovernmentDigits
-	if e.Number == Corporate {
+	switch e.Number {
+	case Corporate:
 		name, length = "法人番号", CorporateDigits
+	case Insurer:
+		name, length = "保険者番号", InsurerDigits
 	}
 	switch e.Problem {
 	case NotDigits:

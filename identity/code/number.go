@@ -12,6 +12,7 @@ import (
 const (
 	LocalGovernmentDigits = 6
 	CorporateDigits       = 13
+	InsurerDigits         = 8
 	prefectures           = 47
 )
 
@@ -48,12 +49,56 @@ func ParseCorporateNumber(s string) (policies.OrgID, error) {
 	return policies.OrgID(s), nil
 }
 
-// Parse checks a number of either sort, told apart by its length.
+// ParseInsurerNumber checks a 保険者番号: eight digits, or six (国民健康保険), which get 00 in front as they do where both sorts
+// stand in one column, so that they are never taken for a local government's code. The last digit is the check digit: 10 minus
+// the last digit of the sum of the digits of the others, doubled in turn from the right, a doubled one counting the sum of its own
+// two digits (厚生労働省, 保険者番号等の設定要領). A failure is an *Error.
+func ParseInsurerNumber(s string) (policies.OrgID, error) {
+	eight := s
+	if len(s) == InsurerDigits-2 {
+		eight = "00" + s
+	}
+	if err := digits(Insurer, eight, InsurerDigits); err != nil {
+		return "", &Error{Number: Insurer, Value: s, Problem: err.(*Error).Problem} //nolint:errorlint // digits gives nothing else
+	}
+	sum := 0
+	for i := range InsurerDigits - 1 {
+		d := int(eight[InsurerDigits-2-i] - '0')
+		if i%2 == 0 {
+			d *= 2
+		}
+		sum += d/10 + d%10
+	}
+	if want := byte('0' + (10-sum%10)%10); eight[InsurerDigits-1] != want {
+		return "", &Error{Number: Insurer, Value: s, Problem: WrongCheckDigit, Want: want}
+	}
+	return policies.OrgID(eight), nil
+}
+
+// Parse checks a number of any sort, told apart by its length: six digits are a local government's code, eight an insurer's
+// number, 13 a corporate number.
 func Parse(s string) (policies.OrgID, error) {
-	if utf8.RuneCountInString(s) > (LocalGovernmentDigits+CorporateDigits)/2 {
+	switch n := utf8.RuneCountInString(s); {
+	case n > (InsurerDigits+CorporateDigits)/2:
 		return ParseCorporateNumber(s)
+	case n >= InsurerDigits:
+		return ParseInsurerNumber(s)
 	}
 	return ParseLocalGovernmentCode(s)
+}
+
+// ParseOf checks the number that an organization of the kind is keyed by: a union has a local government code or a corporate
+// number, as it comes.
+func ParseOf(kind policies.OrgKind, s string) (policies.OrgID, error) {
+	switch {
+	case kind.LocalGovernment():
+		return ParseLocalGovernmentCode(s)
+	case kind == policies.KindInsurer:
+		return ParseInsurerNumber(s)
+	case kind == policies.KindUnion && utf8.RuneCountInString(s) <= InsurerDigits:
+		return ParseLocalGovernmentCode(s)
+	}
+	return ParseCorporateNumber(s)
 }
 
 // Prefecture gives the code of the prefecture number n (1 to 47, the order of JIS X 0401).

@@ -155,3 +155,59 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParseInsurerNumber(t *testing.T) {
+	for in, want := range map[string]policies.OrgID{
+		"01130012": "01130012", // 全国健康保険協会 東京支部
+		"01010016": "01010016", // 全国健康保険協会 北海道支部
+		"010018":   "",         // a six-digit one with a wrong check digit
+		"00138057": "00138057",
+		"010017":   "00010017",
+		"138057":   "00138057",
+	} {
+		id, err := ParseInsurerNumber(in)
+		if id != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", in, id, err)
+		}
+	}
+	var e *Error
+	for in, problem := range map[string]Problem{"": WrongLength, "0113001": WrongLength, "01130013": WrongCheckDigit, "０1130012": NotDigits} {
+		if _, err := ParseInsurerNumber(in); !errors.As(err, &e) || e.Problem != problem || e.Value != in || e.Number != Insurer {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+// Any single wrong digit of an insurer's number is noticed.
+func TestInsurerNumberNoticesASlip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := []byte("01130012")
+		at := rapid.IntRange(0, 7).Draw(t, "at")
+		digit := byte('0' + rapid.IntRange(0, 9).Draw(t, "digit"))
+		same := number[at] == digit
+		number[at] = digit
+		if _, err := ParseInsurerNumber(string(number)); (err == nil) != same {
+			t.Errorf("%s: %v", number, err)
+		}
+	})
+}
+
+func TestParseOf(t *testing.T) {
+	for _, c := range []struct {
+		kind policies.OrgKind
+		in   string
+		ok   bool
+	}{
+		{policies.KindInsurer, "01130012", true},
+		{policies.KindInsurer, "011002", false},
+		{policies.KindUnion, "011002", true},
+		{policies.KindUnion, "2000012020001", true},
+		{policies.KindContractor, "2000012020001", true},
+		{policies.KindContractor, "01130012", false},
+		{policies.KindMunicipality, "2000012020001", false},
+	} {
+		if _, err := ParseOf(c.kind, c.in); (err == nil) != c.ok {
+			t.Errorf("%s %s: %v", c.kind, c.in, err)
+		}
+	}
+}

@@ -85,20 +85,19 @@ func checkOrgCode(o *identity.Organization, known bool) []fault {
 		return faults
 	}
 	parse := code.Parse
-	switch {
-	case known && o.Kind.LocalGovernment():
-		parse = code.ParseLocalGovernmentCode
-	case known:
-		parse = code.ParseCorporateNumber
+	if known {
+		parse = func(s string) (policies.OrgID, error) { return code.ParseOf(o.Kind, s) }
 	}
-	if _, err := parse(value); err != nil {
+	id, err := parse(value)
+	if err != nil {
 		return []fault{badNumber("code", value, err)}
 	}
+	o.ID = id // an insurer's number may come in six digits
 	if known && o.Kind.LocalGovernment() && code.IsPrefecture(o.ID) != (o.Kind == policies.KindPrefecture) {
 		return []fault{{
 			Column: "kind", Value: string(o.Kind),
-			Reason: review.Text{"コードと種別が合いません (3 桁目から 5 桁目が 000 のコードは都道府県だけです)", "code and kind don't fit: codes with 000 in the middle are those of prefectures, and only those"},
-			Remedy: review.Text{"コードか種別を直してください", "correct the code or the kind"},
+			Reason: review.Say("コードと種別が合いません (3 桁目から 5 桁目が 000 のコードは都道府県だけです)", "code and kind don't fit: codes with 000 in the middle are those of prefectures, and only those"),
+			Remedy: review.Say("コードか種別を直してください", "correct the code or the kind"),
 		}}
 	}
 	return nil
@@ -134,8 +133,8 @@ func checkParent(o *identity.Organization) []fault {
 
 func parentFault(o *identity.Organization, ja, en string) fault {
 	return fault{
-		Column: "parent", Value: string(o.Parent), Reason: review.Text{ja, en},
-		Remedy: review.Text{"parent を直してください", "correct the parent"},
+		Column: "parent", Value: string(o.Parent), Reason: review.Say(ja, en),
+		Remedy: review.Say("parent を直してください", "correct the parent"),
 	}
 }
 
@@ -234,14 +233,14 @@ func rank(kind policies.OrgKind, p *identity.Person) []fault {
 	case kind == policies.KindWard:
 		return []fault{{
 			Column: "org", Value: string(p.Org),
-			Reason: review.Text{"行政区に職員は登録できません", "a ward has no people of its own"},
-			Remedy: review.Text{"市のコードを書いてください", "write the code of its city"},
+			Reason: review.Say("行政区に職員は登録できません", "a ward has no people of its own"),
+			Remedy: review.Say("市のコードを書いてください", "write the code of its city"),
 		}}
 	case p.Role == policies.RoleSystemAdministrator && kind != policies.KindAgency:
 		return []fault{{
 			Column: "role", Value: string(p.Role),
-			Reason: review.Text{"システム管理者になれるのは運営機関の職員だけです", "only staff of the operating agency can be system administrators"},
-			Remedy: review.Text{"administrator か general にしてください", "write administrator or general"},
+			Reason: review.Say("システム管理者になれるのは運営機関の職員だけです", "only staff of the operating agency can be system administrators"),
+			Remedy: review.Say("administrator か general にしてください", "write administrator or general"),
 		}}
 	}
 	return nil

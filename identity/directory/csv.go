@@ -167,13 +167,13 @@ func sniff(b *bufio.Reader, lim limits) *fault {
 	}
 	refuse := func(ja, en string) *fault { f := notCSV(ja, en); return &f }
 	for magic, what := range map[string]review.Text{
-		"PK\x03\x04":                       {"Excel ブック (XLSX) か ZIP です", "it is an Excel workbook (XLSX) or a ZIP file"},
-		"PK\x05\x06":                       {"空の ZIP です", "it is an empty ZIP file"},
-		"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": {"古い Excel ブック (XLS) です", "it is an old Excel workbook (XLS)"},
-		"%PDF-":                            {"PDF です", "it is a PDF"},
-		"\x1f\x8b":                         {"gzip で圧縮されています", "it is compressed with gzip"},
-		"\xff\xfe":                         {"文字コードが UTF-16 です", "its encoding is UTF-16"},
-		"\xfe\xff":                         {"文字コードが UTF-16 です", "its encoding is UTF-16"},
+		"PK\x03\x04":                       review.Say("Excel ブック (XLSX) か ZIP です", "it is an Excel workbook (XLSX) or a ZIP file"),
+		"PK\x05\x06":                       review.Say("空の ZIP です", "it is an empty ZIP file"),
+		"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": review.Say("古い Excel ブック (XLS) です", "it is an old Excel workbook (XLS)"),
+		"%PDF-":                            review.Say("PDF です", "it is a PDF"),
+		"\x1f\x8b":                         review.Say("gzip で圧縮されています", "it is compressed with gzip"),
+		"\xff\xfe":                         review.Say("文字コードが UTF-16 です", "its encoding is UTF-16"),
+		"\xfe\xff":                         review.Say("文字コードが UTF-16 です", "its encoding is UTF-16"),
 	} {
 		if bytes.HasPrefix(start, []byte(magic)) {
 			return refuse(what.JA, what.EN)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -100,44 +99,4 @@ func appendChange(ctx context.Context, tx *sql.Tx, c Change) error {
 		return fmt.Errorf("directory: append to feed: %w", err)
 	}
 	return nil
-}
-
-// personRecord is a person as the feed keeps it. Field names are part of the feed's format: add, never rename.
-type personRecord struct {
-	Org         policies.OrgID `json:"org"`
-	StaffNumber string         `json:"staff_number"`
-	FamilyName  string         `json:"family_name"`
-	GivenName   string         `json:"given_name"`
-	FamilyKana  string         `json:"family_kana"`
-	GivenKana   string         `json:"given_kana"`
-	Email       string         `json:"email"`
-	Role        policies.Role  `json:"role"`
-	EndedAt     int64          `json:"ended_at,omitempty"` // UTC, microseconds
-}
-
-func personJSON(p *identity.Person) json.RawMessage {
-	return record(personRecord{
-		Org: p.Org, StaffNumber: p.StaffNumber, FamilyName: p.FamilyName, GivenName: p.GivenName,
-		FamilyKana: p.FamilyKana, GivenKana: p.GivenKana, Email: p.Email, Role: p.Role, EndedAt: p.EndedAt,
-	})
-}
-
-// orgRecord is an organization as the feed keeps it.
-type orgRecord struct {
-	Kind   policies.OrgKind `json:"kind"`
-	Name   string           `json:"name"`
-	Kana   string           `json:"kana"`
-	Parent policies.OrgID   `json:"parent"`
-}
-
-func orgJSON(o *identity.Organization) json.RawMessage {
-	return record(orgRecord{Kind: o.Kind, Name: o.Name, Kana: o.Kana, Parent: o.Parent})
-}
-
-func record(v any) json.RawMessage {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // structs of strings and integers always marshal
-	}
-	return b
 }

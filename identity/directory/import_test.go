@@ -266,7 +266,7 @@ func TestNationalList(t *testing.T) {
 			"221317": {Kind: policies.KindWard, Name: "浜松市 中区", Kana: "はままつし なかく", Parent: "221309"},
 		} {
 			o, err := f.Organization(t.Context(), everything, id)
-			want.ID, want.UpdatedAt = id, o.UpdatedAt
+			want.ID, want.State, want.UpdatedAt = id, identity.OnboardingListed, o.UpdatedAt
 			if err != nil || o != want {
 				t.Errorf("%+v, %v", o, err)
 			}

@@ -12,8 +12,6 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-const orgSelect = "SELECT id, kind, name, kana, parent, updated_at FROM org WHERE 1=1"
-
 // OrgFilter narrows a list of organizations. The zero filter is the first page of all.
 type OrgFilter struct {
 	Kinds []policies.OrgKind // empty: all
@@ -86,6 +84,9 @@ func (s *Store) AddOrganization(ctx context.Context, scope policies.Scope, o ide
 	if !scope.Covers(o.ID) {
 		return fmt.Errorf("add organization %s: outside the scope: %w", o.ID, identity.ErrRefused)
 	}
+	if o.State == "" {
+		o.State = identity.OnboardingListed
+	}
 	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		base, err := takeNumbers(ctx, tx, 1)
 		if err != nil {
@@ -120,20 +121,7 @@ func family(kind, parent policies.OrgKind, id policies.OrgID) *fault {
 	}
 	return &fault{
 		Column: "parent", Value: string(id),
-		Reason: review.Text{"親組織の種別が違います: " + string(parent), "the parent is of the wrong kind: " + string(parent)},
-		Remedy: review.Text{"種別が " + string(want) + " の組織を親にしてください", "give it a parent of the kind " + string(want)},
+		Reason: review.Say("親組織の種別が違います: "+string(parent), "the parent is of the wrong kind: "+string(parent)),
+		Remedy: review.Say("種別が "+string(want)+" の組織を親にしてください", "give it a parent of the kind "+string(want)),
 	}
-}
-
-func scanOrganization(row interface{ Scan(...any) error }) (identity.Organization, error) {
-	var o identity.Organization
-	var id, kind, parent string
-	if err := row.Scan(&id, &kind, &o.Name, &o.Kana, &parent, &o.UpdatedAt); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			return o, err
-		}
-		return o, fmt.Errorf("directory: read organization: %w", err)
-	}
-	o.ID, o.Kind, o.Parent = policies.OrgID(id), policies.OrgKind(kind), policies.OrgID(parent)
-	return o, nil
 }

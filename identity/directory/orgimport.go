@@ -3,6 +3,8 @@ package directory
 import (
 	"context"
 	"database/sql"
+	"slices"
+	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory/review"
@@ -91,9 +93,7 @@ func compareOrganizations(scope policies.Scope, rows []OrgRow, have map[policies
 			}
 			continue
 		}
-		if row.Derived && exists {
-			after.Kana = before.Kana
-		}
+		keepUnwritten(&after, before, exists, row.Derived)
 		after.UpdatedAt = before.UpdatedAt
 		switch {
 		case !exists:
@@ -109,6 +109,18 @@ func compareOrganizations(scope policies.Scope, rows []OrgRow, have map[policies
 	return changes, result
 }
 
+// keepUnwritten gives an organization what its row has no column for.
+func keepUnwritten(o *identity.Organization, before identity.Organization, exists, derived bool) {
+	if !exists {
+		o.State = identity.OnboardingListed
+		return
+	}
+	if derived {
+		o.Kana = before.Kana
+	}
+	o.From, o.Until, o.Successor, o.State, o.Duty, o.Night = before.From, before.Until, before.Successor, before.State, before.Duty, before.Night
+}
+
 func placeOrganization(scope policies.Scope, o, before identity.Organization, exists bool, inFile map[policies.OrgID]policies.OrgKind, have map[policies.OrgID]identity.Organization) []fault {
 	if !scope.Covers(o.ID) {
 		return []fault{outsideScope("code", string(o.ID))}
@@ -117,8 +129,8 @@ func placeOrganization(scope policies.Scope, o, before identity.Organization, ex
 	if exists && before.Kind != o.Kind {
 		faults = append(faults, fault{
 			Column: "kind", Value: string(o.Kind),
-			Reason: review.Text{"登録済みの種別 " + string(before.Kind) + " と違います", "it is registered with the kind " + string(before.Kind)},
-			Remedy: review.Text{"種別かコードを直してください (種別は変えられません)", "correct the kind or the code (a kind never changes)"},
+			Reason: review.Say("登録済みの種別 "+string(before.Kind)+" と違います", "it is registered with the kind "+string(before.Kind)),
+			Remedy: review.Say("種別かコードを直してください (種別は変えられません)", "correct the kind or the code (a kind never changes)"),
 		})
 	}
 	if o.Parent == "" {
@@ -142,16 +154,18 @@ func placeOrganization(scope policies.Scope, o, before identity.Organization, ex
 // publishOrganizations writes the changes and their feed rows, numbered from base+1.
 func (s *Store) publishOrganizations(ctx context.Context, tx *sql.Tx, base int64, changes []orgChange, by Author) error {
 	at := s.micros()
-	_, err := s.db.Bulk(ctx, tx, "org", []string{"id", "kind", "name", "kana", "parent", "updated_at", "change"},
-		"ON CONFLICT (id) DO UPDATE SET name = excluded.name, kana = excluded.kana, parent = excluded.parent, updated_at = excluded.updated_at, change = excluded.change",
-		func(yield func([]any) bool) {
-			for i, c := range changes {
-				o := c.after
-				if !yield([]any{string(o.ID), string(o.Kind), o.Name, o.Kana, string(o.Parent), at, base + int64(i) + 1}) {
-					return
-				}
+	columns := append(slices.Clone(orgData), "updated_at", "change")
+	var set []string
+	for _, column := range columns[2:] { // a number and its kind never change
+		set = append(set, column+" = excluded."+column)
+	}
+	_, err := s.db.Bulk(ctx, tx, "org", columns, "ON CONFLICT (id) DO UPDATE SET "+strings.Join(set, ", "), func(yield func([]any) bool) {
+		for i, c := range changes {
+			if !yield(append(orgValues(&c.after), at, base+int64(i)+1)) {
+				return
 			}
-		})
+		}
+	})
 	if err != nil {
 		return err
 	}

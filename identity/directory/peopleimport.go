@@ -113,31 +113,31 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, by Author, progress 
 
 // refuseCollision says who has the address, as far as the scope may know.
 func refuseCollision(report *review.Report, scope policies.Scope, row PersonRow, other identity.Person) {
-	reason := review.Text{"ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address"}
+	reason := review.Say("ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address")
 	if scope.Covers(other.Org) {
 		who := fmt.Sprintf("%s / %s", other.Org, review.Visible(other.StaffNumber, review.MaxShown))
-		reason = review.Text{"在職者 (" + who + ") が使っているメールアドレスです", "somebody in service (" + who + ") has this e-mail address"}
+		reason = review.Say("在職者 ("+who+") が使っているメールアドレスです", "somebody in service ("+who+") has this e-mail address")
 	}
 	report.Refuse(row.Line, fault{
 		Column: "email", Value: row.Person.Email, Reason: reason,
-		Remedy: review.Text{
+		Remedy: review.Say(
 			"別のアドレスにするか、先にその職員の在職を終了するかアドレスを変えてください",
 			"write another address, or first end that person's service or change their address",
-		},
+		),
 	})
 }
 
 func refuseReturned(report *review.Report, row PersonRow) {
 	report.Refuse(row.Line, fault{
 		Column: "staff_number", Value: row.Person.StaffNumber,
-		Reason: review.Text{"在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"},
-		Remedy: review.Text{"新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"},
+		Reason: review.Say("在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"),
+		Remedy: review.Say("新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"),
 	})
 }
 
 func noteEnded(report *review.Report, row PersonRow) {
-	report.Note(row.Line, review.Text{
+	report.Note(row.Line, review.Say(
 		"在職を終了した職員の行です。終了のままにします",
 		"this person's service has ended; it stays ended",
-	})
+	))
 }

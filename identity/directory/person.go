@@ -4,17 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
-)
-
-const (
-	personColumnList = "p.id, p.org, p.staff_number, p.family_name, p.given_name, p.family_kana, p.given_kana, p.email, p.role, p.ended_at, p.updated_at"
-	personSelect     = "SELECT " + personColumnList + " FROM person p WHERE 1=1"
 )
 
 // PeopleFilter narrows a list of people. The zero filter is the first page of everybody in service.
@@ -126,20 +120,6 @@ func onePerson(ctx context.Context, q querier, query *statement, what string) (i
 		return identity.Person{}, notFound("person", what)
 	}
 	return p, err
-}
-
-func scanPerson(row interface{ Scan(...any) error }) (identity.Person, error) {
-	var p identity.Person
-	var id, org, role string
-	err := row.Scan(&id, &org, &p.StaffNumber, &p.FamilyName, &p.GivenName, &p.FamilyKana, &p.GivenKana, &p.Email, &role, &p.EndedAt, &p.UpdatedAt)
-	if err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			return p, err
-		}
-		return p, fmt.Errorf("directory: read person: %w", err)
-	}
-	p.ID, p.Org, p.Role = policies.PersonID(id), policies.OrgID(org), policies.Role(role)
-	return p, nil
 }
 
 // storable makes a search value that PostgreSQL takes: what contains NUL or isn't UTF-8 can't be in the directory anyway and becomes a

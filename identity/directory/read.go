@@ -131,14 +131,14 @@ func locate(cells, want []string, subject Subject) ([]int, *fault) {
 			return nil, missingColumn(cells, column, subject)
 		}
 		if slices.Contains(cells[at[i]+1:], column) {
-			f := badHeader(column, review.Text{"見出しに同じ列が二つあります", "the header has the same column twice"}, subject)
+			f := badHeader(column, review.Say("見出しに同じ列が二つあります", "the header has the same column twice"), subject)
 			return nil, &f
 		}
 	}
 	if len(want) != len(cells) && !slices.Equal(want, nationalColumns) {
 		for _, c := range cells {
 			if !slices.Contains(want, c) {
-				f := badHeader(c, review.Text{"知らない列が見出しにあります", "the header has an unknown column"}, subject)
+				f := badHeader(c, review.Say("知らない列が見出しにあります", "the header has an unknown column"), subject)
 				return nil, &f
 			}
 		}
@@ -147,11 +147,11 @@ func locate(cells, want []string, subject Subject) ([]int, *fault) {
 }
 
 func missingColumn(cells []string, column string, subject Subject) *fault {
-	reason := review.Text{"見出しに列「" + column + "」がありません", `the header has no column "` + column + `"`}
+	reason := review.Say("見出しに列「"+column+"」がありません", `the header has no column "`+column+`"`)
 	if len(cells) == 1 {
 		for _, separator := range []string{"\t", ";"} {
 			if strings.Contains(cells[0], separator) {
-				reason = review.Text{"コンマ区切りではありません", "the columns are not separated by commas"}
+				reason = review.Say("コンマ区切りではありません", "the columns are not separated by commas")
 			}
 		}
 	}
@@ -212,14 +212,14 @@ func (n *nationalList) row(line int, cells []string) {
 	case code.IsPrefecture(id):
 		faults = append(faults, fault{
 			Column: "lgcode", Value: lgcode,
-			Reason: review.Text{"都道府県のコードです。この一覧の行は市区町村と行政区です", "this is the code of a prefecture; the rows of this list are municipalities and wards"},
-			Remedy: review.Text{"行を消してください (都道府県は pid と pref から作られます)", "delete the row (prefectures are derived from pid and pref)"},
+			Reason: review.Say("都道府県のコードです。この一覧の行は市区町村と行政区です", "this is the code of a prefecture; the rows of this list are municipalities and wards"),
+			Remedy: review.Say("行を消してください (都道府県は pid と pref から作られます)", "delete the row (prefectures are derived from pid and pref)"),
 		})
 	case prefecture != "" && code.PrefectureOf(id) != prefecture:
 		faults = append(faults, fault{
 			Column: "lgcode", Value: lgcode,
-			Reason: review.Text{"コードの都道府県が pid " + pid + " と合いません", "the prefecture of the code is not that of pid " + pid},
-			Remedy: review.Text{"lgcode か pid を直してください", "correct lgcode or pid"},
+			Reason: review.Say("コードの都道府県が pid "+pid+" と合いません", "the prefecture of the code is not that of pid "+pid),
+			Remedy: review.Say("lgcode か pid を直してください", "correct lgcode or pid"),
 		})
 	}
 	faults = append(faults, cell("city", city, maxName, true)...)
@@ -242,11 +242,11 @@ func (n *nationalList) prefecture(line int, pid, pref string) (policies.OrgID, [
 		if have.Organization.Name != pref {
 			return have.Organization.ID, []fault{{
 				Column: "pref", Value: pref,
-				Reason: review.Text{
+				Reason: review.Say(
 					fmt.Sprintf("pid %s の名称が %d 行目では「%s」です", pid, have.Line, have.Organization.Name),
 					fmt.Sprintf("line %d calls pid %s %s", have.Line, pid, have.Organization.Name),
-				},
-				Remedy: review.Text{"pid か pref を直してください", "correct pid or pref"},
+				),
+				Remedy: review.Say("pid か pref を直してください", "correct pid or pref"),
 			}}
 		}
 		return have.Organization.ID, nil
@@ -256,8 +256,8 @@ func (n *nationalList) prefecture(line int, pid, pref string) (policies.OrgID, [
 	if err != nil || bad != nil {
 		return "", []fault{{
 			Column: "pid", Value: pid,
-			Reason: review.Text{"都道府県番号は 1 から 47 です", "the number of a prefecture is 1 to 47"},
-			Remedy: review.Text{"pid を直してください", "correct pid"},
+			Reason: review.Say("都道府県番号は 1 から 47 です", "the number of a prefecture is 1 to 47"),
+			Remedy: review.Say("pid を直してください", "correct pid"),
 		}}
 	}
 	if faults := cell("pref", pref, maxName, true); faults != nil {
@@ -289,8 +289,8 @@ func (n *nationalList) finish() []OrgRow {
 			if !ok {
 				n.check.report.Refuse(row.Line, fault{
 					Column: "city", Value: o.Name,
-					Reason: review.Text{"市「" + review.Visible(city, review.MaxShown) + "」の行がありません", "the file has no row for the city " + review.Visible(city, review.MaxShown)},
-					Remedy: review.Text{"市の行を足すか、市名を直してください", "add the row of the city, or correct its name"},
+					Reason: review.Say("市「"+review.Visible(city, review.MaxShown)+"」の行がありません", "the file has no row for the city "+review.Visible(city, review.MaxShown)),
+					Remedy: review.Say("市の行を足すか、市名を直してください", "add the row of the city, or correct its name"),
 				})
 				continue
 			}

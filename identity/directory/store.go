@@ -124,6 +124,18 @@ func (q *statement) page(order string, limit int) {
 	}
 }
 
+// placeholders lists n of them, from $first on.
+func placeholders(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("$" + strconv.Itoa(first+i))
+	}
+	return b.String()
+}
+
 func pageSize(limit int) int {
 	if limit <= 0 {
 		return DefaultPage

@@ -25,40 +25,40 @@ func badNumber(column, value string, err error) fault {
 func empty(column string) fault {
 	return fault{
 		Column: column,
-		Reason: review.Text{"値がありません", "the value is missing"},
-		Remedy: review.Text{"値を入れてください", "fill it in"},
+		Reason: review.Say("値がありません", "the value is missing"),
+		Remedy: review.Say("値を入れてください", "fill it in"),
 	}
 }
 
 func tooLong(column, value string, limit int) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{fmt.Sprintf("%d 文字を超えています", limit), fmt.Sprintf("it is longer than %d characters", limit)},
-		Remedy: review.Text{"短くしてください", "shorten it"},
+		Reason: review.Say(fmt.Sprintf("%d 文字を超えています", limit), fmt.Sprintf("it is longer than %d characters", limit)),
+		Remedy: review.Say("短くしてください", "shorten it"),
 	}
 }
 
 func badCharacter(column, value string, r rune) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{fmt.Sprintf("見えない文字または制御文字 U+%04X があります", r), fmt.Sprintf("it contains the invisible or control character U+%04X", r)},
-		Remedy: review.Text{"その文字を消してください (セル内の改行も使えません)", "remove that character (line breaks inside a cell too)"},
+		Reason: review.Say(fmt.Sprintf("見えない文字または制御文字 U+%04X があります", r), fmt.Sprintf("it contains the invisible or control character U+%04X", r)),
+		Remedy: review.Say("その文字を消してください (セル内の改行も使えません)", "remove that character (line breaks inside a cell too)"),
 	}
 }
 
 func lostCharacter(column, value string) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{"文字化けの跡 U+FFFD があります", "it contains U+FFFD, the trace of a lost character"},
-		Remedy: review.Text{"元の文字を入れ直してください", "write the original character again"},
+		Reason: review.Say("文字化けの跡 U+FFFD があります", "it contains U+FFFD, the trace of a lost character"),
+		Remedy: review.Say("元の文字を入れ直してください", "write the original character again"),
 	}
 }
 
 func notUTF8Cell(column, value string) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{"UTF-8 でないバイトがあります", "it contains bytes that are not UTF-8"},
-		Remedy: review.Text{"ファイルを「CSV UTF-8」で保存し直してください", `save the file again as "CSV UTF-8"`},
+		Reason: review.Say("UTF-8 でないバイトがあります", "it contains bytes that are not UTF-8"),
+		Remedy: review.Say("ファイルを「CSV UTF-8」で保存し直してください", `save the file again as "CSV UTF-8"`),
 	}
 }
 
@@ -66,98 +66,98 @@ func unknownWord(column, value string, allowed []string) fault {
 	list := strings.Join(allowed, ", ")
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{"決められた値ではありません", "it is not one of the values of this column"},
-		Remedy: review.Text{"次のどれかを書いてください: " + list, "write one of: " + list},
+		Reason: review.Say("決められた値ではありません", "it is not one of the values of this column"),
+		Remedy: review.Say("次のどれかを書いてください: "+list, "write one of: "+list),
 	}
 }
 
 func badEmail(value, whyJA, whyEN string) fault {
 	return fault{
 		Column: "email", Value: value,
-		Reason: review.Text{"メールアドレスではありません: " + whyJA, "it is not an e-mail address: " + whyEN},
-		Remedy: review.Text{"name@example.lg.jp の形で書いてください", "write it like name@example.lg.jp"},
+		Reason: review.Say("メールアドレスではありません: "+whyJA, "it is not an e-mail address: "+whyEN),
+		Remedy: review.Say("name@example.lg.jp の形で書いてください", "write it like name@example.lg.jp"),
 	}
 }
 
 func twice(column, value string, first int) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{fmt.Sprintf("%d 行目と重複しています", first), fmt.Sprintf("the same value stands in line %d", first)},
-		Remedy: review.Text{"どちらかの行を直すか消してください", "correct or delete one of the two rows"},
+		Reason: review.Say(fmt.Sprintf("%d 行目と重複しています", first), fmt.Sprintf("the same value stands in line %d", first)),
+		Remedy: review.Say("どちらかの行を直すか消してください", "correct or delete one of the two rows"),
 	}
 }
 
 func ragged(got, want int) fault {
 	return fault{
-		Reason: review.Text{fmt.Sprintf("列が %d 個ありますが、見出しは %d 個です", got, want), fmt.Sprintf("the row has %d cells, the header has %d", got, want)},
-		Remedy: review.Text{"列の数を合わせ、値の中のコンマは二重引用符で囲んでください", "give it as many cells, and put a value with a comma in double quotes"},
+		Reason: review.Say(fmt.Sprintf("列が %d 個ありますが、見出しは %d 個です", got, want), fmt.Sprintf("the row has %d cells, the header has %d", got, want)),
+		Remedy: review.Say("列の数を合わせ、値の中のコンマは二重引用符で囲んでください", "give it as many cells, and put a value with a comma in double quotes"),
 	}
 }
 
 func rowTooLong(limit int) fault {
 	return fault{
-		Reason: review.Text{fmt.Sprintf("1 行が %d KiB を超えています", limit>>10), fmt.Sprintf("the row is longer than %d KiB", limit>>10)},
-		Remedy: review.Text{"閉じていない二重引用符がないか確かめてください", "look for a double quote that is not closed"},
+		Reason: review.Say(fmt.Sprintf("1 行が %d KiB を超えています", limit>>10), fmt.Sprintf("the row is longer than %d KiB", limit>>10)),
+		Remedy: review.Say("閉じていない二重引用符がないか確かめてください", "look for a double quote that is not closed"),
 	}
 }
 
 func badQuote(whyJA, whyEN string) fault {
 	return fault{
-		Reason: review.Text{"二重引用符の使い方が違います: " + whyJA, "the double quotes are wrong: " + whyEN},
-		Remedy: review.Text{`値全体を " で囲み、値の中の " は "" と書いてください`, `put the whole value in " and write a " inside it as ""`},
+		Reason: review.Say("二重引用符の使い方が違います: "+whyJA, "the double quotes are wrong: "+whyEN),
+		Remedy: review.Say(`値全体を " で囲み、値の中の " は "" と書いてください`, `put the whole value in " and write a " inside it as ""`),
 	}
 }
 
 func tooManyRows(limit int) fault {
 	return fault{
-		Reason: review.Text{fmt.Sprintf("%d 行を超えています", limit), fmt.Sprintf("the file has more than %d rows", limit)},
-		Remedy: review.Text{"ファイルを分けてください", "split the file"},
+		Reason: review.Say(fmt.Sprintf("%d 行を超えています", limit), fmt.Sprintf("the file has more than %d rows", limit)),
+		Remedy: review.Say("ファイルを分けてください", "split the file"),
 	}
 }
 
 func fileTooLarge(limit int64) fault {
 	return fault{
-		Reason: review.Text{fmt.Sprintf("ファイルが %d MiB を超えています", limit>>20), fmt.Sprintf("the file is larger than %d MiB", limit>>20)},
-		Remedy: review.Text{"ファイルを分けてください", "split the file"},
+		Reason: review.Say(fmt.Sprintf("ファイルが %d MiB を超えています", limit>>20), fmt.Sprintf("the file is larger than %d MiB", limit>>20)),
+		Remedy: review.Say("ファイルを分けてください", "split the file"),
 	}
 }
 
 func unreadable(err error) fault {
 	return fault{
-		Reason: review.Text{"ファイルを読めません: " + review.Visible(err.Error(), 200), "the file cannot be read: " + review.Visible(err.Error(), 200)},
-		Remedy: review.Text{"ファイルと権限を確かめてください", "check the file and its permissions"},
+		Reason: review.Say("ファイルを読めません: "+review.Visible(err.Error(), 200), "the file cannot be read: "+review.Visible(err.Error(), 200)),
+		Remedy: review.Say("ファイルと権限を確かめてください", "check the file and its permissions"),
 	}
 }
 
 func notCSV(whatJA, whatEN string) fault {
 	return fault{
-		Reason: review.Text{"CSV ではありません: " + whatJA, "this is not a CSV file: " + whatEN},
-		Remedy: review.Text{"「CSV UTF-8 (コンマ区切り)」で保存し直してください", `save it again as "CSV UTF-8 (comma delimited)"`},
+		Reason: review.Say("CSV ではありません: "+whatJA, "this is not a CSV file: "+whatEN),
+		Remedy: review.Say("「CSV UTF-8 (コンマ区切り)」で保存し直してください", `save it again as "CSV UTF-8 (comma delimited)"`),
 	}
 }
 
 func badHeader(value string, reason review.Text, subject Subject) fault {
 	return fault{
 		Value: value, Reason: reason,
-		Remedy: review.Text{
-			"1 行目を次のとおりにしてください: " + strings.Join(headerOf(subject), ","),
-			"let the first line read: " + strings.Join(headerOf(subject), ","),
-		},
+		Remedy: review.Say(
+			"1 行目を次のとおりにしてください: "+strings.Join(headerOf(subject), ","),
+			"let the first line read: "+strings.Join(headerOf(subject), ","),
+		),
 	}
 }
 
 func outsideScope(column, value string) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{"あなたが管理する組織ではありません", "this organization is outside what you administer"},
-		Remedy: review.Text{"行を消すか、その組織の管理者に頼んでください", "delete the row, or ask an administrator of that organization"},
+		Reason: review.Say("あなたが管理する組織ではありません", "this organization is outside what you administer"),
+		Remedy: review.Say("行を消すか、その組織の管理者に頼んでください", "delete the row, or ask an administrator of that organization"),
 	}
 }
 
 func unknownOrganization(column, value string) fault {
 	return fault{
 		Column: column, Value: value,
-		Reason: review.Text{"登録されていない組織です", "this organization is not registered"},
-		Remedy: review.Text{"先に組織を取り込むか、コードを直してください", "import the organization first, or correct the code"},
+		Reason: review.Say("登録されていない組織です", "this organization is not registered"),
+		Remedy: review.Say("先に組織を取り込むか、コードを直してください", "import the organization first, or correct the code"),
 	}
 }

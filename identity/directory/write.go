@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
@@ -42,11 +44,9 @@ func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.
 		if err := vacant(ctx, tx, p); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO person
-			(id, org, staff_number, family_name, given_name, family_kana, given_kana, email, email_key, role, ended_at, updated_at, change)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $12)`,
-			string(p.ID), string(p.Org), p.StaffNumber, p.FamilyName, p.GivenName, p.FamilyKana, p.GivenKana,
-			p.Email, emailKey(p.Email), string(p.Role), p.UpdatedAt, base+1)
+		columns := append(slices.Clone(personData), "email_key", "updated_at", "change")
+		values := append(personValues(&p), emailKey(p.Email), p.UpdatedAt, base+1)
+		_, err = tx.ExecContext(ctx, "INSERT INTO person ("+strings.Join(columns, ", ")+") VALUES ("+placeholders(1, len(values))+")", values...)
 		if err != nil {
 			return fmt.Errorf("add person: %w", err)
 		}

@@ -113,6 +113,16 @@ func kindLabel(k policies.OrgKind) label {
 		return label{"市区町村", "Municipality"}
 	case policies.KindWard:
 		return label{"行政区", "Ward"}
+	case policies.KindIncorporated:
+		return label{"独立行政法人", "Incorporated agency"}
+	case policies.KindUnion:
+		return label{"広域連合", "Wide-area union"}
+	case policies.KindInsurer:
+		return label{"医療保険者", "Insurer"}
+	case policies.KindContractor:
+		return label{"事業者", "Contractor"}
+	case policies.KindMiddleware:
+		return label{"環境ミドル事業者", "Middleware operator"}
 	}
 	return label{string(k), ""}
 }
@@ -131,6 +141,16 @@ func kindsLabel(k policies.OrgKind) label {
 		l.EN = "Municipalities"
 	case policies.KindWard:
 		l.EN = "Wards"
+	case policies.KindIncorporated:
+		l.EN = "Incorporated agencies"
+	case policies.KindUnion:
+		l.EN = "Wide-area unions"
+	case policies.KindInsurer:
+		l.EN = "Insurers"
+	case policies.KindContractor:
+		l.EN = "Contractors"
+	case policies.KindMiddleware:
+		l.EN = "Middleware operators"
 	}
 	return l
 }

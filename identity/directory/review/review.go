@@ -24,6 +24,9 @@ type Text struct {
 	EN string `json:"en"`
 }
 
+// Say makes a Text of a sentence in Japanese and the same in English.
+func Say(ja, en string) Text { return Text{JA: ja, EN: en} }
+
 // Fault is one thing wrong with one row.
 type Fault struct {
 	File   string `json:"file"`
