@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -67,7 +68,7 @@ func rfc3339(at int64) string {
 	if at == 0 {
 		return ""
 	}
-	return time.UnixMicro(at).In(jst).Format("2006-01-02T15:04:05.000000Z07:00")
+	return time.UnixMicro(at).In(jst.Zone).Format("2006-01-02T15:04:05.000000Z07:00")
 }
 
 func newKeysList(e *env) *cobra.Command {

@@ -89,7 +89,8 @@ var probes = map[string]probe{
 	}},
 	"AddOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
-			return f.AddOrganization(ctx, s, identity.Organization{ID: "012041", Kind: policies.KindMunicipality, Name: "旭川市"}, by)
+			_, err := f.AddOrganization(ctx, s, identity.Organization{ID: "012041", Kind: policies.KindMunicipality, Name: "旭川市"}, by)
+			return err
 		})
 	}},
 	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
