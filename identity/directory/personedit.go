@@ -11,16 +11,21 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// EditPerson changes one person in service (people.write): edit gets the person as they are, inside the transaction, and changes what
-// it wants. What edit leaves as it was makes no change. The person as stored is returned.
+// EditPerson changes one person in service (people.write; self.write for the actor's own telephone, extension, fax and absence): edit gets
+// the person as they are, inside the transaction, and changes what it wants. What edit leaves as it was makes no change. The person as
+// stored is returned.
 //
 // An organization is changed by a transfer, which has a date, and service is ended by EndPerson: both are refused here.
 // identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
 func (s *Store) EditPerson(
 	ctx context.Context, scope policies.Scope, id policies.PersonID, by Author, edit func(*identity.Person) error,
 ) (identity.Person, error) {
-	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
+	selfOnly := scope.For(policies.ActionSelfWrite) && !scope.For(policies.ActionPeopleWrite)
+	if err := permitAuthor(scope, either(selfOnly, policies.ActionSelfWrite, policies.ActionPeopleWrite), by); err != nil {
 		return identity.Person{}, err
+	}
+	if selfOnly && scope.Actor() != id {
+		return identity.Person{}, notFound("person", string(id))
 	}
 	var after identity.Person
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -41,6 +46,12 @@ func (s *Store) EditPerson(
 		}
 		if after == before {
 			return nil
+		}
+		others := after
+		others.Phone, others.Extension, others.Fax = before.Phone, before.Extension, before.Fax
+		others.AbsentFrom, others.AbsentUntil = before.AbsentFrom, before.AbsentUntil
+		if selfOnly && others != before {
+			return fmt.Errorf("with %s only one's own contact data changes: %w", policies.ActionSelfWrite, identity.ErrRefused)
 		}
 		if err := s.checkPersonEdit(ctx, tx, before, &after); err != nil {
 			return fmt.Errorf("change person %s: %w", id, err)

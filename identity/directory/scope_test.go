@@ -93,13 +93,13 @@ var probes = map[string]probe{
 			return err
 		})
 	}},
-	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite, policies.ActionOrgContact}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
 			_, err := f.EditOrganization(ctx, s, a.org, by, func(o *identity.Organization) error { o.Duty.Name = a.fresh; return nil })
 			return err
 		})
 	}},
-	"EditPerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+	"EditPerson": {[]policies.Action{policies.ActionPeopleWrite, policies.ActionSelfWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
 			_, err := f.EditPerson(ctx, s, a.person.ID, by, func(p *identity.Person) error { p.Section = a.fresh; return nil })
 			return err
