@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory/review"
@@ -18,7 +17,8 @@ type comparison struct {
 	found   []found          // per row
 	staff   map[staffKey]int // index of the row
 	email   map[string]int   // index of the row, by emailKey
-	changes []int            // indexes of the rows that are new or say something new
+	ids     map[policies.PersonID]bool
+	changes []int // indexes of the rows that are new or say something new
 }
 
 // found is the person of the directory who has a row's staff number.
@@ -48,14 +48,15 @@ func (s *Store) compare(ctx context.Context, scope policies.Scope, rows []Person
 		return c, nil
 	}
 	// The head first: whatever happens after it shows in the feed when publishing.
-	if err := s.db.Reader().QueryRowContext(ctx, "SELECT last_number FROM feed_head WHERE id = 1").Scan(&c.head); err != nil {
-		return c, fmt.Errorf("directory: read feed: %w", err)
+	var err error
+	if c.head, err = feedHead(ctx, s.db.Reader()); err != nil {
+		return c, err
 	}
 	total := int64(len(rows))
 	progress(0, total, StageCompare)
 	collisions := map[int]identity.Person{}
-	query := sqlText("SELECT " + personColumnList + ", p.change FROM person p WHERE 1=1")
-	err := each(ctx, s.db.Reader(), query, func(r *sql.Rows) error {
+	query := sqlText("SELECT " + personColumnList + ", p.change FROM person_now p WHERE 1=1")
+	err = each(ctx, s.db.Reader(), query, func(r *sql.Rows) error {
 		var base int64
 		p, err := scanPerson(withChange{r, &base})
 		if err != nil {
@@ -84,7 +85,7 @@ func (w withChange) Scan(dest ...any) error { return w.rows.Scan(append(dest, w.
 
 func newComparison(rows []PersonRow) *comparison {
 	c := &comparison{
-		rows: rows, found: make([]found, len(rows)), staff: make(map[staffKey]int, len(rows)), email: make(map[string]int, len(rows)),
+		rows: rows, ids: map[policies.PersonID]bool{}, found: make([]found, len(rows)), staff: make(map[staffKey]int, len(rows)), email: make(map[string]int, len(rows)),
 	}
 	for i, row := range rows {
 		c.staff[staffKey{row.Person.Org, row.Person.StaffNumber}] = i
@@ -109,7 +110,7 @@ func (c *comparison) meet(p identity.Person, base int64) (collision int) {
 		case !p.Active():
 			f.outcome = returned
 		}
-		c.found[own] = f
+		c.found[own], c.ids[p.ID] = f, true
 	}
 	if !p.Active() {
 		return -1
@@ -151,8 +152,8 @@ func (c *comparison) finish(scope policies.Scope, collisions map[int]identity.Pe
 }
 
 // touches reports whether a change of this person would have mattered to the comparison.
-func (c *comparison) touches(org policies.OrgID, staffNumber, email string) bool {
-	if _, ok := c.staff[staffKey{org, staffNumber}]; ok {
+func (c *comparison) touches(id policies.PersonID, org policies.OrgID, staffNumber, email string) bool {
+	if _, ok := c.staff[staffKey{org, staffNumber}]; ok || c.ids[id] {
 		return true
 	}
 	_, ok := c.email[email]

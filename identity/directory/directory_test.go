@@ -141,10 +141,10 @@ func (f *fixture) changes(t testing.TB) []Change {
 func (f *fixture) staged(t testing.TB) int {
 	t.Helper()
 	var rows, batches int
-	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM import_person").Scan(&rows); err != nil {
+	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM staged_person").Scan(&rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM import_batch").Scan(&batches); err != nil {
+	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM staged_batch").Scan(&batches); err != nil {
 		t.Fatal(err)
 	}
 	return rows + batches

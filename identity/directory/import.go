@@ -36,6 +36,7 @@ const (
 	StageCompare = "compare"
 	StageStage   = "stage"
 	StagePublish = "publish"
+	StageSettle  = "settle" // the import is published: this moves its rows to their final place
 	StageClean   = "clean"
 )
 

@@ -424,7 +424,7 @@ func TestMarkedBatchIsNotPublished(t *testing.T) {
 		if err := f.stage(t.Context(), batch, c, quiet); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.db.Writer().ExecContext(t.Context(), "UPDATE import_batch SET state = $1 WHERE id = $2", batchDropping, batch); err != nil {
+		if _, err := f.db.Writer().ExecContext(t.Context(), "UPDATE staged_batch SET state = $1 WHERE id = $2", batchDropping, batch); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.publish(t.Context(), batch, c, tester); !errors.Is(err, ErrImportDropped) {

@@ -93,9 +93,12 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, by Author, progress 
 	}
 	published := false
 	defer func() {
+		if published {
+			return
+		}
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
-		if e := s.dropBatch(clean, b, progress); e != nil && err == nil && !published {
+		if e := s.dropBatch(clean, b, progress); e != nil && err == nil {
 			err = e
 		}
 	}()
@@ -103,11 +106,15 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, by Author, progress 
 		return err
 	}
 	progress(0, int64(len(c.changes)), StagePublish)
-	if err := s.publish(ctx, b, c, by); err != nil {
+	if err := s.publishWhenFree(ctx, b, c, by); err != nil {
 		return err
 	}
 	published = true
 	progress(int64(len(c.changes)), int64(len(c.changes)), StagePublish)
+	// From here on everything has happened, and a hub settles what is left if this process can't.
+	if _, err := s.settleAll(ctx, progress); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("everything is imported, but not yet in its final place; the hub goes on with that: %w", err)
+	}
 	return nil
 }
 
@@ -140,4 +147,24 @@ func noteEnded(report *review.Report, row PersonRow) {
 		"在職を終了した職員の行です。終了のままにします",
 		"this person's service has ended; it stays ended",
 	))
+}
+
+// publishWhenFree publishes as soon as no other import is unsettled and the comparison is up to now.
+func (s *Store) publishWhenFree(ctx context.Context, batch int64, c *comparison, by Author) error {
+	// Every read will go through the staged rows: the planner must know how many they are.
+	if err := s.db.Analyze(ctx, "staged_person"); err != nil {
+		return err
+	}
+	for {
+		if _, err := s.Settle(ctx); err != nil {
+			return err
+		}
+		if err := s.follow(ctx, c); err != nil {
+			return err
+		}
+		err := s.publish(ctx, batch, c, by)
+		if !errors.Is(err, errUnsettled) && !errors.Is(err, errBehind) {
+			return err
+		}
+	}
 }

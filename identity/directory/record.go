@@ -55,7 +55,7 @@ var personData = []string{
 
 var (
 	personColumnList = "p." + strings.Join(personData, ", p.") + ", p.updated_at"
-	personSelect     = "SELECT " + personColumnList + " FROM person p WHERE 1=1"
+	personSelect     = "SELECT " + personColumnList + " FROM person_now p WHERE 1=1"
 )
 
 func personValues(p *identity.Person) []any {
