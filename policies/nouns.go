@@ -55,17 +55,18 @@ type Action string
 
 // The actions that the schema declares on organizations.
 const (
-	ActionOrgRead     Action = "org.read"     // see an organization
-	ActionOrgWrite    Action = "org.write"    // register or change an organization
-	ActionPeopleRead  Action = "people.read"  // see an organization's people
-	ActionPeopleWrite Action = "people.write" // register, change or end an organization's people
-	ActionAuditRead   Action = "audit.read"   // see what was done and refused in an organization
-	ActionPlanRead    Action = "plan.read"    // see what a plan would do to an organization's accounts
-	ActionPlanMake    Action = "plan.make"    // make a plan
-	ActionPlanApprove Action = "plan.approve" // approve a plan that another person made
-	ActionPlanApply   Action = "plan.apply"   // start an approved plan
-	ActionJobsRead    Action = "jobs.read"    // see what the hub has to do and what it couldn't: queues and dead letters
-	ActionJobsWrite   Action = "jobs.write"   // retry or discard a job
+	ActionOrgRead      Action = "org.read"      // see an organization
+	ActionOrgWrite     Action = "org.write"     // register or change an organization
+	ActionServiceWrite Action = "service.write" // say which contractors serve an organization, from and to a date
+	ActionPeopleRead   Action = "people.read"   // see an organization's people
+	ActionPeopleWrite  Action = "people.write"  // register, change or end an organization's people
+	ActionAuditRead    Action = "audit.read"    // see what was done and refused in an organization
+	ActionPlanRead     Action = "plan.read"     // see what a plan would do to an organization's accounts
+	ActionPlanMake     Action = "plan.make"     // make a plan
+	ActionPlanApprove  Action = "plan.approve"  // approve a plan that another person made
+	ActionPlanApply    Action = "plan.apply"    // start an approved plan
+	ActionJobsRead     Action = "jobs.read"     // see what the hub has to do and what it couldn't: queues and dead letters
+	ActionJobsWrite    Action = "jobs.write"    // retry or discard a job
 )
 
 // Actions lists every action on organizations.

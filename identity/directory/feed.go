@@ -18,6 +18,8 @@ type ChangeKind string
 const (
 	OrgAdded      ChangeKind = "org.added"
 	OrgChanged    ChangeKind = "org.changed"
+	ServiceAdded  ChangeKind = "service.added" // a contractor (Object) serves an organization (Org)
+	ServiceEnded  ChangeKind = "service.ended"
 	PersonAdded   ChangeKind = "person.added"
 	PersonChanged ChangeKind = "person.changed"
 	PersonEnded   ChangeKind = "person.ended"
@@ -40,7 +42,7 @@ type Change struct {
 func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]Change, error) {
 	var kinds []any
 	if scope.For(policies.ActionOrgRead) {
-		kinds = append(kinds, string(OrgAdded), string(OrgChanged))
+		kinds = append(kinds, string(OrgAdded), string(OrgChanged), string(ServiceAdded), string(ServiceEnded))
 	}
 	if scope.For(policies.ActionPeopleRead) {
 		kinds = append(kinds, string(PersonAdded), string(PersonChanged), string(PersonEnded))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -221,10 +222,11 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 	return nil
 }
 
-// stepAside frees an e-mail address in the table that nobody has according to person_now: the one who has it there has another in
-// the live batch.
-func stepAside(ctx context.Context, tx *sql.Tx, key string) error {
-	_, err := tx.ExecContext(ctx, "UPDATE person SET email_key = '!' || id WHERE email_key = $1 AND ended_at = 0", key)
+// stepAside frees a person's e-mail address in the table, where person_now says that nobody else has it: whoever has it there has
+// another in the live batch, or is ended by it.
+func stepAside(ctx context.Context, tx *sql.Tx, p *identity.Person) error {
+	_, err := tx.ExecContext(ctx, "UPDATE person SET email_key = '!' || id WHERE email_key = $1 AND ended_at = 0 AND id <> $2",
+		emailKey(p.Email), string(p.ID))
 	if err != nil {
 		return fmt.Errorf("directory: free an e-mail address: %w", err)
 	}

@@ -71,6 +71,9 @@ func writing(ctx context.Context, f *fixture, do func() error) ([]policies.OrgID
 	return orgs, errors.Join(answer, err)
 }
 
+// contractor serves both towns. The number is synthetic; its check digit is right.
+const contractor = policies.OrgID("7700150000012")
+
 var probes = map[string]probe{
 	"Organizations": {[]policies.Action{policies.ActionOrgRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		list, err := f.Organizations(ctx, s, OrgFilter{Query: a.query})
@@ -88,6 +91,42 @@ var probes = map[string]probe{
 		return writing(ctx, f, func() error {
 			return f.AddOrganization(ctx, s, identity.Organization{ID: "012041", Kind: policies.KindMunicipality, Name: "旭川市"}, by)
 		})
+	}},
+	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error {
+			_, err := f.EditOrganization(ctx, s, a.org, by, func(o *identity.Organization) error { o.Duty.Name = a.fresh; return nil })
+			return err
+		})
+	}},
+	"EditPerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error {
+			_, err := f.EditPerson(ctx, s, a.person.ID, by, func(p *identity.Person) error { p.Section = a.fresh; return nil })
+			return err
+		})
+	}},
+	"Services": {[]policies.Action{policies.ActionOrgRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		list, err := f.Services(ctx, s, ServiceFilter{})
+		if err != nil {
+			return nil, err
+		}
+		more, err := f.Services(ctx, s, ServiceFilter{Org: a.org})
+		var orgs []policies.OrgID
+		for _, v := range append(list, more...) {
+			orgs = append(orgs, v.Org)
+		}
+		return orgs, err
+	}},
+	"AddService": {[]policies.Action{policies.ActionServiceWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		orgs, err := writing(ctx, f, func() error {
+			return f.AddService(ctx, s, identity.Service{Contractor: contractor, Org: a.org, From: f.micros()}, by)
+		})
+		if errors.Is(err, identity.ErrExists) {
+			err = nil
+		}
+		return orgs, err
+	}},
+	"EndService": {[]policies.Action{policies.ActionServiceWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		return writing(ctx, f, func() error { return f.EndService(ctx, s, contractor, a.org, f.micros()+1, by) })
 	}},
 	"People": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		list, err := f.People(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true})
@@ -124,7 +163,7 @@ var probes = map[string]probe{
 		var orgs []policies.OrgID
 		for _, c := range list {
 			orgs = append(orgs, c.Org)
-			if strings.HasPrefix(string(c.Kind), "org.") != (s.Action() == policies.ActionOrgRead) {
+			if strings.HasPrefix(string(c.Kind), "person.") == (s.Action() == policies.ActionOrgRead) {
 				return nil, fmt.Errorf("a scope for %s saw %s", s.Action(), c.Kind)
 			}
 		}
@@ -208,6 +247,12 @@ func TestNoCrossing(t *testing.T) {
 012025,B1,鈴木,太郎,,,b1@x.example.lg.jp,general
 012025,B2,鈴木,花子,,,b2@x.example.lg.jp,general
 `)
+		f.load(t, "code,kind,name,kana,parent\n"+string(contractor)+",contractor,例示システム株式会社,,\n", "")
+		for _, town := range towns {
+			if err := f.AddService(t.Context(), everything, identity.Service{Contractor: contractor, Org: town, From: 1}, tester); err != nil {
+				t.Fatal(err)
+			}
+		}
 		people, err := f.People(t.Context(), everything, PeopleFilter{})
 		if err != nil {
 			t.Fatal(err)
