@@ -18,10 +18,10 @@ const catchUp = 200
 var errBehind = fmt.Errorf("more than %d changes since the comparison", catchUp)
 
 // publish makes the staged rows the directory's, in one small transaction. errMoved if the comparison doesn't hold any more; errUnsettled
-// if another import must be settled first.
-func (s *Store) publish(ctx context.Context, batch int64, c *comparison, by Author) error {
+// if another import must be settled first. What record says goes into the audit log, in the same transaction.
+func (s *Store) publish(ctx context.Context, batch int64, c *comparison, by Author, record func(base int64) map[string]any) error {
 	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		base, err := takeNumbers(ctx, tx, len(c.changes))
+		base, err := takeNumbers(ctx, tx, len(c.leavers)+len(c.changes))
 		if err != nil {
 			return err
 		}
@@ -49,8 +49,19 @@ func (s *Store) publish(ctx context.Context, batch int64, c *comparison, by Auth
 		if err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
-		return nil
+		return s.audit(ctx, tx, by, "people.import", c.only(), "", record(base))
 	})
+}
+
+// only is the one organization that a file speaks of; empty if there are several, whose administrators see what happened in the feed.
+func (c *comparison) only() policies.OrgID {
+	if len(c.orgs) != 1 {
+		return ""
+	}
+	for id := range c.orgs {
+		return id
+	}
+	return ""
 }
 
 // follow looks at what others changed since the comparison, outside any transaction, and brings the comparison up to now.

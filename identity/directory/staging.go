@@ -4,10 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
-
-	"github.com/musubi-hub/musubi/identity"
 )
 
 const staleBeat = 30 * time.Second
@@ -99,43 +96,38 @@ func (s *Store) beat(ctx context.Context, tx *sql.Tx, batch int64) error {
 
 var stagingColumns = append(append([]string{"batch", "ordinal", "kind", "before"}, personData...), "email_key", "after_json")
 
-// stage writes the changes into staging, chunk by chunk.
-func (s *Store) stage(ctx context.Context, batch int64, c *comparison, progress Progress) error {
-	total := len(c.changes)
-	progress(0, int64(total), StageStage)
+// stage writes the changes into staging, chunk by chunk: leavers first, so that they are settled first.
+func (s *Store) stage(ctx context.Context, batch int64, c *comparison) error {
+	total := int64(len(c.leavers) + len(c.changes))
+	c.opt.Progress(0, total, StageStage)
 	pace := s.pace()
-	for from := 0; from < total; {
-		to := from
-		err := pace.do(ctx, func(ctx context.Context, tx *sql.Tx, size int) error {
-			to = min(from+size, total)
+	return s.eachChange(ctx, c, func(first int, part []change) error {
+		err := pace.do(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
 			if err := s.beat(ctx, tx, batch); err != nil {
 				return err
 			}
 			_, err := s.db.Bulk(ctx, tx, "staged_person", stagingColumns, "", func(yield func([]any) bool) {
-				for i, row := range c.changes[from:to] {
-					if !yield(s.stagingValues(batch, from+i+1, c.found[row], c.rows[row].Person)) {
+				for i := range part {
+					if !yield(s.stagingValues(batch, first+i+1, &part[i])) {
 						return
 					}
 				}
 			})
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		from = to
-		progress(int64(from), int64(total), StageStage)
-	}
-	return nil
+		c.opt.Progress(int64(first+len(part)), total, StageStage)
+		return err
+	}, func() int { return pace.size })
 }
 
-func (s *Store) stagingValues(batch int64, ordinal int, have found, p identity.Person) []any {
-	kind := PersonChanged
-	p.ID = have.id
-	if p.ID == "" {
-		kind, p.ID = PersonAdded, s.newID()
+func (s *Store) stagingValues(batch int64, ordinal int, ch *change) []any {
+	if ch.after.ID == "" {
+		ch.after.ID = s.newID()
 	}
-	return slices.Concat([]any{batch, ordinal, string(kind), have.base}, personValues(&p), []any{emailKey(p.Email), string(personJSON(&p))})
+	values := make([]any, 0, len(stagingColumns))
+	values = append(values, batch, ordinal, string(ch.kind), ch.base)
+	values = append(values, personValues(&ch.after)...)
+	return append(values, emailKey(ch.after.Email), string(personJSON(&ch.after)))
 }
 
 // dropBatch deletes a batch that isn't published, rows first, in short transactions.

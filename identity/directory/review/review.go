@@ -56,6 +56,7 @@ type Report struct {
 	refused int
 	last    int // line of the last refused row, to count a row once
 	stopped bool
+	whole   bool // the file as a whole is condemned
 	notices []Notice
 	noticed int
 }
@@ -86,6 +87,10 @@ func (r *Report) Refused() int { return r.refused }
 
 // Stopped reports whether reading ended early, so that rows after the last fault were not looked at.
 func (r *Report) Stopped() bool { return r.stopped }
+
+// Condemned reports whether the file can't be taken even without its bad rows: something is wrong with it as a whole, or it wasn't read to
+// its end.
+func (r *Report) Condemned() bool { return r.whole || r.stopped }
 
 // Total is the number of faults, whether or not they fit into Faults.
 func (r *Report) Total() int { return r.count }
@@ -135,6 +140,8 @@ func (r *Report) Stop(line int, f Finding) {
 		r.refused++
 		r.last = line
 		r.stopped = true
+	} else {
+		r.whole = true
 	}
 	r.count++
 	r.keep(line, f) // whatever the report is full of
@@ -162,7 +169,6 @@ func Letters(i int) string {
 }
 
 // Note adds a notice.
-
 func (r *Report) Note(line int, t Text) {
 	r.noticed++
 	if len(r.notices) < MaxNotices {
