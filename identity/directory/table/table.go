@@ -168,7 +168,7 @@ func (t *reading) stop(line int, f review.Finding) {
 // take takes the cells of the next row that can be read, with its faults. The first row that isn't empty is the header.
 func (t *reading) take(line int, cells []string, faults []review.Finding) {
 	for i := range cells {
-		cells[i] = strings.Trim(cells[i], " \u3000")
+		cells[i] = trim(cells[i])
 	}
 	if t.width == 0 {
 		t.takeHeader(line, cells, faults)
@@ -207,6 +207,20 @@ func (t *reading) takeHeader(line int, cells []string, faults []review.Finding) 
 	if f := t.head(slices.Clone(cells)); f != nil {
 		t.stop(1, *f)
 	}
+}
+
+// trim drops the spaces around a value, the wide ones too.
+func trim(s string) string {
+	for len(s) > 0 && s[0] == ' ' {
+		s = s[1:]
+	}
+	for len(s) > 0 && s[len(s)-1] == ' ' {
+		s = s[:len(s)-1]
+	}
+	if strings.HasPrefix(s, "\u3000") || strings.HasSuffix(s, "\u3000") {
+		return strings.Trim(s, " \u3000")
+	}
+	return s
 }
 
 func blank(cells []string) bool {
