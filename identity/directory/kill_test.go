@@ -59,9 +59,9 @@ func killStore(t testing.TB, db *sqldb.DB, opt func(*Options, *fixture)) *fixtur
 }
 
 const (
-	killStaff   = 30   // in service before
-	killLeavers = 12   // of them not in the file
-	killPeople  = 800  // in the file: several chunks
+	killStaff   = 30  // in service before
+	killLeavers = 12  // of them not in the file
+	killPeople  = 800 // in the file: several chunks
 )
 
 func killText(from, to int) string {

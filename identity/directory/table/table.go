@@ -68,6 +68,9 @@ func ParseEncoding(s string) (Encoding, error) {
 type Options struct {
 	Encoding Encoding // of a text file, where the content doesn't tell it rightly
 	Sheet    string   // of a workbook; empty: the first visible one
+
+	Known   func(Encoding) // told once what a text file is written in; nil for nobody
+	Refused Row            // told the rows that are refused here, with their cells as far as they could be read; nil for nobody
 }
 
 // Header is told the names in the first row. It returns a fault if they are not what it can read, and may give the columns the names
@@ -86,7 +89,10 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, opt Options, rep *revi
 }
 
 func read(ctx context.Context, r io.ReaderAt, size int64, opt Options, lim limits, rep *review.Report, head Header, row Row) error {
-	t := &reading{ctx: ctx, lim: lim, rep: rep, head: head, row: row}
+	t := &reading{ctx: ctx, lim: lim, rep: rep, head: head, row: row, refused: opt.Refused, known: opt.Known}
+	if t.refused == nil {
+		t.refused = func(int, []string) {}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -152,6 +158,9 @@ type reading struct {
 	head Header
 	row  Row
 
+	refused Row
+	known   func(Encoding)
+
 	width int // of the header; 0 before it
 	rows  int
 	ended bool // by a fault; nothing more is to be read
@@ -186,8 +195,10 @@ func (t *reading) take(line int, cells []string, faults []review.Finding) {
 	}
 	switch {
 	case len(faults) > 0:
+		t.refused(line, cells)
 	case len(cells) != t.width:
 		t.rep.Refuse(line, ragged(len(cells), t.width))
+		t.refused(line, cells)
 	default:
 		t.row(line, cells)
 	}
