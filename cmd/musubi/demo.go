@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -13,15 +11,12 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
-	"github.com/musubi-hub/musubi/cmd/musubi/api"
-	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
 	"github.com/musubi-hub/musubi/policies"
-	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // demoScale is how much faster than the vendors' the demonstration's sandbox is, and the hub's budgets with it.
@@ -166,10 +161,12 @@ func (d *demo) play(ctx context.Context) (err error) {
 func (d *demo) readOrgs() (*directory.Rows, error) {
 	rows, _ := sample.Orgs()
 	if d.orgs != "" {
-		var err error
-		if rows, err = readImport(directory.SubjectOrganizations, d.orgs); err != nil {
+		f, err := openImport(d.orgs)
+		if err != nil {
 			return nil, err
 		}
+		rows, _ = directory.ReadOrganizations(f, filepath.Base(d.orgs))
+		_ = f.Close() // it was only read
 		if d.perOrg == 0 {
 			d.perOrg = sample.PeoplePerOrg
 		}
@@ -189,349 +186,4 @@ func (d *demo) operator() (identity.Organization, []administrator) {
 		{staff: "demo-1", family: "計画", given: "花子", familyKana: "けいかく", givenKana: "はなこ", email: "keikaku@" + sample.Domain(agency), file: filepath.Join(folder, "planner.cred")},
 		{staff: "demo-2", family: "承認", given: "太郎", familyKana: "しょうにん", givenKana: "たろう", email: "shonin@" + sample.Domain(agency), file: filepath.Join(folder, "approver.cred")},
 	}
-}
-
-// start opens the sandbox and the hub. Jobs that an earlier run left undone resume at once.
-func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Loaded, log *slog.Logger) (stop func() error, pages *front, err error) {
-	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs)}
-	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	d.box = box
-	closers := []func() error{func() error { boxFront.close(); return box.Close() }}
-	closeAll := func() error {
-		var errs []error
-		for i := len(closers) - 1; i >= 0; i-- {
-			errs = append(errs, closers[i]())
-		}
-		return errors.Join(errs...)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, closeAll())
-		}
-	}()
-	values := site.config(loaded.Database, d.listen, boxFront.address)
-	cfg, err := config.From(values)
-	if err != nil {
-		return nil, nil, boot.Usage(err)
-	}
-	metrics := api.NewMetrics(version)
-	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
-	if err != nil {
-		return nil, nil, err
-	}
-	closers = append(closers, d.hub.Close)
-	if err := d.checkOwn(ctx); err != nil {
-		return nil, nil, err
-	}
-	if err := d.hub.Jobs.Start(ctx); err != nil {
-		return nil, nil, err
-	}
-	d.hub.Sequence(ctx)
-	links := map[policies.Product]string{}
-	for _, p := range policies.Products() {
-		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
-	}
-	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
-	if err != nil {
-		return nil, nil, err
-	}
-	closers = append(closers, func() error { pages.close(); return nil })
-	values["listen"] = pages.address
-	if err := config.Save(d.env.data, values); err != nil {
-		return nil, nil, err
-	}
-	say(d.env.stderr, "%s", notice)
-	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
-	return closeAll, pages, nil
-}
-
-// checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done
-// against a stand-in.
-func (d *demo) checkOwn(ctx context.Context) error {
-	agency, admins := d.operator()
-	scope := policies.System(policies.TaskBootstrap)
-	_, err := d.hub.Directory.FindPerson(ctx, scope, agency.ID, admins[0].staff)
-	if !errors.Is(err, identity.ErrNotFound) {
-		return err
-	}
-	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Limit: 1})
-	if err != nil {
-		return err
-	}
-	if len(people) > 0 {
-		return boot.Refused(errors.New("デモ用ではないハブのデータです。別のフォルダーとデータベースを指定してください (--data DIR)。 / This data belongs to a hub that isn't a demonstration's: give another folder and database (--data DIR)"))
-	}
-	return nil
-}
-
-// ministryDomains are the domains that the demonstration's Atlassian organization has verified.
-func ministryDomains(orgs *directory.Rows) []string {
-	var domains []string
-	for _, r := range orgs.Orgs {
-		if !r.Organization.Kind.LocalGovernment() {
-			domains = append(domains, sample.Domain(r.Organization))
-		}
-	}
-	return domains
-}
-
-// mainJob imports, plans, approves and applies until nothing is left to plan.
-func (d *demo) mainJob(ctx context.Context, orgs *directory.Rows) error {
-	agency, admins := d.operator()
-	if err := bootstrap(ctx, d.hub, agency, admins); err != nil {
-		return err
-	}
-	var err error
-	if d.planner, err = d.hub.Actor(ctx, admins[0].file); err != nil {
-		return err
-	}
-	if d.approver, err = d.hub.Actor(ctx, admins[1].file); err != nil {
-		return err
-	}
-	step := func(n int, ja, en string) { say(d.env.stderr, "\n[%d/4] %s / %s", n, ja, en) }
-	step(1, "取込", "import")
-	if err := d.importRows(ctx, orgs, policies.ActionOrgWrite); err != nil {
-		return err
-	}
-	people, _ := sample.Staff()
-	if d.perOrg > 0 {
-		people, _ = directory.PeopleRows(fmt.Sprintf("generated (%d per organization)", d.perOrg), sample.People(bodies(orgs), d.perOrg, sample.Seed))
-	}
-	if err := d.importRows(ctx, people, policies.ActionPeopleWrite); err != nil {
-		return err
-	}
-	if err := d.resume(ctx); err != nil {
-		return err
-	}
-	const rounds = 5
-	for round := range rounds {
-		step(2, "計画", "plan")
-		rec, err := d.plan(ctx)
-		if err != nil {
-			return err
-		}
-		if rec.Hash == "" {
-			say(d.env.stderr, "変更はありません。 / Nothing is left to do.")
-			break
-		}
-		if round == rounds-1 {
-			return boot.Partial(fmt.Errorf("after %d plans something is still left to do: read the reasons with `musubi plan --data %s`", rounds-1, d.env.data))
-		}
-		if err := d.approveAndApply(ctx, rec, step); err != nil {
-			return err
-		}
-	}
-	return d.settle(ctx)
-}
-
-// bodies are the organizations that have people.
-func bodies(orgs *directory.Rows) []identity.Organization {
-	var out []identity.Organization
-	for _, r := range orgs.Orgs {
-		if r.Organization.Kind != policies.KindWard {
-			out = append(out, r.Organization)
-		}
-	}
-	return out
-}
-
-func (d *demo) importRows(ctx context.Context, rows *directory.Rows, action policies.Action) error {
-	scope, err := d.hub.Scope(ctx, d.planner, action, policies.Context{})
-	if err != nil {
-		return err
-	}
-	m := newMeter(d.env.stderr, rows.Name, d.env.now)
-	result, report, err := d.hub.Directory.Import(ctx, scope, rows, directory.Author{Actor: d.planner.ScopeActor(), Source: "demo " + rows.Name, Why: "demonstration"},
-		func(done, total int64, stage string) { m.set(done, total, stage) }, false)
-	m.end()
-	if err != nil {
-		return err
-	}
-	if !report.OK() {
-		_, _ = report.WriteTo(d.env.stderr)
-		return notImported(rows.Name)
-	}
-	say(d.env.stderr, "%s: 追加 / added %s, 変更 / changed %s, 変更なし / unchanged %s", rows.Name, group(result.Added), group(result.Changed), group(result.Unchanged))
-	return nil
-}
-
-// resume waits for a plan that an earlier run left on its way.
-func (d *demo) resume(ctx context.Context) error {
-	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPlanApply, policies.Context{})
-	if err != nil {
-		return err
-	}
-	recs, err := d.hub.Provision.Records(ctx, scope, 100)
-	if err != nil {
-		return err
-	}
-	for _, r := range recs {
-		if r.State == provision.PlanStaging || r.State == provision.PlanRunning {
-			say(d.env.stderr, "\n前回の続き / going on with plan %.12s", r.Hash)
-			p, err := d.env.watch(ctx, d.hub, scope, r.Hash)
-			if err != nil {
-				return err
-			}
-			return d.told(ctx, scope, p)
-		}
-	}
-	return nil
-}
-
-// plan makes and stores a plan; an empty record says that nothing is left to do.
-func (d *demo) plan(ctx context.Context) (provision.PlanRecord, error) {
-	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPlanMake, policies.Context{})
-	if err != nil {
-		return provision.PlanRecord{}, err
-	}
-	plan, err := d.hub.Planner.Current(ctx, d.planner.ScopeActor())
-	if err != nil || plan.Empty() {
-		return provision.PlanRecord{}, err
-	}
-	d.out.Planned += len(plan.Objects)
-	rec, err := d.hub.Provision.Save(ctx, scope, plan)
-	if err != nil {
-		return rec, err
-	}
-	return rec, d.env.writePlan(ctx, d.hub, d.planner, d.env.stderr, rec, plan, 5)
-}
-
-func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, step func(int, string, string)) error {
-	step(3, "承認 ("+d.approver.Person.DisplayName()+")", "approve, by another person")
-	if rec.State == provision.PlanMade {
-		var err error
-		if rec, err = approvePlan(ctx, d.hub, d.approver, rec.Hash); err != nil {
-			return err
-		}
-	}
-	say(d.env.stderr, "承認しました / approved %.12s", rec.Hash)
-	step(4, "適用", "apply")
-	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPlanApply, policies.Context{})
-	if err != nil {
-		return err
-	}
-	if err := startPlan(ctx, d.hub, scope, rec); err != nil {
-		return err
-	}
-	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash)
-	if err != nil {
-		return err
-	}
-	return d.told(ctx, scope, p)
-}
-
-// told shows what was quarantined and ends with its exit code; what was merely dropped is planned anew.
-func (d *demo) told(ctx context.Context, scope policies.Scope, p provision.Progress) error {
-	quiet := *d.env
-	quiet.json, quiet.stdout = false, d.env.stderr
-	return quiet.conclude(ctx, d.hub, scope, p)
-}
-
-// settle waits for leavers whose work is on its way, at most as long as nothing is wrong.
-func (d *demo) settle(ctx context.Context) error {
-	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
-	if err != nil {
-		return err
-	}
-	deadline := d.env.now().Add(d.env.patience)
-	for {
-		seats, err := d.hub.Provision.Seats(ctx, scope)
-		if err != nil {
-			return err
-		}
-		pending := 0
-		for _, s := range seats {
-			pending += s.Leavers
-		}
-		if pending == 0 {
-			return nil
-		}
-		if d.env.now().After(deadline) {
-			return boot.Partial(fmt.Errorf("%d leavers' accounts aren't ended yet", pending))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// finish compares the SaaS with the plan, shows the result, and serves: until Ctrl-C, or for the time given.
-func (d *demo) finish(ctx context.Context, pages *front) error {
-	verdict := d.compare(ctx)
-	d.out.Seconds = d.env.now().Sub(d.began).Seconds()
-	for _, p := range policies.Products() {
-		s := d.out.SaaS[string(p)]
-		say(d.env.stderr, "%-10s 計画 / wanted %s   確認 / applied %s   実際 / ground truth %s   重複 / duplicates %d",
-			p, group(s.Wanted), group(s.Applied), group(s.GroundTruth), s.Duplicates)
-	}
-	say(d.env.stderr, "組織 / organizations %s, 職員 / people %s, %.1f 秒 / seconds", group(d.out.Organizations), group(d.out.People), d.out.Seconds)
-	if d.headless {
-		if err := wait(ctx, pages, d.hold); err != nil {
-			return err
-		}
-		return verdict
-	}
-	if verdict != nil {
-		say(d.env.stderr, "musubi: %v", verdict)
-	}
-	path, err := console.Ticket(ctx, d.hub.DB, d.planner, d.env.now(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	say(d.env.stdout, "\n管理画面 (一度限り、10 分間有効) / the pages, by a one-time address:\n  http://%s%s", pages.address, path)
-	d.hints(ctx)
-	select {
-	case <-ctx.Done():
-		say(d.env.stderr, "\n止めています… / stopping")
-		return verdict
-	case err := <-pages.failed:
-		return boot.Outside(err)
-	}
-}
-
-func wait(ctx context.Context, pages *front, hold time.Duration) error {
-	if hold <= 0 {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-pages.failed:
-		return boot.Outside(err)
-	case <-time.After(hold):
-		return nil
-	}
-}
-
-// hints shows three things to try, as commands that work as they stand in another terminal.
-func (d *demo) hints(ctx context.Context) {
-	musubi, as := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
-	say(d.env.stdout, `
-試してみる (別の端末で) / three things to try, in another terminal:
-  1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
-     %s people end --org 011002 %s --data %s --as %s
-  2. 誤ったファイル: 何も変わらず、すべての誤りが出ます / a wrong file: nothing changes, every fault is told
-     printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
-  3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
-
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as)
-}
-
-// exampleStaff is the staff number of somebody of 札幌市 who is in service.
-func (d *demo) exampleStaff(ctx context.Context) string {
-	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
-	if err != nil {
-		return "STAFF-NUMBER"
-	}
-	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Org: "011002", Limit: 1})
-	if err != nil || len(people) == 0 {
-		return "STAFF-NUMBER"
-	}
-	return people[0].StaffNumber
 }

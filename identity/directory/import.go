@@ -52,8 +52,8 @@ type ImportOptions struct {
 	Difference func(Difference) error // told each change, in the order of the file; leavers first. Nil for nobody. An error ends the import
 }
 
-// check refuses options that don't go together.
-func (o ImportOptions) check(subject Subject) error {
+// Check refuses options that don't go together, or not with the subject. Import calls it too.
+func (o ImportOptions) Check(subject Subject) error {
 	switch {
 	case (o.Complete || len(o.CompleteOf) > 0 || len(o.Confirm) > 0) && subject != SubjectPeople:
 		return errors.New("only a list of people can be complete")
@@ -108,7 +108,7 @@ func (s *Store) Import(ctx context.Context, scope policies.Scope, rows *Rows, by
 	}
 	report := rows.Report.Clone()
 	var result Result
-	err := opt.check(rows.Subject)
+	err := opt.Check(rows.Subject)
 	if err != nil {
 		return result, report, fmt.Errorf("import %s: %w", review.Visible(rows.Name, 200), err)
 	}

@@ -74,7 +74,11 @@ func PeopleRows(name string, people iter.Seq[identity.Person]) (*Rows, *review.R
 			rows.Report.Stop(line, table.TooManyRows(table.MaxRows))
 			break
 		}
-		rows.take(line, &p, nil)
+		var faults []fault
+		if first, again := rows.people.mail[rows.people.digest(emailKey(p.Email))]; again {
+			faults = []fault{sharedFault(p.Email, int(first), line)}
+		}
+		rows.take(line, &p, faults)
 	}
 	return rows, rows.Report
 }

@@ -50,9 +50,13 @@ func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.
 		if err != nil {
 			return fmt.Errorf("add person: %w", err)
 		}
-		return appendChange(ctx, tx, Change{
+		err = appendChange(ctx, tx, Change{
 			Number: base + 1, At: p.UpdatedAt, Author: by, Kind: PersonAdded, Org: p.Org, Object: string(p.ID), After: personJSON(&p),
 		})
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, by, "person.add", p.Org, string(p.ID), map[string]any{"role": string(p.Role), "feed": base + 1})
 	})
 	if err != nil {
 		return identity.Person{}, err
@@ -123,6 +127,6 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
 			return fmt.Errorf("end person %s: enqueue the leaver: %w", id, err)
 		}
-		return nil
+		return s.audit(ctx, tx, by, "person.end", p.Org, string(p.ID), map[string]any{"feed": base + 1})
 	})
 }

@@ -124,7 +124,7 @@ var everywhere = policies.System(policies.TaskTest)
 func (h *hub) org(id policies.OrgID, kind policies.OrgKind, name, kana string, parent policies.OrgID) {
 	h.t.Helper()
 	o := identity.Organization{ID: id, Kind: kind, Name: name, Kana: kana, Parent: parent}
-	if err := h.dir.AddOrganization(h.t.Context(), everywhere, o, directory.Author{Source: "test"}); err != nil {
+	if _, err := h.dir.AddOrganization(h.t.Context(), everywhere, o, directory.Author{Source: "test"}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -69,6 +69,8 @@ type Options struct {
 	Encoding Encoding // of a text file, where the content doesn't tell it rightly
 	Sheet    string   // of a workbook; empty: the first visible one
 
+	EveryFault bool // the report keeps more faults than it shows, for a file of the wrong rows
+
 	Known   func(Encoding) // told once what a text file is written in; nil for nobody
 	Refused Row            // told the rows that are refused here, with their cells as far as they could be read; nil for nobody
 }
@@ -90,6 +92,9 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, opt Options, rep *revi
 
 func read(ctx context.Context, r io.ReaderAt, size int64, opt Options, lim limits, rep *review.Report, head Header, row Row) error {
 	t := &reading{ctx: ctx, lim: lim, rep: rep, head: head, row: row, refused: opt.Refused, known: opt.Known}
+	if opt.EveryFault {
+		rep.KeepEvery()
+	}
 	if t.refused == nil {
 		t.refused = func(int, []string) {}
 	}
