@@ -33,6 +33,9 @@ func (s *Store) EditPerson(
 		if err != nil {
 			return err
 		}
+		if err := s.settle(ctx, tx, id); err != nil {
+			return err
+		}
 		before, err := person(ctx, tx, scope, id)
 		if err != nil {
 			return err
@@ -113,8 +116,13 @@ func taken(ctx context.Context, tx *sql.Tx, p identity.Person) error {
 	return nil
 }
 
-// storePerson writes the person over what is stored, with the number of the feed row that says so.
+// storePerson writes the person, who is settled and whose keys are free, over what is stored, with the number of the feed row that says so.
 func storePerson(ctx context.Context, tx *sql.Tx, p *identity.Person, change int64) error {
+	if p.Active() {
+		if err := stepAside(ctx, tx, p); err != nil {
+			return err
+		}
+	}
 	columns := append(slices.Clone(personData), "email_key", "updated_at", "change")
 	values := append(personValues(p), emailKey(p.Email), p.UpdatedAt, change)
 	var set []string
