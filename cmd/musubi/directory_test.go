@@ -50,14 +50,29 @@ func TestDirectoryCommands(t *testing.T) {
 		{"people change --self --extension 98 --section 市長室 --as STAFF", 3},
 		{"people change --org 011002 S00001 --extension 98 --as STAFF", 3},
 		{"people change --self S00001 --extension 98 --as STAFF", 2},
+		{"export orgs --out DATA/orgs.csv --as TOWN", 0},
+		{"export orgs --out DATA/orgs.csv --as TOWN", 2},
+		{"export people --out - --as TOWN", 0},
+		{"import people PEOPLE --as TOWN", 0},
+		{"people change --org 011002 S00002 --family-name 𠮷田 --as TOWN", 0},
+		{"export people --encoding cp932 --out DATA/sjis.csv --locale en --as TOWN", 3},
+		{"export people --encoding latin1 --out DATA/latin.csv --as TOWN", 2},
+		{"export people --out DATA/all.csv --as STAFF", 3},
 	} {
 		args := strings.Fields(step.args)
+		if strings.HasPrefix(step.args, "import people PEOPLE") { // what was exported just now
+			env["PEOPLE"] = i.path("people.csv")
+			i.must(t, "export", "people", "--out", env["PEOPLE"], "--as", env["TOWN"])
+		}
 		for n, a := range args {
 			if value, ok := env[a]; ok {
 				args[n] = value
 			}
+			if strings.HasPrefix(a, "DATA/") {
+				args[n] = i.path(strings.TrimPrefix(a, "DATA/"))
+			}
 		}
 		seen.WriteString(screen(t, i.musubi(t, args...), step.code, step.args, env) + "\n")
 	}
-	compare(t, filepath.Join("testdata", "directory.txt"), seen.String())
+	compare(t, filepath.Join("testdata", "directory.txt"), strings.ReplaceAll(seen.String(), "\r\n", "\n"))
 }

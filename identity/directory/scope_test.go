@@ -137,6 +137,14 @@ var probes = map[string]probe{
 		more, err := f.People(ctx, s, PeopleFilter{Org: a.org})
 		return orgsOf(append(list, more...)), err
 	}},
+	"ExportPeople": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		var orgs []policies.OrgID
+		err := f.ExportPeople(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true, After: a.person.ID}, func(p identity.Person) error {
+			orgs = append(orgs, p.Org)
+			return nil
+		})
+		return orgs, err
+	}},
 	"EachPerson": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
 		var orgs []policies.OrgID
 		err := f.EachPerson(ctx, s, func(p identity.Person) error {
