@@ -374,6 +374,26 @@ func TestSlackSubscription(t *testing.T) {
 	}
 }
 
+func TestSlackSubscriptionSurvives(t *testing.T) {
+	dir := t.TempDir()
+	inDir := func(o *sandbox.Options) { o.Dir = dir }
+	want := slack.Subscription{EventsURL: "https://hub.example.go.jp/kept", Events: []string{"message"}}
+	withHub(t, func(t *testing.T, f *fixture, _ *hub) {
+		if err := f.s.Workspace().Subscribe(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+	}, inDir)
+	withHub(t, func(t *testing.T, f *fixture, h *hub) {
+		if got, _ := f.s.Workspace().Subscription(); got.EventsURL != want.EventsURL || !slices.Equal(got.Events, want.Events) {
+			t.Errorf("after a restart %+v", got)
+		}
+		time.Sleep(time.Second)
+		if len(h.all()) != 0 {
+			t.Error("a restart sent something")
+		}
+	}, inDir)
+}
+
 var buttons = []doc{
 	{"type": "section", "text": doc{"type": "mrkdwn", "text": "要請を確認してください"}},
 	{"type": "actions", "elements": []doc{
