@@ -25,6 +25,8 @@ type Message struct {
 	Subject string
 	// Text is plain text, lines ended by "\n". The product's own markup isn't interpreted: what a person wrote stays what it was.
 	Text string
+	// Mentions call accounts or mention groups at the head of the text, in products that know calling.
+	Mentions []Mention
 	// Actions are offered below the text. A product without buttons shows those that have a URL as lines of text.
 	Actions []Action
 }
@@ -33,6 +35,12 @@ type Message struct {
 type Recipient struct {
 	Address string // e-mail address, or account id in a chat product
 	Name    string // shown beside the address; may be empty
+}
+
+// Mention calls one account, or one mention group.
+type Mention struct {
+	AccountID string
+	GroupID   string // MentionGroup.ID; either this or AccountID is given
 }
 
 // Action is a button below a message.
@@ -94,6 +102,7 @@ const (
 	MaxMessageText    = 256_000 // octets
 	MaxRecipients     = 100
 	MaxActions        = 10
+	MaxMentions       = 50
 )
 
 // Check says what is wrong with m in any product. It doesn't repeat text or addresses.
@@ -113,12 +122,19 @@ func (m Message) Check() error {
 		return errors.New("the message has no text")
 	case len(m.Text) > MaxMessageText || !utf8.ValidString(m.Text) || strings.Contains(m.Text, "\x00"):
 		return fmt.Errorf("the message's text is longer than %d octets or isn't UTF-8", MaxMessageText)
+	case len(m.Mentions) > MaxMentions:
+		return fmt.Errorf("the message calls %d accounts and groups, more than %d", len(m.Mentions), MaxMentions)
 	case len(m.Actions) > MaxActions:
 		return fmt.Errorf("the message has %d actions, more than %d", len(m.Actions), MaxActions)
 	}
 	for i, r := range m.To {
 		if r.Address == "" || len(r.Address) > 254 || !oneLine(r.Address) || len(r.Name) > 1000 || !oneLine(r.Name) {
 			return fmt.Errorf("recipient %d has no address, or an address or name that is too long or not one line", i+1)
+		}
+	}
+	for i, n := range m.Mentions {
+		if (n.AccountID == "") == (n.GroupID == "") {
+			return fmt.Errorf("mention %d names neither an account nor a group, or both", i+1)
 		}
 	}
 	return checkActions(m.Actions)
