@@ -117,7 +117,11 @@ func (c *Client) RemoveMembers(ctx context.Context, groupID string, ids []string
 	return c.changeMembers(ctx, op, groupID, ids, connectors.KindInvalid, "noTarget", func(ids []string) []Operation {
 		operations := make([]Operation, len(ids))
 		for i, id := range ids {
-			operations[i] = Operation{Op: "remove", Path: "members[" + eq("value", id) + "]"}
+			filter := eq("value", id)
+			if c.dialect.BareMemberFilter {
+				filter = "value eq " + id
+			}
+			operations[i] = Operation{Op: "remove", Path: "members[" + filter + "]"}
 		}
 		return operations
 	}, false)
@@ -194,12 +198,24 @@ func (c *Client) checkMembers(op string, ids []string) ([]string, error) {
 		if _, err := c.path(op, "Users", id); err != nil {
 			return nil, err
 		}
+		if c.dialect.BareMemberFilter && !alphanumeric(id) {
+			return nil, c.out.Fail(op, connectors.KindInvalid, fmt.Sprintf("%q is no id of a user: only letters and digits are", shorten(id)))
+		}
 		if !seen[id] {
 			seen[id] = true
 			unique = append(unique, id)
 		}
 	}
 	return unique, nil
+}
+
+func alphanumeric(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Client) checkName(op, name string) error {
