@@ -40,6 +40,9 @@ type Dialect struct {
 	// BareMemberFilter: one member is removed by members[value eq ID], the id without the quotes that RFC 7644 asks for. Only ids of
 	// ASCII letters and digits can be written so.
 	BareMemberFilter bool
+	// ReadBackMembers: the server answers a change of members without showing the group, and may have left somebody out: the group is
+	// read after each change.
+	ReadBackMembers bool
 	// OneUpdateAtATime: the server refuses a second update of a user or group while it works on one. Updates of one resource then
 	// wait for each other, within this process.
 	OneUpdateAtATime bool

@@ -164,15 +164,23 @@ func (c *Client) patchMembers(ctx context.Context, op, groupID string, ids []str
 	if err := c.do(ctx, request{op: op, method: http.MethodPatch, path: path, body: body, into: &raw, maxBody: c.dialect.MaxGroupBody}); err != nil {
 		return err
 	}
-	if len(raw) == 0 {
+	var now []string
+	switch {
+	case len(raw) > 0:
+		g, err := c.readGroup(op, raw)
+		if err != nil {
+			return err
+		}
+		now = g.ids()
+	case c.dialect.ReadBackMembers:
+		if now, err = c.Members(ctx, groupID); err != nil {
+			return err
+		}
+	default:
 		return nil // 204: the server shows nothing
 	}
-	g, err := c.readGroup(op, raw)
-	if err != nil {
-		return err
-	}
 	present := map[string]bool{}
-	for _, id := range g.ids() {
+	for _, id := range now {
 		present[id] = true
 	}
 	wrong := 0
@@ -182,7 +190,7 @@ func (c *Client) patchMembers(ctx context.Context, op, groupID string, ids []str
 		}
 	}
 	if wrong > 0 {
-		return c.out.Fail(op, connectors.KindAmbiguous, fmt.Sprintf("the server reports success, but its answer shows %d of %d members unchanged", wrong, len(ids)))
+		return c.out.Fail(op, connectors.KindAmbiguous, fmt.Sprintf("the server reports success, but shows %d of %d members unchanged", wrong, len(ids)))
 	}
 	return nil
 }

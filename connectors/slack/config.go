@@ -67,7 +67,7 @@ func Dialect(memberBatch int) scimclient.Dialect {
 		Name: Name, PageMax: 1000, GroupPage: 100, // a group comes with its members
 		MemberBatch: memberBatch, UserPatch: true,
 		Deactivate:       scimclient.DeactivateByPatch, // DELETE does the same, but answers without showing the user
-		BareMemberFilter: true, OneUpdateAtATime: true, Codes: scimCodes,
+		BareMemberFilter: true, ReadBackMembers: true, OneUpdateAtATime: true, Codes: scimCodes,
 		MaxResources: 1_000_000, MaxGroupBody: 32 << 20,
 	}
 }

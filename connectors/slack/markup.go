@@ -49,8 +49,10 @@ func reference(s string) string {
 		}
 		word, _, _ := strings.Cut(target[1:], "^")
 		return "@" + word
-	case labelled && label != "" && label != target:
-		return label + " (" + strings.TrimPrefix(target, "mailto:") + ")"
 	}
-	return strings.TrimPrefix(target, "mailto:")
+	address := strings.TrimPrefix(target, "mailto:")
+	if labelled && label != "" && label != address {
+		return label + " (" + address + ")"
+	}
+	return address
 }

@@ -112,7 +112,9 @@ func (w *Workspace) changeGroup(ctx context.Context, op, groupID string, suspect
 	case len(bad) == 0:
 		return refused, err // the refusal has another reason
 	}
-	list = slices.DeleteFunc(list, func(id string) bool { return slices.ContainsFunc(bad, func(r connectors.Refused) bool { return r.AccountID == id }) })
+	list = slices.DeleteFunc(list, func(id string) bool {
+		return slices.ContainsFunc(bad, func(r connectors.Refused) bool { return r.AccountID == id })
+	})
 	refused = append(refused, bad...)
 	if sameSet(list, present) {
 		return refused, nil
