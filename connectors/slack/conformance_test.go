@@ -88,7 +88,9 @@ func harness(t *testing.T) connectortest.Harness {
 			retry.Header.Set("X-Slack-Retry-Reason", "http_timeout")
 			return first, retry
 		},
-		Forge: func(now time.Time, _ connectors.Delivery, body []byte) connectors.Delivery { return sign(now, string(body)) },
+		Forge: func(now time.Time, _ connectors.Delivery, body []byte) connectors.Delivery {
+			return sign(now, string(body))
+		},
 	}
 }
 
