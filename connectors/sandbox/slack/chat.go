@@ -3,6 +3,7 @@ package slack
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -129,7 +130,7 @@ func content(q *request) (m message, no *failure) {
 			return m, fail(part.bad)
 		}
 		if len(list) > 0 {
-			*part.into = json.RawMessage(text)
+			*part.into = named(part.name, text, list)
 		}
 	}
 	if m.Text == "" && m.Blocks == nil && m.Attachments == nil {
@@ -137,6 +138,20 @@ func content(q *request) (m message, no *failure) {
 	}
 	m.Metadata, no = readMetadata(q)
 	return m, no
+}
+
+// named gives each block without a block_id one, as the vendor does.
+func named(part, text string, list []map[string]json.RawMessage) json.RawMessage {
+	missing := false
+	for i, b := range list {
+		if part == "blocks" && b["block_id"] == nil {
+			b["block_id"], missing = json.RawMessage(`"b`+strconv.Itoa(i)+`"`), true
+		}
+	}
+	if raw, err := json.Marshal(list); missing && err == nil {
+		return raw
+	}
+	return json.RawMessage(text)
 }
 
 // validBlock requires a block's type, and the limit of a section's text.
