@@ -95,7 +95,7 @@ func RunPlanted(t *testing.T, h Harness) {
 				}
 				return bug.into(conn)
 			}
-			for _, c := range cases() {
+			for _, c := range bug.likeliest(cases()) {
 				var failures []Failure
 				synctest.Test(t, func(t *testing.T) { failures = runCase(t.Context(), sick, c) })
 				if len(failures) > 0 {
@@ -127,9 +127,10 @@ type product interface {
 }
 
 type testCase struct {
-	name  string
-	run   func(*run)
-	needs func(connectors.Opened) bool // nil: accounts and groups
+	name    string
+	run     func(*run)
+	needs   func(connectors.Opened) bool // nil: accounts and groups
+	section string                       // of which capability; empty: accounts and groups
 }
 
 // noting also says whether the case was run.
