@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -25,6 +26,14 @@ const (
 	FaultStaleRead    = "stale_read"            // a GET leaves out what was written in the last DelayMS
 	FaultHTML         = "html"                  // answer an HTML page (Status, default 502); nothing is done
 	FaultNoRetryAfter = "no_retry_after"        // answer 429 without Retry-After; nothing is done
+)
+
+// The kinds of fault that meet what a product sends (webhooks, events): Op is the event's name, Method and PathPrefix mean nothing.
+const (
+	FaultDrop         = deliver.FaultDrop         // never sent
+	FaultDuplicate    = deliver.FaultDuplicate    // sent twice
+	FaultReorder      = deliver.FaultReorder      // sent after the one that follows it
+	FaultBadSignature = deliver.FaultBadSignature // one try carries a wrong signature
 )
 
 // Fault is one rule: which requests it meets and what it does to them.
@@ -57,6 +66,7 @@ const (
 func (f Fault) check() error {
 	kinds := []string{
 		FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultDropMember, FaultStaleRead, FaultHTML, FaultNoRetryAfter,
+		FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature,
 	}
 	delay := time.Duration(f.DelayMS) * time.Millisecond
 	switch {
@@ -72,6 +82,8 @@ func (f Fault) check() error {
 		return fmt.Errorf("delay_ms %d must be between 0 and %d", f.DelayMS, maxDelay.Milliseconds())
 	case f.Kind == FaultStaleRead && (f.DelayMS == 0 || delay > site.StaleWindow):
 		return fmt.Errorf("delay_ms %d must be between 1 and %d for kind stale_read", f.DelayMS, site.StaleWindow.Milliseconds())
+	case slices.Contains(deliver.FaultKinds(), f.Kind) && (f.Method != "" || f.PathPrefix != "" || f.Status != 0 || f.DelayMS != 0):
+		return fmt.Errorf("kind %s meets what the product sends: set op (the event), rate, count and seed alone", f.Kind)
 	case f.Kind == FaultLatency && f.DelayMS == 0:
 		return fmt.Errorf("delay_ms must be set for kind latency")
 	case f.Rate != nil && (math.IsNaN(*f.Rate) || *f.Rate < 0 || *f.Rate > 1):
@@ -156,7 +168,7 @@ func (x *faultSet) plan(target, op, path string, r *http.Request) faultPlan {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, a := range x.rules {
-		if a.Target != target || !a.meets(op, path, r) {
+		if a.Target != target || slices.Contains(deliver.FaultKinds(), a.Kind) || !a.meets(op, path, r) {
 			continue
 		}
 		delay := time.Duration(a.DelayMS) * time.Millisecond
@@ -219,6 +231,17 @@ func (x *faultSet) dropper(a *armed) func(int) int {
 			return -1
 		}
 		return a.rng.IntN(n)
+	}
+}
+
+// delivery gives the hook of deliver.Options for what target sends. Each rule of a kind draws until one hits.
+func (x *faultSet) delivery(target string) func(kind string, m deliver.Message) bool {
+	return func(kind string, m deliver.Message) bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return slices.ContainsFunc(x.rules, func(a *armed) bool {
+			return a.Target == target && a.Kind == kind && (a.Op == "" || a.Op == m.Event) && (a.Count == 0 || a.Fired < a.Count) && a.hit()
+		})
 	}
 }
 
