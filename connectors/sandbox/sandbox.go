@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
@@ -44,7 +45,11 @@ type Options struct {
 	BaseURL    string           // for links, e.g. "http://127.0.0.1:8081"; "": the request's host
 	Atlassian  AtlassianOptions
 	Jira       JiraOptions
-	Logger     *slog.Logger // nil: none; requests at debug level, never a query, body or header
+	// Outgoing carries what the products send (events, webhooks); nil: nothing is sent, and no subscription is taken. The caller
+	// decides what it reaches: the command lets it reach loopback alone.
+	Outgoing http.RoundTripper
+	After    func(time.Duration) <-chan time.Time // how deliveries wait by Now; nil: time.After
+	Logger   *slog.Logger                         // nil: none; requests at debug level, never a query, body or header
 }
 
 // product is one stand-in.
@@ -105,9 +110,14 @@ func New(opt Options) (*Sandbox, error) {
 		return func(changes []site.Change) error { return s.journal.Append(app, changes) }
 	}
 	s.directory = atlassian.New(opt.Atlassian, opt.Seed, appender(Atlassian))
-	s.service = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira))
-	s.products = []product{s.service, s.directory}
 	var err error
+	s.service, err = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira), jira.Sending{
+		Outgoing: opt.Outgoing, Now: opt.Now, After: opt.After, Fault: s.faults.delivery(Jira), Lean: s.faults.event(Jira, FaultNoIssue),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	s.products = []product{s.service, s.directory}
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
 	}
@@ -119,8 +129,11 @@ func New(opt Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// Close releases the journal. Later changes are refused.
-func (s *Sandbox) Close() error { return s.journal.Close() }
+// Close ends the deliveries and releases the journal. Later changes are refused.
+func (s *Sandbox) Close() error { return errors.Join(s.service.Close(), s.journal.Close()) }
+
+// Deliveries gives the newest attempts to deliver Jira's webhooks, oldest first.
+func (s *Sandbox) Deliveries() []deliver.Record { return s.service.Deliveries() }
 
 // stateSource is the sandbox as the journal sees it.
 type stateSource struct{ s *Sandbox }
@@ -274,7 +287,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, p product, pa
 		out = newRecorder()
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop}
+	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop, Scale: s.quotas.scale}
 	if plan.stale > 0 {
 		call.AsOf = now.Add(-plan.stale)
 	}

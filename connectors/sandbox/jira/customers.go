@@ -113,6 +113,9 @@ func (s *Service) find(c *site.Call, accountID string) (wire.Person, bool) {
 	if s.customers[accountID] != nil { // made after the moment that this read sees
 		return wire.Person{}, false
 	}
+	if o := s.owner(); o.AccountID == accountID {
+		return o, true
+	}
 	p, ok := s.licensed.ByAccountID(accountID)
 	return wire.Person{Person: p}, ok
 }

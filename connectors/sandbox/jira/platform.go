@@ -28,11 +28,7 @@ func (s *Service) getUser(c *site.Call) {
 }
 
 func (s *Service) getMyself(c *site.Call) {
-	p := wire.Person{Person: site.Person{
-		AccountID: "712020:" + site.DeriveUUID(s.seed, Name, "administrator"), Email: s.opt.Email, DisplayName: "Musubi sandbox administrator",
-		TimeZone: wire.TimeZone, Active: true,
-	}}
-	wire.WriteJSON(c.W, http.StatusOK, p.Platform(c.Base))
+	wire.WriteJSON(c.W, http.StatusOK, s.owner().Platform(c.Base))
 }
 
 // The bounds of user/search: the page, and "up to the thousandth user".

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -14,10 +15,13 @@ type Refusal struct {
 	Status  int
 	Message string
 	I18nKey string
+	Fields  map[string]string // of the platform: what is wrong with which field
 }
 
 // Refuse makes a refusal.
-func Refuse(status int, i18nKey, message string) *Refusal { return &Refusal{status, message, i18nKey} }
+func Refuse(status int, i18nKey, message string) *Refusal {
+	return &Refusal{Status: status, Message: message, I18nKey: i18nKey}
+}
 
 type i18nMessage struct {
 	I18nKey    string   `json:"i18nKey"`
@@ -43,7 +47,12 @@ func WriteRefusal(w http.ResponseWriter, r *http.Request, x *Refusal) {
 		WriteJSON(w, x.Status, deskError{x.Message, i18nMessage{x.I18nKey, []string{}}})
 		return
 	}
-	WriteJSON(w, x.Status, platformError{[]string{x.Message}, map[string]string{}})
+	e := platformError{[]string{}, map[string]string{}}
+	if x.Message != "" {
+		e.ErrorMessages = append(e.ErrorMessages, x.Message)
+	}
+	maps.Copy(e.Errors, x.Fields)
+	WriteJSON(w, x.Status, e)
 }
 
 // WriteJSON answers with doc.

@@ -165,6 +165,11 @@ func Cut[T any](all []T, w Window) []T {
 
 // WritePage answers with one page of total values.
 func WritePage[T any](c *site.Call, w Window, total int, values []T) {
+	WriteJSON(c.W, http.StatusOK, NewPage(c, w, total, values))
+}
+
+// NewPage is one page of total values, with links to the call's address.
+func NewPage[T any](c *site.Call, w Window, total int, values []T) any {
 	if values == nil {
 		values = []T{}
 	}
@@ -185,5 +190,5 @@ func WritePage[T any](c *site.Call, w Window, total int, values []T) {
 	if w.Start > 0 {
 		out.Links.Prev = address(max(0, w.Start-w.Limit))
 	}
-	WriteJSON(c.W, http.StatusOK, out)
+	return out
 }
