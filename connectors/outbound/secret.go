@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -29,6 +31,15 @@ func (s Secret) reveal() string {
 		return ""
 	}
 	return *s.value
+}
+
+// HMACSHA256 authenticates the parts, one after the other, with the secret as key (RFC 2104): for what a vendor signs.
+func (s Secret) HMACSHA256(parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, []byte(s.reveal()))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
 }
 
 // String gives "[redacted]".

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ const (
 	FaultStaleRead    = "stale_read"            // a GET leaves out what was written in the last DelayMS
 	FaultHTML         = "html"                  // answer an HTML page (Status, default 502); nothing is done
 	FaultNoRetryAfter = "no_retry_after"        // answer 429 without Retry-After; nothing is done
+	FaultNotOK        = "not_ok"                // answer 200 with ok:false and Error, as Slack's Web API refuses; nothing is done
 )
 
 // The kinds of fault that meet what a product sends (webhooks, events): Op is the event's name, Method and PathPrefix mean nothing.
@@ -43,12 +45,13 @@ func sentKinds() []string { return append(deliver.FaultKinds(), FaultNoIssue) }
 
 // Fault is one rule: which requests it meets and what it does to them.
 type Fault struct {
-	Target     string   `json:"target"`                // "atlassian" or "jira"
+	Target     string   `json:"target"`                // "atlassian", "jira" or "slack"
 	Method     string   `json:"method,omitempty"`      // "": every method
 	PathPrefix string   `json:"path_prefix,omitempty"` // with or without the product's prefix; "": every path
 	Op         string   `json:"op,omitempty"`          // the vendor's operation name; "": every operation
 	Kind       string   `json:"kind"`
 	Status     int      `json:"status,omitempty"`
+	Error      string   `json:"error,omitempty"` // the vendor's code, for not_ok
 	DelayMS    int      `json:"delay_ms,omitempty"`
 	Reason     string   `json:"reason,omitempty"` // Jira: RateLimit-Reason of a 429
 	Rate       *float64 `json:"rate,omitempty"`   // how likely a matching request is hit, 0 to 1; absent: 1
@@ -72,16 +75,20 @@ const (
 func (f Fault) check() error {
 	kinds := []string{
 		FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultDropMember, FaultStaleRead, FaultHTML, FaultNoRetryAfter,
-		FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature, FaultNoIssue,
+		FaultNotOK, FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature, FaultNoIssue,
 	}
 	delay := time.Duration(f.DelayMS) * time.Millisecond
 	switch {
-	case f.Target != Atlassian && f.Target != Jira:
-		return fmt.Errorf("target %q must be %q or %q", f.Target, Atlassian, Jira)
+	case !slices.Contains(appNames, f.Target):
+		return fmt.Errorf("target %q must be one of %s", f.Target, strings.Join(appNames, ", "))
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q must be one of %s", f.Kind, strings.Join(kinds, ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status %d must be between 400 and 599 for kind status", f.Status)
+	case (f.Kind == FaultNotOK) != (f.Error != ""):
+		return fmt.Errorf("error must be set for kind not_ok, and for no other")
+	case f.Kind == FaultNotOK && f.Target != Slack:
+		return fmt.Errorf("kind not_ok is for target %s alone", Slack)
 	case f.Kind == FaultHTML && f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d must be between 200 and 599 for kind html", f.Status)
 	case f.DelayMS < 0 || delay > maxDelay:
@@ -171,12 +178,12 @@ type faultPlan struct {
 }
 
 // plan decides once, when the request comes. Delays add up; of the rules that answer, the first one hits.
-func (x *faultSet) plan(target, op, path string, r *http.Request) faultPlan {
+func (x *faultSet) plan(target string, route *site.Route, path string, r *http.Request) faultPlan {
 	var p faultPlan
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, a := range x.rules {
-		if a.Target != target || slices.Contains(sentKinds(), a.Kind) || !a.meets(op, path, r) {
+		if a.Target != target || slices.Contains(sentKinds(), a.Kind) || !a.meets(route.Op, path, r) {
 			continue
 		}
 		delay := time.Duration(a.DelayMS) * time.Millisecond
@@ -187,7 +194,7 @@ func (x *faultSet) plan(target, op, path string, r *http.Request) faultPlan {
 			}
 			continue
 		case FaultStaleRead:
-			if r.Method == http.MethodGet && a.hit() {
+			if (route.Read || r.Method == http.MethodGet) && a.hit() {
 				p.stale = max(p.stale, delay)
 			}
 			continue
@@ -273,6 +280,9 @@ func (s *Sandbox) failBefore(w http.ResponseWriter, r *http.Request, p product, 
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte("<!DOCTYPE html><html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"))
+	case FaultNotOK:
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_ = json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": f.Error})
 	case FaultNoRetryAfter:
 		if f.Reason != "" {
 			w.Header().Set("RateLimit-Reason", f.Reason)

@@ -198,7 +198,9 @@ func counts(f *fixture) (a, j sandbox.Counts) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for name, change := range map[string]func(*sandbox.Options){
-		"no token":       func(o *sandbox.Options) { o.Atlassian.Token, o.Jira.Token = "", "" },
+		"no token": func(o *sandbox.Options) {
+			o.Atlassian.Token, o.Jira.Token, o.Slack.Token, o.Slack.AdminToken = "", "", "", ""
+		},
 		"negative scale": func(o *sandbox.Options) { o.QuotaScale = -1 },
 		"base path":      func(o *sandbox.Options) { o.BaseURL = "http://127.0.0.1/x" },
 		"base scheme":    func(o *sandbox.Options) { o.BaseURL = "ftp://127.0.0.1" },

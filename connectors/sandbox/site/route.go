@@ -20,6 +20,10 @@ type Call struct {
 	Drop  func(int) int // given n members to add: which one a fault silently leaves out, or -1
 	As    string        // who calls, where a product lets several; empty: whom the product's token belongs to
 	Scale float64       // the demonstration's factor on quotas; 0 means 1
+	// Take uses a token of a further quota class of the product (the route's own is taken already); without one it says when there
+	// will be.
+	Take func(class string, limit Limit) (ok bool, after time.Duration)
+	Data any // what Authenticate read, for the handler
 }
 
 // Query gives the query string's values.
@@ -39,6 +43,7 @@ type Route struct {
 	Class     string // quota bucket
 	Limit     Limit
 	Anonymous bool // answers without a credential
+	Read      bool // changes nothing, whatever its method: stale_read meets it
 	Handle    func(*Call)
 }
 

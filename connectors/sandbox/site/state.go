@@ -62,7 +62,33 @@ type State struct {
 	Accounts []Account `json:"accounts"`
 	Groups   []Group   `json:"groups"`
 	Tickets  []Ticket  `json:"tickets,omitempty"`
+	Channels []Channel `json:"channels,omitempty"` // of products that have some
 	Counts   Counts    `json:"counts"`
+}
+
+// Channel is a conversation in the ground truth.
+type Channel struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Private  bool      `json:"private"`
+	Direct   bool      `json:"direct"` // between people, without a name
+	Archived bool      `json:"archived"`
+	Topic    string    `json:"topic"`
+	Purpose  string    `json:"purpose"`
+	Members  []string  `json:"members"` // Account.ID, and the application's own user
+	Messages []Message `json:"messages"`
+}
+
+// Message is what somebody said in a channel, in the order of TS.
+type Message struct {
+	TS       string   `json:"ts"`
+	ThreadTS string   `json:"thread_ts,omitempty"` // of the thread's first message
+	User     string   `json:"user"`
+	Text     string   `json:"text"`
+	Subtype  string   `json:"subtype,omitempty"`
+	Edited   bool     `json:"edited,omitempty"`
+	Reacted  []string `json:"reacted,omitempty"` // "name:user"
+	OnlyTo   string   `json:"only_to,omitempty"` // the only one who sees it
 }
 
 // Finish sorts the state and counts it.
