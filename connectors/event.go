@@ -39,7 +39,7 @@ type Reply struct {
 // Event is something that happened at the vendor: one of the types below.
 type Event interface{ event() }
 
-// MessagePosted is a new message, or one that calls the hub (Mention).
+// MessagePosted is a new message. One that calls the hub may come twice, as a message and as a mention, under two keys and one ID.
 type MessagePosted struct {
 	At       time.Time
 	Channel  string

@@ -26,10 +26,12 @@ const Name = "slack"
 // DefaultBaseURL is where Slack serves its Web API, below /api. SCIM has a host of its own, api.slack.com.
 const DefaultBaseURL = "https://slack.com"
 
-// Slack's bounds of members a SCIM call: 5,000 recommended, 15,000 at most. Ours keeps a call within outbound's time.
+// Slack's bounds of SCIM: 5,000 members a call recommended, 15,000 at most; 1,000 resources a page. Ours keeps a call within
+// outbound's time.
 const (
 	defaultMemberBatch = 1000
 	maxMemberBatch     = 5000
+	maxPageSize        = 1000
 )
 
 // Config is what an administrator and cmd give. New validates it.
@@ -47,6 +49,7 @@ type Config struct {
 	Timeout     time.Duration // of a call; 0 is outbound's default
 	Trust       time.Duration // how long a full list of users or groups is believed for what it didn't contain; 0 is 1 min
 	MemberBatch int           // members a SCIM call; 0 is 1,000
+	PageSize    int           // users a SCIM page; 0 is 1,000, which is Slack's most
 	DataRegion  string        // as configured with the vendor; "" is "unknown"
 	ISMAP       string        // "registered", "not registered"; "" is "unknown"
 	LGWAN       connectors.Reach
@@ -62,9 +65,9 @@ type Config struct {
 const lag = 2 * time.Second
 
 // Dialect says how Slack's SCIM differs from the RFCs.
-func Dialect(memberBatch int) scimclient.Dialect {
+func Dialect(pageSize, memberBatch int) scimclient.Dialect {
 	return scimclient.Dialect{
-		Name: Name, PageMax: 1000, GroupPage: 100, // a group comes with its members
+		Name: Name, PageMax: pageSize, GroupPage: min(pageSize, 100), // a group comes with its members
 		MemberBatch: memberBatch, UserPatch: true,
 		Deactivate:       scimclient.DeactivateByPatch, // DELETE does the same, but answers without showing the user
 		BareMemberFilter: true, ReadBackMembers: true, OneUpdateAtATime: true, Codes: scimCodes,
@@ -100,7 +103,7 @@ func New(cfg Config) (connectors.Connector, error) {
 	if err != nil {
 		return fail(err)
 	}
-	scim, err := scimclient.NewClassed(out, scimClasses, Dialect(cfg.MemberBatch))
+	scim, err := scimclient.NewClassed(out, scimClasses, Dialect(cfg.PageSize, cfg.MemberBatch))
 	if err != nil {
 		return fail(err)
 	}
@@ -123,6 +126,9 @@ func (cfg Config) withDefaults() Config {
 	if cfg.MemberBatch == 0 {
 		cfg.MemberBatch = defaultMemberBatch
 	}
+	if cfg.PageSize == 0 {
+		cfg.PageSize = maxPageSize
+	}
 	if cfg.LGWAN == "" {
 		cfg.LGWAN = connectors.ReachNo
 	}
@@ -142,6 +148,8 @@ func (cfg Config) validate() error {
 		return fmt.Errorf("QuotaScale %v isn't a positive number", cfg.QuotaScale)
 	case cfg.Trust < 0 || cfg.Trust > time.Hour:
 		return fmt.Errorf("Trust %v is outside 0 to 1 hour", cfg.Trust)
+	case cfg.PageSize < 1 || cfg.PageSize > maxPageSize:
+		return fmt.Errorf("PageSize %d is outside 1 to %d", cfg.PageSize, maxPageSize)
 	case cfg.MemberBatch < 1 || cfg.MemberBatch > maxMemberBatch:
 		return fmt.Errorf("MemberBatch %d is outside 1 to %d", cfg.MemberBatch, maxMemberBatch)
 	}

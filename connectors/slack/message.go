@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -206,15 +207,10 @@ func parseTimestamp(ts string) (time.Time, bool) {
 	return time.Unix(s, us*1000).UTC(), true
 }
 
-// timestamp writes a time as Slack's bounds of history are written.
+// timestamp writes a time as Slack's bounds of history are written: ten digits and six.
 func timestamp(t time.Time) string {
 	us := max(t.UnixMicro(), 0)
-	return strconv.FormatInt(us/1e6, 10) + "." + pad6(us%1e6)
-}
-
-func pad6(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	return strings.Repeat("0", 6-len(s)) + s
+	return fmt.Sprintf("%010d.%06d", us/1e6, us%1e6)
 }
 
 // mine reports whether the hub's application posted m.

@@ -21,6 +21,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/connectors/slack"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
@@ -220,6 +221,13 @@ func (h *Hub) connect(o Options) error {
 		}
 		made = append(made, c)
 	}
+	if e := o.Config.Slack; e != nil {
+		c, err := openSlack(e, o, transport, late)
+		if err != nil {
+			return Usage(err)
+		}
+		made = append(made, c)
+	}
 	cat, err := connectors.NewCatalog(made...)
 	if err != nil {
 		return err
@@ -239,6 +247,26 @@ func (h *Hub) connect(o Options) error {
 	}
 	late.q = h.Quota
 	return nil
+}
+
+// openSlack makes the Slack connector of its section.
+func openSlack(e *config.Slack, o Options, transport http.RoundTripper, quota connectors.Quota) (connectors.Connector, error) {
+	var secrets [3]outbound.Secret
+	for i, file := range []string{e.TokenFile, e.SigningSecretFile, e.SCIMTokenFile} {
+		if file == "" && i == 2 {
+			continue // no SCIM
+		}
+		text, err := config.ReadSecret(file)
+		if err != nil {
+			return nil, err
+		}
+		secrets[i] = outbound.NewSecret(text)
+	}
+	return slack.New(slack.Config{
+		BaseURL: e.BaseURL, Token: secrets[0], SigningSecret: secrets[1], SCIMToken: secrets[2], Transport: transport, Quota: quota, Now: o.Now,
+		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
+		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+	})
 }
 
 // network is the one transport to the outside: bounded in time and connections, TLS 1.2 at least.

@@ -89,6 +89,9 @@ type Message struct {
 	Edited   bool     `json:"edited,omitempty"`
 	Reacted  []string `json:"reacted,omitempty"` // "name:user"
 	OnlyTo   string   `json:"only_to,omitempty"` // the only one who sees it
+
+	Blocks   json.RawMessage `json:"blocks,omitempty"`   // what people see where it isn't the text
+	Metadata json.RawMessage `json:"metadata,omitempty"` // what an application hung on it
 }
 
 // Finish sorts the state and counts it.

@@ -203,9 +203,6 @@ func (m *message) buttons() []Button {
 			var text blockText
 			_ = json.Unmarshal(e.Text, &text)
 			block, action := b.BlockID, e.ActionID
-			if block == "" {
-				block = "b" + strconv.Itoa(i)
-			}
 			if action == "" {
 				action = "a" + strconv.Itoa(i) + "_" + strconv.Itoa(j)
 			}

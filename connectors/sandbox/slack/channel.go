@@ -56,6 +56,7 @@ type message struct {
 	Subtype     string          `json:"subtype,omitempty"`
 	Blocks      json.RawMessage `json:"blocks,omitempty"`
 	Attachments json.RawMessage `json:"attachments,omitempty"`
+	Metadata    json.RawMessage `json:"metadata,omitempty"`
 	Edited      string          `json:"edited,omitempty"` // ts
 	Reactions   []reaction      `json:"reactions,omitempty"`
 	OnlyTo      string          `json:"only_to,omitempty"` // an ephemeral message's reader

@@ -3,6 +3,7 @@ package slack
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ const (
 	maxBlocks      = 50
 	maxAttachments = 100
 	maxEmoji       = 23 // different ones on a message
+	maxMetadata    = 8_000
 )
 
 // messageObject is a message as the Web API and the events show it.
@@ -65,12 +67,38 @@ func (w *Workspace) messageObject(base string, c *channel, m *message) map[strin
 	return out
 }
 
-func (w *Workspace) messageObjects(base string, c *channel, list []*message) []any {
+// messageObjects shows a list; the metadata only where it was asked for.
+func (w *Workspace) messageObjects(q *request, c *channel, list []*message) []any {
 	out := make([]any, 0, len(list))
 	for _, m := range list {
-		out = append(out, w.messageObject(base, c, m))
+		object := w.messageObject(q.Base, c, m)
+		if m.Metadata != nil && q.args.flag("include_all_metadata") {
+			object["metadata"] = m.Metadata
+		}
+		out = append(out, object)
 	}
 	return out
+}
+
+// readMetadata reads what an application hangs on a message for itself: an event type and an object.
+func readMetadata(q *request) (json.RawMessage, *failure) {
+	text := strings.TrimSpace(q.args["metadata"])
+	if text == "" {
+		return nil, nil
+	}
+	var m struct {
+		EventType    string                     `json:"event_type"`
+		EventPayload map[string]json.RawMessage `json:"event_payload"`
+	}
+	switch {
+	case json.Unmarshal([]byte(text), &m) != nil:
+		return nil, fail("invalid_metadata_format")
+	case m.EventType == "" || m.EventPayload == nil:
+		return nil, fail("invalid_metadata_schema")
+	case len(text) > maxMetadata:
+		return nil, fail("metadata_too_large")
+	}
+	return json.RawMessage(text), nil
 }
 
 // content reads text, blocks and attachments.
@@ -102,13 +130,28 @@ func content(q *request) (m message, no *failure) {
 			return m, fail(part.bad)
 		}
 		if len(list) > 0 {
-			*part.into = json.RawMessage(text)
+			*part.into = named(part.name, text, list)
 		}
 	}
 	if m.Text == "" && m.Blocks == nil && m.Attachments == nil {
 		return m, fail("no_text")
 	}
-	return m, nil
+	m.Metadata, no = readMetadata(q)
+	return m, no
+}
+
+// named gives each block without a block_id one, as the vendor does.
+func named(part, text string, list []map[string]json.RawMessage) json.RawMessage {
+	missing := false
+	for i, b := range list {
+		if part == "blocks" && b["block_id"] == nil {
+			b["block_id"], missing = json.RawMessage(`"b`+strconv.Itoa(i)+`"`), true
+		}
+	}
+	if raw, err := json.Marshal(list); missing && err == nil {
+		return raw
+	}
+	return json.RawMessage(text)
 }
 
 // validBlock requires a block's type, and the limit of a section's text.
@@ -208,6 +251,9 @@ func (w *Workspace) update(q *request) (map[string]any, *failure) {
 	changed.Text, changed.Attachments, changed.Edited = m.Text, m.Attachments, formatTS(q.Now.UnixMicro())
 	if _, given := q.args["blocks"]; given {
 		changed.Blocks = m.Blocks
+	}
+	if m.Metadata != nil { // left out, it stays
+		changed.Metadata = m.Metadata
 	}
 	if err := w.save(record(changeMessage, changed)); err != nil {
 		return nil, failed(err)

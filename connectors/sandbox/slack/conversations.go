@@ -548,7 +548,7 @@ func (w *Workspace) history(q *request) (map[string]any, *failure) {
 		return nil, no
 	}
 	doc := map[string]any{
-		"messages": w.messageObjects(q.Base, c, part), "has_more": next != "", "pin_count": 0, "channel_actions_ts": nil, "channel_actions_count": 0,
+		"messages": w.messageObjects(q, c, part), "has_more": next != "", "pin_count": 0, "channel_actions_ts": nil, "channel_actions_count": 0,
 	}
 	if next != "" {
 		doc["response_metadata"] = metadata(next)
@@ -604,7 +604,7 @@ func (w *Workspace) replies(q *request) (map[string]any, *failure) {
 	if no != nil {
 		return nil, no
 	}
-	doc := map[string]any{"messages": w.messageObjects(q.Base, c, part), "has_more": next != ""}
+	doc := map[string]any{"messages": w.messageObjects(q, c, part), "has_more": next != ""}
 	if next != "" {
 		doc["response_metadata"] = metadata(next)
 	}

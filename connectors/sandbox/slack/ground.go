@@ -138,6 +138,7 @@ func (c *channel) state() site.Channel {
 	for _, m := range c.messages {
 		said := site.Message{
 			TS: m.TS, ThreadTS: m.Thread, User: m.User, Text: m.Text, Subtype: m.Subtype, Edited: m.Edited != "", OnlyTo: m.OnlyTo,
+			Blocks: m.Blocks, Metadata: m.Metadata,
 		}
 		for _, r := range m.Reactions {
 			for _, u := range r.Users {
