@@ -12,7 +12,7 @@ import (
 )
 
 func cases() []testCase {
-	return slices.Concat(accountCases(), messageCases(), channelCases(), mentionCases(), guestCases(), eventCases(), credentialCases())
+	return slices.Concat(accountCases(), messageCases(), channelCases(), mentionCases(), guestCases(), eventCases(), credentialCases(), workCases())
 }
 
 func accountCases() []testCase {

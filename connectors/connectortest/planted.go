@@ -119,6 +119,7 @@ func changed(err error, change func(*connectors.Error)) error {
 func planted() []bug {
 	return slices.Concat(
 		plantedInAccounts(), plantedInGroups(), plantedInMessages(), plantedInChannels(), plantedInMentions(), plantedInEvents(), plantedInOthers(),
+		plantedInWork(),
 	)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -54,6 +55,12 @@ type Harness struct {
 	Shown func(m connectors.Message) string
 	// Deliver gives a genuine delivery of one event, signed as of now, and retry the same one delivered again.
 	Deliver func(now time.Time) (first, retry connectors.Delivery)
+	// Untimed: the vendor signs no time, so that a repetition by somebody else can be known by its key alone.
+	Untimed bool
+	// TooLong is how many octets make a delivery that must be refused; 0 is 2 MiB.
+	TooLong int
+	// Work is for products with work items.
+	Work *Work
 	// Forge gives the delivery with body instead of its own, correctly signed as of now.
 	Forge func(now time.Time, d connectors.Delivery, body []byte) connectors.Delivery
 }
@@ -95,7 +102,11 @@ func RunPlanted(t *testing.T, h Harness) {
 				}
 				return bug.into(conn)
 			}
-			for _, c := range cases() {
+			order := cases()
+			if bug.needs != nil { // its cases stand at the end: it is caught sooner
+				slices.Reverse(order)
+			}
+			for _, c := range order {
 				var failures []Failure
 				synctest.Test(t, func(t *testing.T) { failures = runCase(t.Context(), sick, c) })
 				if len(failures) > 0 {
