@@ -149,7 +149,7 @@ func (s sickMessenger) CheckCredentials(ctx context.Context) ([]connectors.Crede
 
 func inMessenger(name string, plant func(m messenger) sickMessenger) bug {
 	return bug{name: name, needs: isMessenger, plantAny: func(c connectors.Connector) connectors.Connector {
-		m := c.(messenger) //nolint:errcheck,forcetypeassert // needs was asked before
+		m := c.(messenger) //nolint:forcetypeassert // needs was asked before
 		s := plant(m)
 		s.messenger = m
 		return s

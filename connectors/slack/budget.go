@@ -11,7 +11,7 @@ import (
 
 // The quota classes of SCIM: organization-wide over all applications, as Slack publishes them. The totals of all writes (600 a
 // minute) and all reads (1,000) can't be reached where each class keeps to its own.
-var scimClasses = scimclient.Classes{
+var scimClasses = scimclient.Classes{ // #nosec G101 -- names of quota classes
 	UserRead: "slack.scim.user.read", UserWrite: "slack.scim.user.write",
 	GroupRead: "slack.scim.group.read", GroupCreate: "slack.scim.group.create", GroupWrite: "slack.scim.group.write",
 }
