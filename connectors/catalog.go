@@ -27,6 +27,15 @@ type Opened struct {
 	Guests             GuestWriter
 	EventReader        EventReader
 	CredentialChecker  CredentialChecker
+
+	WorkItems    WorkItemReader
+	WorkCreator  WorkItemCreator
+	Comments     Commenter
+	Transitions  Transitioner
+	SLAs         SLAReader
+	Participants ParticipantWriter
+	Attachments  Attacher
+	WebhookSetup WebhookRegistrar
 }
 
 // Catalog is the explicit map of the connectors that this hub has, made by cmd.
@@ -83,5 +92,14 @@ func (c *Catalog) Open(name string) (Opened, error) {
 	o.Guests, _ = conn.(GuestWriter)
 	o.EventReader, _ = conn.(EventReader)
 	o.CredentialChecker, _ = conn.(CredentialChecker)
+
+	o.WorkItems, _ = conn.(WorkItemReader)
+	o.WorkCreator, _ = conn.(WorkItemCreator)
+	o.Comments, _ = conn.(Commenter)
+	o.Transitions, _ = conn.(Transitioner)
+	o.SLAs, _ = conn.(SLAReader)
+	o.Participants, _ = conn.(ParticipantWriter)
+	o.Attachments, _ = conn.(Attacher)
+	o.WebhookSetup, _ = conn.(WebhookRegistrar)
 	return o, nil
 }

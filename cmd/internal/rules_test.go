@@ -33,7 +33,7 @@ var layers = []layer{
 		"connectors/...",
 		[]string{
 			"connectors", "connectors/outbound", "connectors/scimclient", "connectors/connectortest",
-			"connectors/keylock", "connectors/nameindex", "connectors/atlassian", "connectors/jira", "connectors/slack",
+			"connectors/keylock", "connectors/nameindex", "connectors/atlassian", "connectors/jira", "connectors/jira/adf", "connectors/slack",
 		},
 		[]string{"connectors/sandbox/..."},
 		"a connector translates for one vendor; who gets an account, and when, is decided above it; only its tests meet the sandbox",

@@ -42,6 +42,9 @@ func (s Secret) HMACSHA256(parts ...[]byte) []byte {
 	return mac.Sum(nil)
 }
 
+// Disclose gives the value, for the one request whose body must carry it to the vendor (a webhook's secret). Nothing else may.
+func (s Secret) Disclose() string { return s.reveal() }
+
 // String gives "[redacted]".
 func (s Secret) String() string { return redacted }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -36,7 +37,11 @@ const (
 	FaultDuplicate    = deliver.FaultDuplicate    // sent twice
 	FaultReorder      = deliver.FaultReorder      // sent after the one that follows it
 	FaultBadSignature = deliver.FaultBadSignature // one try carries a wrong signature
+	FaultNoIssue      = "no_issue"                // Jira: a comment's event lacks the issue
 )
+
+// sentKinds are the faults of what a product sends.
+func sentKinds() []string { return append(deliver.FaultKinds(), FaultNoIssue) }
 
 // Fault is one rule: which requests it meets and what it does to them.
 type Fault struct {
@@ -48,8 +53,9 @@ type Fault struct {
 	Status     int      `json:"status,omitempty"`
 	Error      string   `json:"error,omitempty"` // the vendor's code, for not_ok
 	DelayMS    int      `json:"delay_ms,omitempty"`
-	Rate       *float64 `json:"rate,omitempty"`  // how likely a matching request is hit, 0 to 1; absent: 1
-	Count      int      `json:"count,omitempty"` // how often at most; 0: without end
+	Reason     string   `json:"reason,omitempty"` // Jira: RateLimit-Reason of a 429
+	Rate       *float64 `json:"rate,omitempty"`   // how likely a matching request is hit, 0 to 1; absent: 1
+	Count      int      `json:"count,omitempty"`  // how often at most; 0: without end
 	Seed       uint64   `json:"seed,omitempty"`
 }
 
@@ -69,7 +75,7 @@ const (
 func (f Fault) check() error {
 	kinds := []string{
 		FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultDropMember, FaultStaleRead, FaultHTML, FaultNoRetryAfter,
-		FaultNotOK, FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature,
+		FaultNotOK, FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature, FaultNoIssue,
 	}
 	delay := time.Duration(f.DelayMS) * time.Millisecond
 	switch {
@@ -89,8 +95,10 @@ func (f Fault) check() error {
 		return fmt.Errorf("delay_ms %d must be between 0 and %d", f.DelayMS, maxDelay.Milliseconds())
 	case f.Kind == FaultStaleRead && (f.DelayMS == 0 || delay > site.StaleWindow):
 		return fmt.Errorf("delay_ms %d must be between 1 and %d for kind stale_read", f.DelayMS, site.StaleWindow.Milliseconds())
-	case slices.Contains(deliver.FaultKinds(), f.Kind) && (f.Method != "" || f.PathPrefix != "" || f.Status != 0 || f.DelayMS != 0):
+	case slices.Contains(sentKinds(), f.Kind) && (f.Method != "" || f.PathPrefix != "" || f.Status != 0 || f.DelayMS != 0):
 		return fmt.Errorf("kind %s meets what the product sends: set op (the event), rate, count and seed alone", f.Kind)
+	case f.Reason != "" && (f.Target != Jira || !slices.Contains(jira.Reasons(), f.Reason) || f.Kind != FaultNoRetryAfter && (f.Kind != FaultStatus || f.Status != http.StatusTooManyRequests)):
+		return fmt.Errorf("reason %q must be one of %s, for a 429 of jira", f.Reason, strings.Join(jira.Reasons(), ", "))
 	case f.Kind == FaultLatency && f.DelayMS == 0:
 		return fmt.Errorf("delay_ms must be set for kind latency")
 	case f.Rate != nil && (math.IsNaN(*f.Rate) || *f.Rate < 0 || *f.Rate > 1):
@@ -175,7 +183,7 @@ func (x *faultSet) plan(target string, route *site.Route, path string, r *http.R
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, a := range x.rules {
-		if a.Target != target || slices.Contains(deliver.FaultKinds(), a.Kind) || !a.meets(route.Op, path, r) {
+		if a.Target != target || slices.Contains(sentKinds(), a.Kind) || !a.meets(route.Op, path, r) {
 			continue
 		}
 		delay := time.Duration(a.DelayMS) * time.Millisecond
@@ -241,6 +249,12 @@ func (x *faultSet) dropper(a *armed) func(int) int {
 	}
 }
 
+// event gives the hook of a fault of one kind in what target sends.
+func (x *faultSet) event(target, kind string) func(event string) bool {
+	hook := x.delivery(target)
+	return func(event string) bool { return hook(kind, deliver.Message{Event: event}) }
+}
+
 // delivery gives the hook of deliver.Options for what target sends. Each rule of a kind draws until one hits.
 func (x *faultSet) delivery(target string) func(kind string, m deliver.Message) bool {
 	return func(kind string, m deliver.Message) bool {
@@ -270,9 +284,15 @@ func (s *Sandbox) failBefore(w http.ResponseWriter, r *http.Request, p product, 
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		_ = json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": f.Error})
 	case FaultNoRetryAfter:
+		if f.Reason != "" {
+			w.Header().Set("RateLimit-Reason", f.Reason)
+		}
 		p.Refuse(w, r, http.StatusTooManyRequests, "Too many requests")
 	default:
 		switch {
+		case f.Status == http.StatusTooManyRequests && f.Reason != "":
+			s.service.ThrottledFor(w, r, s.quotas.scaled(route.Limit), max(delay, time.Second), s.now(), f.Reason)
+			return
 		case f.Status == http.StatusTooManyRequests:
 			p.Throttled(w, r, s.quotas.scaled(route.Limit), max(delay, time.Second), s.now())
 			return

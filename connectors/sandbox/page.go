@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
 
@@ -46,6 +47,9 @@ type view struct {
 	Customers      []jira.CustomerRow
 	Orgs           []jira.OrgRow
 	Org            jira.OrgRow
+	Tickets        []work.Row
+	Ticket         work.View
+	AsCustomer     bool
 	Slack          slackView
 	Scale          float64
 }
@@ -82,6 +86,7 @@ func (p pager) link(page int) string {
 
 // pageFuncs are what the templates call.
 var pageFuncs = template.FuncMap{
+	"jst": jst,
 	"pair": func(channel slackView, message slack.MessageRow) map[string]any {
 		return map[string]any{"Channel": channel, "Message": message}
 	},
@@ -89,7 +94,7 @@ var pageFuncs = template.FuncMap{
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
 	p := &pageSet{s: s, templates: map[string]*template.Template{}}
-	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "slack-users", "slack-groups", "slack-channels", "slack-channel", "missing"} {
+	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "missing"} {
 		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
@@ -151,6 +156,10 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.customers(w, r)
 	case path == "/jira/organizations":
 		p.orgs(w, r)
+	case path == "/jira/requests":
+		p.tickets(w, r)
+	case strings.HasPrefix(path, "/jira/requests/"):
+		p.ticket(w, r, strings.TrimPrefix(path, "/jira/requests/"))
 	case strings.HasPrefix(path, "/jira/organizations/"):
 		p.org(w, r, strings.TrimPrefix(path, "/jira/organizations/"))
 	default:

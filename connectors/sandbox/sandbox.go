@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
@@ -119,8 +120,13 @@ func New(opt Options) (*Sandbox, error) {
 		return func(changes []site.Change) error { return s.journal.Append(app, changes) }
 	}
 	s.directory = atlassian.New(opt.Atlassian, opt.Seed, appender(Atlassian))
-	s.service = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira))
 	var err error
+	s.service, err = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira), jira.Sending{
+		Outgoing: opt.Outgoing, Now: opt.Now, After: opt.After, Fault: s.faults.delivery(Jira), Lean: s.faults.event(Jira, FaultNoIssue),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	s.workspace, err = slack.New(opt.Slack, slack.Ground{
 		Seed: opt.Seed, Log: appender(Slack), Base: strings.TrimSuffix(opt.BaseURL, "/"), Now: opt.Now, After: opt.After, Outgoing: opt.Outgoing, Fault: s.faults.delivery(Slack),
 	})
@@ -140,7 +146,12 @@ func New(opt Options) (*Sandbox, error) {
 }
 
 // Close ends the deliveries and releases the journal. Later changes are refused.
-func (s *Sandbox) Close() error { return errors.Join(s.workspace.Close(), s.journal.Close()) }
+func (s *Sandbox) Close() error {
+	return errors.Join(s.service.Close(), s.workspace.Close(), s.journal.Close())
+}
+
+// Deliveries gives the newest attempts to deliver Jira's webhooks, oldest first.
+func (s *Sandbox) Deliveries() []deliver.Record { return s.service.Deliveries() }
 
 // Workspace gives the Slack workspace, for what its people do and for its subscription.
 func (s *Sandbox) Workspace() *slack.Workspace { return s.workspace }
@@ -300,7 +311,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, p product, pa
 		out = newRecorder()
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop}
+	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop, Scale: s.quotas.scale}
 	call.Take = func(class string, l site.Limit) (bool, time.Duration) {
 		ok, _, after := s.quotas.take(p.Name(), class, s.quotas.scaled(l), now)
 		return ok, after

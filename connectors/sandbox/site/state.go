@@ -52,6 +52,7 @@ type Counts struct {
 	Active      int `json:"active"`
 	Groups      int `json:"groups"`
 	Memberships int `json:"memberships"`
+	Tickets     int `json:"tickets,omitempty"`
 	Duplicates  int `json:"duplicates"` // active accounts that share their e-mail or external id with another active one
 }
 
@@ -60,6 +61,7 @@ type State struct {
 	App      string    `json:"app"`
 	Accounts []Account `json:"accounts"`
 	Groups   []Group   `json:"groups"`
+	Tickets  []Ticket  `json:"tickets,omitempty"`
 	Channels []Channel `json:"channels,omitempty"` // of products that have some
 	Counts   Counts    `json:"counts"`
 }
@@ -95,7 +97,7 @@ type Message struct {
 // Finish sorts the state and counts it.
 func (s *State) Finish() {
 	s.Counts = CountAccounts(slices.Values(s.Accounts))
-	s.Counts.Groups = len(s.Groups)
+	s.Counts.Groups, s.Counts.Tickets = len(s.Groups), len(s.Tickets)
 	for i := range s.Accounts {
 		slices.Sort(s.Accounts[i].Groups)
 	}

@@ -1,0 +1,391 @@
+package work
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// query is a parsed search: clauses that must all hold, and an order. OR, NOT and brackets around clauses are not understood.
+type query struct {
+	clauses []clause
+	order   string // "created", "updated", "key"
+	desc    bool
+}
+
+type clause struct {
+	field, op string
+	values    []string
+}
+
+const maxQuery = 10_000
+
+var errUnbounded = errors.New("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.") //nolint:staticcheck // the vendor's words
+
+// fieldNames are the fields that the stand-in can search, by their names in lower case.
+var fieldNames = map[string]string{
+	"project": "project", "key": "key", "issuekey": "key", "issue": "key", "id": "key", "status": "status", "statuscategory": "statusCategory",
+	"labels": "labels", "reporter": "reporter", "assignee": "assignee", "created": "created", "createddate": "created", "updated": "updated",
+	"updateddate": "updated", "summary": "summary", "text": "text", "issuetype": "issuetype", "type": "issuetype", "organizations": "organizations",
+	"cf[10002]": "organizations", "resolution": "resolution", "priority": "priority",
+}
+
+// parseQuery reads JQL.
+func parseQuery(text string) (*query, error) {
+	if len(text) > maxQuery {
+		return nil, errors.New("The JQL query is too long.") //nolint:staticcheck // as the vendor begins its messages
+	}
+	tokens, err := tokenize(text)
+	if err != nil {
+		return nil, err
+	}
+	p := &jqlParser{tokens: tokens}
+	q := &query{order: "created", desc: true}
+	for !p.done() && !p.isWord("order") {
+		if len(q.clauses) > 0 && !p.takeWord("and") {
+			return nil, fmt.Errorf("Error in the JQL Query: Expecting AND or ORDER BY but got '%s'.", p.peek().text) //nolint:staticcheck // the vendor's words
+		}
+		c, err := p.clause()
+		if err != nil {
+			return nil, err
+		}
+		q.clauses = append(q.clauses, c)
+	}
+	if p.takeWord("order") {
+		if err := p.orderBy(q); err != nil {
+			return nil, err
+		}
+	}
+	if len(q.clauses) == 0 {
+		return nil, errUnbounded
+	}
+	return q, nil
+}
+
+type jqlToken struct {
+	text   string
+	quoted bool
+}
+
+func tokenize(text string) ([]jqlToken, error) {
+	var out []jqlToken
+	r := []rune(text)
+	for i := 0; i < len(r); {
+		switch {
+		case unicode.IsSpace(r[i]):
+			i++
+		case r[i] == '"' || r[i] == '\'':
+			quote := r[i]
+			var b strings.Builder
+			for i++; i < len(r) && r[i] != quote; i++ {
+				if r[i] == '\\' && i+1 < len(r) {
+					i++
+				}
+				b.WriteRune(r[i])
+			}
+			if i >= len(r) {
+				return nil, errors.New("Error in the JQL Query: The quoted string has not been completed.") //nolint:staticcheck // the vendor's words
+			}
+			i++
+			out = append(out, jqlToken{b.String(), true})
+		case strings.ContainsRune("(),", r[i]):
+			out = append(out, jqlToken{string(r[i]), false})
+			i++
+		case strings.ContainsRune("=!~<>", r[i]):
+			n := 1
+			if i+1 < len(r) && strings.ContainsRune("=~", r[i+1]) {
+				n = 2
+			}
+			out = append(out, jqlToken{string(r[i : i+n]), false})
+			i += n
+		default:
+			start := i
+			for i < len(r) && !unicode.IsSpace(r[i]) && !strings.ContainsRune("(),=!~<>\"'", r[i]) {
+				i++
+			}
+			out = append(out, jqlToken{string(r[start:i]), false})
+		}
+	}
+	return out, nil
+}
+
+type jqlParser struct {
+	tokens []jqlToken
+	at     int
+}
+
+func (p *jqlParser) done() bool { return p.at >= len(p.tokens) }
+
+func (p *jqlParser) peek() jqlToken {
+	if p.done() {
+		return jqlToken{}
+	}
+	return p.tokens[p.at]
+}
+
+func (p *jqlParser) take() jqlToken { t := p.peek(); p.at++; return t }
+
+func (p *jqlParser) isWord(w string) bool {
+	return !p.done() && !p.peek().quoted && strings.EqualFold(p.peek().text, w)
+}
+
+func (p *jqlParser) takeWord(w string) bool {
+	if !p.isWord(w) {
+		return false
+	}
+	p.at++
+	return true
+}
+
+func (p *jqlParser) clause() (clause, error) {
+	name := p.take()
+	field, ok := fieldNames[strings.ToLower(name.text)]
+	if !ok {
+		if slices.Contains([]string{"(", "not", "!"}, strings.ToLower(name.text)) {
+			return clause{}, errors.New("The stand-in understands clauses joined by AND alone.") //nolint:staticcheck // as the vendor begins its messages
+		}
+		return clause{}, fmt.Errorf("Field '%s' does not exist or you do not have permission to view it.", name.text) //nolint:staticcheck // the vendor's words
+	}
+	c := clause{field: field, op: strings.ToLower(p.take().text)}
+	switch c.op {
+	case "not":
+		c.op = "not in"
+		if !p.takeWord("in") {
+			return c, errors.New("Error in the JQL Query: Expecting IN after NOT.") //nolint:staticcheck // as the vendor begins its messages
+		}
+	case "is":
+		if p.takeWord("not") {
+			c.op = "is not"
+		}
+		if !p.takeWord("empty") && !p.takeWord("null") {
+			return c, errors.New("Error in the JQL Query: Expecting EMPTY after IS.") //nolint:staticcheck // as the vendor begins its messages
+		}
+		return c, nil
+	}
+	if !slices.Contains(operators[field], c.op) {
+		return c, fmt.Errorf("The operator '%s' is not supported by the '%s' field.", c.op, name.text) //nolint:staticcheck // the vendor's words
+	}
+	var err error
+	c.values, err = p.values(c.op == "in" || c.op == "not in")
+	if err != nil {
+		return c, err
+	}
+	for _, v := range c.values {
+		if c.field == "created" || c.field == "updated" {
+			if _, err := moment(v, time.Time{}); err != nil {
+				return c, err
+			}
+		}
+	}
+	return c, nil
+}
+
+var (
+	setOps    = []string{"=", "!=", "in", "not in"}
+	operators = map[string][]string{
+		"project": setOps, "key": {"=", "!=", "in", "not in"}, "status": setOps, "statusCategory": setOps, "labels": setOps, "reporter": setOps,
+		"assignee": setOps, "issuetype": setOps, "organizations": setOps, "resolution": setOps, "priority": setOps,
+		"created": {"=", "<", "<=", ">", ">="}, "updated": {"=", "<", "<=", ">", ">="}, "summary": {"~", "!~"}, "text": {"~"},
+	}
+)
+
+func (p *jqlParser) values(list bool) ([]string, error) {
+	one := func() (string, error) {
+		t := p.take()
+		if t.text == "" && !t.quoted || !t.quoted && strings.ContainsAny(t.text, "(),=~<>") {
+			return "", errors.New("Error in the JQL Query: Expecting a value.") //nolint:staticcheck // as the vendor begins its messages
+		}
+		if !t.quoted && p.peek().text == "(" && !p.peek().quoted { // a function without arguments
+			p.at++
+			if p.take().text != ")" {
+				return "", errors.New("Error in the JQL Query: Expecting a closing bracket.") //nolint:staticcheck // as the vendor begins its messages
+			}
+			return t.text + "()", nil
+		}
+		return t.text, nil
+	}
+	if !list {
+		v, err := one()
+		return []string{v}, err
+	}
+	if p.take().text != "(" {
+		return nil, errors.New("Error in the JQL Query: Expecting '(' after IN.") //nolint:staticcheck // as the vendor begins its messages
+	}
+	var out []string
+	for {
+		v, err := one()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+		switch p.take().text {
+		case ",":
+		case ")":
+			return out, nil
+		default:
+			return nil, errors.New("Error in the JQL Query: Expecting ',' or ')'.") //nolint:staticcheck // as the vendor begins its messages
+		}
+	}
+}
+
+func (p *jqlParser) orderBy(q *query) error {
+	if !p.takeWord("by") {
+		return errors.New("Error in the JQL Query: Expecting BY after ORDER.") //nolint:staticcheck // as the vendor begins its messages
+	}
+	field := fieldNames[strings.ToLower(p.take().text)]
+	if !slices.Contains([]string{"created", "updated", "key"}, field) {
+		return errors.New("The stand-in orders by created, updated or key.") //nolint:staticcheck // as the vendor begins its messages
+	}
+	q.order, q.desc = field, field != "key"
+	if p.takeWord("asc") {
+		q.desc = false
+	} else if p.takeWord("desc") {
+		q.desc = true
+	}
+	if !p.done() {
+		return errors.New("Error in the JQL Query: something follows ORDER BY.") //nolint:staticcheck // as the vendor begins its messages
+	}
+	return nil
+}
+
+// tokyo is the zone of the token's owner, in which JQL reads dates.
+var tokyo = time.FixedZone("Asia/Tokyo", 9*3600)
+
+// moment reads a date of JQL: "2026-11-24", "2026-11-24 09:30", "-15m", "-2d", "now()".
+func moment(v string, now time.Time) (time.Time, error) {
+	if strings.EqualFold(v, "now()") {
+		return now, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04", "2006/01/02 15:04", "2006-01-02", "2006/01/02"} {
+		if at, err := time.ParseInLocation(layout, v, tokyo); err == nil {
+			return at, nil
+		}
+	}
+	units := map[string]time.Duration{"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour}
+	if len(v) >= 2 {
+		n, err := strconv.ParseInt(v[:len(v)-1], 10, 32)
+		if unit, ok := units[v[len(v)-1:]]; ok && err == nil {
+			return now.Add(time.Duration(n) * unit), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("Date value '%s' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.", v) //nolint:staticcheck // the vendor's words
+}
+
+// matches says whether an issue is found. The caller holds the lock.
+func (t *Tracker) matches(q *query, x *issue, now time.Time) bool {
+	for _, c := range q.clauses {
+		if !t.holds(c, x, now) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Tracker) holds(c clause, x *issue, now time.Time) bool {
+	has := t.valuesOf(c.field, x)
+	switch c.op {
+	case "is":
+		return len(has) == 0
+	case "is not":
+		return len(has) > 0
+	case "=", "in":
+		if c.field != "created" && c.field != "updated" {
+			return t.anyOf(c, has)
+		}
+	case "!=", "not in":
+		return len(has) > 0 && !t.anyOf(c, has)
+	case "~":
+		return strings.Contains(strings.ToLower(strings.Join(has, "\n")), strings.ToLower(strings.TrimSuffix(c.values[0], "*")))
+	case "!~":
+		return !strings.Contains(strings.ToLower(strings.Join(has, "\n")), strings.ToLower(c.values[0]))
+	}
+	at := x.Created
+	if c.field == "updated" {
+		at = x.Updated
+	}
+	limit, err := moment(c.values[0], now)
+	if err != nil {
+		return false
+	}
+	d := cmp.Compare(time.UnixMicro(at).Truncate(time.Minute).Unix(), limit.Truncate(time.Minute).Unix()) // JQL knows minutes
+	switch c.op {
+	case "=":
+		return d == 0
+	case "<":
+		return d < 0
+	case "<=":
+		return d <= 0
+	case ">":
+		return d > 0
+	}
+	return d >= 0
+}
+
+func (t *Tracker) anyOf(c clause, has []string) bool {
+	return slices.ContainsFunc(c.values, func(v string) bool {
+		if strings.EqualFold(v, "currentUser()") {
+			v = t.host.Owner().AccountID
+		}
+		return slices.ContainsFunc(has, func(h string) bool {
+			if c.field == "labels" {
+				return h == v // labels are told apart by case
+			}
+			return strings.EqualFold(h, v)
+		})
+	})
+}
+
+// valuesOf gives every form in which a field's value can be named.
+func (t *Tracker) valuesOf(field string, x *issue) []string {
+	s := statusOf(x.Status)
+	switch field {
+	case "project":
+		return []string{t.opt.ProjectKey, t.opt.ProjectID, t.opt.ProjectName}
+	case "key":
+		return []string{x.Key, strconv.FormatInt(x.ID, 10)}
+	case "status":
+		return []string{s.Name, s.ID}
+	case "statusCategory":
+		return []string{s.category.Name, s.category.Key, strconv.Itoa(s.category.ID)}
+	case "labels":
+		return x.Labels
+	case "reporter":
+		return []string{x.Reporter}
+	case "assignee":
+		if x.Assignee == "" {
+			return nil
+		}
+		return []string{x.Assignee}
+	case "issuetype":
+		return []string{x.Type, issueTypes[x.Type]}
+	case "priority":
+		for _, p := range priorities {
+			if p.ID == x.Priority {
+				return []string{p.ID, p.Name}
+			}
+		}
+	case "resolution":
+		if x.Resolved > 0 {
+			return []string{"Done", "10000"}
+		}
+		return nil
+	case "organizations":
+		var out []string
+		for _, id := range x.Orgs {
+			if o, ok := t.host.Organization(id, ""); ok {
+				out = append(out, o.Name, strconv.FormatInt(id, 10))
+			}
+		}
+		return out
+	case "summary":
+		return []string{x.Summary}
+	case "text":
+		return t.searchText(x)
+	}
+	return nil
+}
