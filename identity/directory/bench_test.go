@@ -202,9 +202,6 @@ func importInChild(b *testing.B, url, path string) (m benchImport) {
 		b.Fatal(err)
 	}
 	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchmarkedChild$", "-test.v")
-	if p := os.Getenv("XPROF"); p != "" {
-		child.Args = append(child.Args, "-test.cpuprofile="+p)
-	}
 	child.Env = append(os.Environ(), benchChild+"="+string(task))
 	out, err := child.CombinedOutput()
 	_, answer, found := bytes.Cut(out, []byte("measured:"))
