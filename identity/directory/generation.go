@@ -245,12 +245,17 @@ const (
 type pacer struct {
 	store *Store
 	size  int
+	again bool
 }
 
 func (s *Store) pace() *pacer { return &pacer{store: s, size: chunkFirst} }
 
 // do runs one transaction, which handles size rows.
 func (p *pacer) do(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx, size int) error) error {
+	if p.again {
+		p.store.db.Yield(ctx)
+	}
+	p.again = true
 	var began time.Time
 	err := p.store.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		began = p.store.now() // after the wait for the writer

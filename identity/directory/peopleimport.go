@@ -119,26 +119,37 @@ func placePerson(scope policies.Scope, p *identity.Person, have map[policies.Org
 	return rank(org.Kind, p)
 }
 
-// bringIn stages what a comparison found, publishes it and settles it. Nothing is left in staging if it fails before publishing, also
-// when ctx is cancelled; what a crash leaves, Sweep finds.
-func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Author) (err error) {
-	n := len(c.leavers) + len(c.changes)
-	if n == 0 {
+// bringIn stages what a comparison found, publishes it and settles it.
+func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Author) error {
+	if len(c.leavers)+len(c.changes) == 0 {
 		return nil
 	}
+	if err := s.bringLive(ctx, c, rows, by); err != nil {
+		return err
+	}
+	// From here on everything has happened, and a hub settles what is left if this process can't.
+	if _, err := s.settleAll(ctx, c.opt.Progress); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("everything is imported, but not yet in its final place; the hub goes on with that: %w", err)
+	}
+	return nil
+}
+
+// bringLive stages and publishes. Nothing is left in staging if it fails before publishing, also when ctx is cancelled; what a crash leaves,
+// Sweep finds.
+func (s *Store) bringLive(ctx context.Context, c *comparison, rows *Rows, by Author) (err error) {
+	n := len(c.leavers) + len(c.changes)
 	b, err := s.openBatch(ctx)
 	if err != nil {
 		return err
 	}
-	published := false
 	defer func() {
-		if published {
+		if err == nil {
 			return
 		}
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
-		if e := s.dropBatch(clean, b, c.opt.Progress); e != nil && err == nil {
-			err = e
+		if e := s.dropBatch(clean, b, c.opt.Progress); e != nil {
+			err = errors.Join(err, e)
 		}
 	}()
 	if err := s.stage(ctx, b, c); err != nil {
@@ -149,12 +160,7 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Autho
 	if err := s.publishWhenFree(ctx, b, c, by, record); err != nil {
 		return err
 	}
-	published = true
 	c.opt.Progress(int64(n), int64(n), StagePublish)
-	// From here on everything has happened, and a hub settles what is left if this process can't.
-	if _, err := s.settleAll(ctx, c.opt.Progress); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("everything is imported, but not yet in its final place; the hub goes on with that: %w", err)
-	}
 	return nil
 }
 
