@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -27,6 +28,7 @@ var everything = policies.System(policies.TaskTest)
 
 // source is a directory in memory.
 type source struct {
+	sync.Mutex
 	orgs   []identity.Organization
 	people map[policies.PersonID]identity.Person
 	feed   []directory.Change
@@ -35,6 +37,8 @@ type source struct {
 }
 
 func (s *source) EachPerson(_ context.Context, _ policies.Scope, fn func(identity.Person) error) error {
+	s.Lock()
+	defer s.Unlock()
 	var list []identity.Person
 	for _, p := range s.people {
 		list = append(list, p)
@@ -53,6 +57,8 @@ func (s *source) EachPerson(_ context.Context, _ policies.Scope, fn func(identit
 }
 
 func (s *source) Organizations(_ context.Context, _ policies.Scope, f directory.OrgFilter) ([]identity.Organization, error) {
+	s.Lock()
+	defer s.Unlock()
 	var list []identity.Organization
 	for _, o := range s.orgs {
 		if o.ID > f.After && len(list) < f.Limit {
@@ -63,6 +69,8 @@ func (s *source) Organizations(_ context.Context, _ policies.Scope, f directory.
 }
 
 func (s *source) Changes(_ context.Context, _ policies.Scope, after int64, limit int) ([]directory.Change, error) {
+	s.Lock()
+	defer s.Unlock()
 	if s.fail != nil {
 		return nil, s.fail
 	}
@@ -70,6 +78,8 @@ func (s *source) Changes(_ context.Context, _ policies.Scope, after int64, limit
 }
 
 func (s *source) LastChange(context.Context, policies.Scope) (int64, error) {
+	s.Lock()
+	defer s.Unlock()
 	return int64(len(s.feed)), s.fail
 }
 
@@ -79,6 +89,13 @@ func (s *source) append(kind directory.ChangeKind, org policies.OrgID, object st
 		panic(err)
 	}
 	s.feed = append(s.feed, directory.Change{Number: int64(len(s.feed) + 1), Kind: kind, Org: org, Object: object, After: b})
+}
+
+// change lets a test write while somebody follows.
+func (s *source) change(fn func()) {
+	s.Lock()
+	defer s.Unlock()
+	fn()
 }
 
 // put adds or changes a person.
@@ -233,7 +250,7 @@ func TestFollow(t *testing.T) {
 		go func() { done <- x.Follow(ctx, time.Second, func(error) { failures++ }) }()
 		ono := s.people["ono"]
 		ono.Section, ono.Org = "税務課", "011002"
-		s.put(ono)
+		s.change(func() { s.put(ono) })
 		if got := x.must(t, everything, "税務"); got != "sato" {
 			t.Errorf("before the poll: %q", got)
 		}
@@ -242,18 +259,22 @@ func TestFollow(t *testing.T) {
 		if got := x.must(t, everything, "税務 札幌"); got != "ono sato" {
 			t.Errorf("after a transfer: %q", got)
 		}
-		s.fail = errors.New("database is away")
-		gone := s.people["sato"]
-		gone.EndedAt = 2
-		s.put(gone)
+		s.change(func() {
+			s.fail = errors.New("database is away")
+			gone := s.people["sato"]
+			gone.EndedAt = 2
+			s.put(gone)
+		})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if got := x.must(t, everything, "税務"); failures != 3 || got != "ono sato" {
 			t.Errorf("%d failures, %q", failures, got)
 		}
-		s.fail = nil
-		s.orgs[0].Name = "新札幌市"
-		s.append(directory.OrgChanged, "011002", "011002", map[string]any{"name": "新札幌市"})
+		s.change(func() {
+			s.fail = nil
+			s.orgs[0].Name = "新札幌市"
+			s.append(directory.OrgChanged, "011002", "011002", map[string]any{"name": "新札幌市"})
+		})
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := x.must(t, everything, "新札幌"); got != "ono watanabe" || x.Number() != 3 || x.Len() != 3 {
