@@ -178,6 +178,15 @@ var probes = map[string]probe{
 		}
 		return orgs, err
 	}},
+	"LastChange": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		number, err := f.LastChange(ctx, s)
+		if err != nil || number == 0 {
+			return nil, err
+		}
+		var org string
+		err = f.db.Reader().QueryRowContext(ctx, "SELECT org FROM feed WHERE number = $1", number).Scan(&org)
+		return []policies.OrgID{policies.OrgID(org)}, err
+	}},
 	"Counts": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
 		c, err := f.Counts(ctx, s)
 		if err != nil {
