@@ -21,7 +21,37 @@ const (
 	PersonAdded   ChangeKind = "person.added"
 	PersonChanged ChangeKind = "person.changed"
 	PersonEnded   ChangeKind = "person.ended"
+
+	// A person who changes organization makes two rows, so that neither organization reads what the other wrote of them: the
+	// former one reads that they left (After is empty), the new one who came (Before is empty).
+	PersonMovedOut ChangeKind = "person.moved_out"
+	PersonMovedIn  ChangeKind = "person.moved_in"
+
+	// A transfer's rows are seen by both organizations, and under embargo by the named people alone: others find a hole in the numbers.
+	TransferAdded     ChangeKind = "transfer.added"
+	TransferChanged   ChangeKind = "transfer.changed" // accepted
+	TransferDone      ChangeKind = "transfer.done"
+	TransferCancelled ChangeKind = "transfer.cancelled"
+	TransferBlocked   ChangeKind = "transfer.blocked"
+
+	PostAdded        ChangeKind = "post.added" // Object is the post's id
+	PostEnded        ChangeKind = "post.ended"
+	AppointmentAdded ChangeKind = "appointment.added" // Object is the person's id
+	AppointmentEnded ChangeKind = "appointment.ended"
+	VacancyBegun     ChangeKind = "administrator.vacant" // Object is the organization's id
+	VacancyEnded     ChangeKind = "administrator.filled"
 )
+
+func peopleKinds() []ChangeKind {
+	return []ChangeKind{
+		PersonAdded, PersonChanged, PersonEnded, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
+		VacancyBegun, VacancyEnded,
+	}
+}
+
+func transferKinds() []ChangeKind {
+	return []ChangeKind{TransferAdded, TransferChanged, TransferDone, TransferCancelled, TransferBlocked}
+}
 
 // Change is one row of the feed.
 type Change struct {
@@ -30,28 +60,39 @@ type Change struct {
 	Author Author
 	Kind   ChangeKind
 	Org    policies.OrgID  // the organization itself, or that of the person
-	Object string          // OrgID or PersonID
+	Object string          // OrgID, PersonID, TransferID or the id of a post
 	Before json.RawMessage // empty when something was added
-	After  json.RawMessage
+	After  json.RawMessage // empty when somebody left the organization
 }
 
 // Changes reads the feed after a number, at most limit rows (0: DefaultPage; at most MaxPage). A scope for org.read sees the changes of
 // organizations, one for people.read those of people, each inside its organizations; a system scope sees both.
 func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]Change, error) {
-	var kinds []any
-	if scope.For(policies.ActionOrgRead) {
-		kinds = append(kinds, string(OrgAdded), string(OrgChanged))
-	}
-	if scope.For(policies.ActionPeopleRead) {
-		kinds = append(kinds, string(PersonAdded), string(PersonChanged), string(PersonEnded))
-	}
-	if kinds == nil {
+	orgs, staff := scope.For(policies.ActionOrgRead), scope.For(policies.ActionPeopleRead)
+	if !orgs && !staff {
 		return nil, permit(scope, policies.ActionPeopleRead)
+	}
+	var kinds []ChangeKind
+	if orgs {
+		kinds = append(kinds, OrgAdded, OrgChanged)
+	}
+	if staff {
+		kinds = append(kinds, peopleKinds()...)
 	}
 	q := sqlText("SELECT number, at, actor, source, why, kind, org, object, before_json, after_json FROM feed WHERE 1=1")
 	q.and("number > ?", after)
-	q.and("kind IN (?"+strings.Repeat(",?", len(kinds)-1)+")", kinds...)
+	q.text.WriteString(" AND ((1=1")
+	anyOf(q, "kind", kinds)
 	q.within(scope, "org")
+	q.text.WriteString(")")
+	if staff {
+		q.text.WriteString(" OR (1=1")
+		anyOf(q, "kind", transferKinds())
+		q.text.WriteString(" AND EXISTS (SELECT 1 FROM transfer t WHERE t.id = feed.object")
+		q.visible(scope, s.micros())
+		q.text.WriteString("))")
+	}
+	q.text.WriteString(")")
 	q.page("number", pageSize(limit))
 	var list []Change
 	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
@@ -64,7 +105,9 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 		if before != "" {
 			c.Before = json.RawMessage(before)
 		}
-		c.After = json.RawMessage(after)
+		if after != "" {
+			c.After = json.RawMessage(after)
+		}
 		list = append(list, c)
 		return nil
 	})

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -50,9 +49,20 @@ func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.
 		if err != nil {
 			return fmt.Errorf("add person: %w", err)
 		}
-		return appendChange(ctx, tx, Change{
+		err = appendChange(ctx, tx, Change{
 			Number: base + 1, At: p.UpdatedAt, Author: by, Kind: PersonAdded, Org: p.Org, Object: string(p.ID), After: personJSON(&p),
 		})
+		if err != nil || p.Role == policies.RoleGeneral {
+			return err
+		}
+		b, err := s.openBook(ctx, tx, by)
+		if err != nil {
+			return err
+		}
+		if err := s.closeVacancies(ctx, tx, b, []policies.OrgID{p.Org}); err != nil {
+			return err
+		}
+		return b.close(ctx, tx, s.db)
 	})
 	if err != nil {
 		return identity.Person{}, err
@@ -83,7 +93,8 @@ func vacant(ctx context.Context, tx *sql.Tx, p identity.Person) error {
 }
 
 // EndPerson ends a person's service now (people.write): the person, the feed row and the leaver's job are one transaction, so no
-// account outlives it unnoticed. Ending somebody twice changes nothing and returns ErrEnded.
+// account outlives it unnoticed. Their planned transfers, posts and appointments end with it, and an organization that loses its last
+// administrator is flagged vacant: a leaver is never refused. Ending somebody twice changes nothing and returns ErrEnded.
 func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies.PersonID, by Author) error {
 	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
 		return err
@@ -117,9 +128,20 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if err != nil {
 			return err
 		}
-		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
-			return fmt.Errorf("end person %s: enqueue the leaver: %w", id, err)
+		b, err := s.openBook(ctx, tx, by)
+		if err != nil {
+			return err
 		}
-		return nil
+		var watch []policies.OrgID
+		if p.Role != policies.RoleGeneral {
+			watch = append(watch, p.Org)
+		}
+		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+			return err
+		}
+		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
+			return err
+		}
+		return b.close(ctx, tx, s.db)
 	})
 }
