@@ -8,6 +8,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/directory/table"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -19,7 +20,7 @@ type orgChange struct {
 func (s *Store) importOrganizations(ctx context.Context, scope policies.Scope, rows *Rows, report *review.Report, by Author, progress Progress, dryRun bool) (Result, error) {
 	total := int64(len(rows.Orgs))
 	if len(rows.Orgs) > MaxOrganizationRows {
-		report.Stop(0, tooManyRows(MaxOrganizationRows))
+		report.Stop(0, table.TooManyRows(MaxOrganizationRows))
 		return Result{}, nil
 	}
 	progress(0, total, StageCompare)

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/code"
 	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/directory/table"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -42,7 +44,7 @@ func ReadPeople(r io.Reader, name string) (*Rows, *review.Report) {
 		at, f = locate(cells, personColumns, SubjectPeople)
 		return f
 	}
-	readCSV(r, rows.Report, fileLimits, head, func(line int, cells []string) {
+	readTable(r, rows.Report, head, func(line int, cells []string) {
 		if f := oversized(cells, at, personColumns); f != nil {
 			rows.Report.Refuse(line, *f)
 			return
@@ -77,7 +79,7 @@ func ReadOrganizations(r io.Reader, name string) (*Rows, *review.Report) {
 		at, f = locate(cells, orgColumns, SubjectOrganizations)
 		return f
 	}
-	readCSV(r, rows.Report, fileLimits, head, func(line int, cells []string) {
+	readTable(r, rows.Report, head, func(line int, cells []string) {
 		if national != nil {
 			national.row(line, pick(cells, at))
 			return
@@ -99,6 +101,16 @@ func ReadOrganizations(r io.Reader, name string) (*Rows, *review.Report) {
 		rows.Orgs = national.finish()
 	}
 	return rows, rows.Report
+}
+
+// readTable reads a file in any form that identity/directory/table knows.
+func readTable(r io.Reader, report *review.Report, head table.Header, row table.Row) {
+	at, size, err := table.Source(r)
+	if err != nil {
+		report.Stop(0, table.Unreadable(err))
+		return
+	}
+	_ = table.Read(context.Background(), at, size, table.Options{}, report, head, row) // its error is that of the context alone
 }
 
 // orgCheck finds organizations that come twice in a file, and reports.

@@ -123,50 +123,6 @@ func TestReportIsBounded(t *testing.T) {
 	}
 }
 
-// endless gives head, then the same bytes for ever.
-type endless struct {
-	head, repeat string
-	given        int
-}
-
-func (e *endless) Read(p []byte) (int, error) {
-	if e.head == "" {
-		e.head = strings.Repeat(e.repeat, 1000)
-	}
-	n := copy(p, e.head)
-	e.head = e.head[n:]
-	e.given += n
-	return n, nil
-}
-
-// Every reading ends, whatever comes, and says why; what it keeps and reads is bounded.
-func TestLimits(t *testing.T) {
-	small := limits{file: 2 << 20, row: 4 << 10, endless: 256 << 10, rows: 1000}
-	for name, c := range map[string]struct {
-		head, repeat string
-		reason       string
-		given        int // bytes read, at most
-	}{
-		"a header without end":         {"org", ",org", "longer than 4 KiB", small.endless + sniffed},
-		"a row without end":            {"org\n", "a", "longer than 4 KiB", small.endless + sniffed},
-		"a quoted value without end":   {"org\n\"", "a\n", "longer than 4 KiB", small.endless + sniffed},
-		"rows without end":             {"org\n", "1\n", "more than 1000 rows", sniffed * 2},
-		"bad rows without end":         {"org\n", "1,2\n", "more than 1000 rows", sniffed * 2},
-		"a file of nothing but blanks": {"org\n", " \n", "larger than 2 MiB", 2<<20 + sniffed},
-		"huge rows":                    {"org\n", strings.Repeat("a", 5<<10) + "\n", "larger than 2 MiB", 2<<20 + sniffed},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in, report := &endless{head: c.head, repeat: c.repeat}, review.New("p.csv")
-			rows := 0
-			readCSV(in, report, small, func([]string) *fault { return nil }, func(int, []string) { rows++ })
-			faults := report.Faults()
-			if rows > small.rows || in.given > c.given || len(faults) == 0 || !slices.ContainsFunc(faults, func(f review.Fault) bool { return strings.Contains(f.Reason.EN, c.reason) }) {
-				t.Errorf("%d rows, %d bytes read, %d faults: %.300s", rows, in.given, len(faults), fmt.Sprint(faults))
-			}
-		})
-	}
-}
-
 func TestUnreadable(t *testing.T) {
 	broken := errors.New("input/output error")
 	_, report := ReadPeople(io.MultiReader(strings.NewReader(peopleHeader), &failing{broken}), "p.csv")

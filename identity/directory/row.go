@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/directory/table"
 
 	"github.com/musubi-hub/musubi/identity"
 )
@@ -52,8 +53,8 @@ func PeopleRows(name string, people iter.Seq[identity.Person]) (*Rows, *review.R
 	line := 1
 	for p := range people {
 		line++
-		if line > MaxRows+1 {
-			rows.Report.Stop(line, tooManyRows(MaxRows))
+		if line > table.MaxRows+1 {
+			rows.Report.Stop(line, table.TooManyRows(table.MaxRows))
 			break
 		}
 		if check.row(line, p) {

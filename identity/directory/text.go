@@ -87,55 +87,6 @@ func twice(column, value string, first int) fault {
 	}
 }
 
-func ragged(got, want int) fault {
-	return fault{
-		Reason: review.Say(fmt.Sprintf("列が %d 個ありますが、見出しは %d 個です", got, want), fmt.Sprintf("the row has %d cells, the header has %d", got, want)),
-		Remedy: review.Say("列の数を合わせ、値の中のコンマは二重引用符で囲んでください", "give it as many cells, and put a value with a comma in double quotes"),
-	}
-}
-
-func rowTooLong(limit int) fault {
-	return fault{
-		Reason: review.Say(fmt.Sprintf("1 行が %d KiB を超えています", limit>>10), fmt.Sprintf("the row is longer than %d KiB", limit>>10)),
-		Remedy: review.Say("閉じていない二重引用符がないか確かめてください", "look for a double quote that is not closed"),
-	}
-}
-
-func badQuote(whyJA, whyEN string) fault {
-	return fault{
-		Reason: review.Say("二重引用符の使い方が違います: "+whyJA, "the double quotes are wrong: "+whyEN),
-		Remedy: review.Say(`値全体を " で囲み、値の中の " は "" と書いてください`, `put the whole value in " and write a " inside it as ""`),
-	}
-}
-
-func tooManyRows(limit int) fault {
-	return fault{
-		Reason: review.Say(fmt.Sprintf("%d 行を超えています", limit), fmt.Sprintf("the file has more than %d rows", limit)),
-		Remedy: review.Say("ファイルを分けてください", "split the file"),
-	}
-}
-
-func fileTooLarge(limit int64) fault {
-	return fault{
-		Reason: review.Say(fmt.Sprintf("ファイルが %d MiB を超えています", limit>>20), fmt.Sprintf("the file is larger than %d MiB", limit>>20)),
-		Remedy: review.Say("ファイルを分けてください", "split the file"),
-	}
-}
-
-func unreadable(err error) fault {
-	return fault{
-		Reason: review.Say("ファイルを読めません: "+review.Visible(err.Error(), 200), "the file cannot be read: "+review.Visible(err.Error(), 200)),
-		Remedy: review.Say("ファイルと権限を確かめてください", "check the file and its permissions"),
-	}
-}
-
-func notCSV(whatJA, whatEN string) fault {
-	return fault{
-		Reason: review.Say("CSV ではありません: "+whatJA, "this is not a CSV file: "+whatEN),
-		Remedy: review.Say("「CSV UTF-8 (コンマ区切り)」で保存し直してください", `save it again as "CSV UTF-8 (comma delimited)"`),
-	}
-}
-
 func badHeader(value string, reason review.Text, subject Subject) fault {
 	return fault{
 		Value: value, Reason: reason,

@@ -30,7 +30,9 @@ func Say(ja, en string) Text { return Text{JA: ja, EN: en} }
 // Fault is one thing wrong with one row.
 type Fault struct {
 	File   string `json:"file"`
-	Line   int    `json:"line,omitempty"`   // 1 is the header; 0 is the file as a whole
+	Sheet  string `json:"sheet,omitempty"`  // of a workbook; empty for a text file
+	Line   int    `json:"line,omitempty"`   // of a text file, or row of a sheet; 1 is the header; 0 is the file as a whole
+	Letter string `json:"letter,omitempty"` // of the column in a sheet: A to XFD
 	Column string `json:"column,omitempty"` // canonical header; empty is the row as a whole
 	Value  string `json:"value,omitempty"`  // shortened, control characters made visible
 	Reason Text   `json:"reason"`
@@ -47,6 +49,8 @@ type Notice struct {
 // Report collects everything that is wrong with a file, over reading and importing, so that one run shows it all.
 type Report struct {
 	File    string
+	sheet   string   // of the workbook
+	columns []string // what faults call the columns of the file, in its order
 	faults  []Fault
 	count   int
 	refused int
@@ -58,6 +62,21 @@ type Report struct {
 
 // New starts an empty report on a file.
 func New(file string) *Report { return &Report{File: Visible(file, 200)} }
+
+// InSheet says that the file is a workbook and which of its sheets is read: faults then show the letter of their column.
+func (r *Report) InSheet(name string) { r.sheet = Visible(name, MaxShown) }
+
+// SetColumns says where the columns stand: names[i] is what faults call the i-th column of the file. The table reader gives the names
+// of the header; whoever knows that a header means a canonical column gives the canonical names.
+func (r *Report) SetColumns(names []string) { r.columns = slices.Clone(names) }
+
+// Column is what faults call the i-th column of the file, from 0; empty for one without a name.
+func (r *Report) Column(i int) string {
+	if i < 0 || i >= len(r.columns) {
+		return ""
+	}
+	return r.columns[i]
+}
 
 // OK reports whether nothing was refused.
 func (r *Report) OK() bool { return r.count == 0 }
@@ -91,6 +110,7 @@ func (r *Report) Clone() *Report {
 // Finding is what a check found: the advice without the place.
 type Finding struct {
 	Column string // canonical header; empty is the row as a whole
+	Letter string // of the column in a sheet, where the header doesn't tell it
 	Value  string
 	Reason Text
 	Remedy Text
@@ -121,10 +141,27 @@ func (r *Report) Stop(line int, f Finding) {
 }
 
 func (r *Report) keep(line int, f Finding) {
+	letter := f.Letter
+	if at := slices.Index(r.columns, f.Column); letter == "" && r.sheet != "" && f.Column != "" && at >= 0 && line > 0 {
+		letter = Letters(at)
+	}
 	r.faults = append(r.faults, Fault{
-		File: r.File, Line: line, Column: f.Column, Value: Visible(f.Value, MaxShown), Reason: f.Reason, Remedy: f.Remedy,
+		File: r.File, Sheet: r.sheet, Line: line, Column: Visible(f.Column, MaxShown), Letter: letter, Value: Visible(f.Value, MaxShown),
+		Reason: f.Reason, Remedy: f.Remedy,
 	})
 }
+
+// Letters is a spreadsheet's name of the i-th column, from 0: A, B, ... Z, AA.
+func Letters(i int) string {
+	var b []byte
+	for i++; i > 0; i = (i - 1) / 26 {
+		b = append(b, byte('A'+(i-1)%26))
+	}
+	slices.Reverse(b)
+	return string(b)
+}
+
+// Note adds a notice.
 
 func (r *Report) Note(line int, t Text) {
 	r.noticed++
@@ -165,6 +202,9 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 
 func (f Fault) place() string {
 	s := place(f.File, f.Line)
+	if f.Letter != "" {
+		s += " " + f.Letter + "列"
+	}
 	if f.Column != "" {
 		s += " " + f.Column
 	}
