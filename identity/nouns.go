@@ -267,7 +267,8 @@ func (p Person) DisplayName() string {
 	return p.FamilyName + " " + p.GivenName
 }
 
-// Policy gives what policies may read of the person, who belongs to org.
+// Policy gives what policies may read of the person, who belongs to org, but for whom org serves and whom the person takes care of:
+// who acts has those from access.Actor, and nobody's seats depend on them.
 func (p Person) Policy(org Organization) policies.Person {
 	return policies.Person{ID: p.ID, Org: org.Policy(), Role: p.Role, Active: p.Active()}
 }

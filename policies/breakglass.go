@@ -12,10 +12,14 @@ const BreakGlassActor PersonID = "break-glass"
 // BreakGlassActions lists what may be done without being a person of the directory: set the directory right, prepare a plan,
 // and see how the hub's work stands. Approving or applying a plan is never among them, and neither is retrying or discarding a
 // job, which is work towards a SaaS, or reading the audit log.
+//
+// Rotating a signing key is among them: a stolen key has to be put out of use also when nobody can log in, or when the
+// credentials went with it. It gives nobody a right or a sight of anything, and whoever is a user of the hub's machine could
+// already read the sealing key.
 func BreakGlassActions() []Action {
 	return []Action{
 		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionPlanRead, ActionPlanMake,
-		ActionJobsRead,
+		ActionJobsRead, ActionKeyRotate,
 	}
 }
 

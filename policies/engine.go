@@ -38,22 +38,25 @@ func NewEngine(set Set) (*Engine, error) {
 	}
 	e := &Engine{set: set, byAction: map[string][]compiled{}, narrowed: map[string]bool{}, reads: map[string]Reads{}}
 	for _, action := range actionNames() {
-		var reads reader
+		var reads Reads
 		for _, p := range set.policies {
 			tree := syntaxTree(p.Cedar)
 			if !mayApply(tree, action) {
 				continue
 			}
-			onResource := readsResource(tree)
+			var of reader
+			of.policy(tree)
+			// A policy that looks an organization up by name finds it in questions about that organization, and nowhere else.
+			onResource := readsResource(tree) || of.r.Thing
 			e.byAction[action] = append(e.byAction[action], compiled{
 				id: cedar.PolicyID(p.ID), policy: p.Cedar, wide: !onResource,
 			})
 			if p.Cedar.Effect() == cedar.Forbid && onResource {
 				e.narrowed[action] = true
 			}
-			reads.policy(tree)
+			reads = reads.union(of.result())
 		}
-		e.reads[action] = reads.result()
+		e.reads[action] = reads
 	}
 	return e, nil
 }
@@ -124,10 +127,18 @@ func (e *Engine) ScopeWith(actor Person, action Action, orgs []Organization, c C
 		return s, nil
 	}
 	reasons := map[string]bool{}
+	reads, answers := e.reads[string(action)], map[likeness]Decision{}
 	for _, org := range orgs {
-		d, err := e.EvaluateWith(actor, action, org, c)
-		if err != nil {
+		if err := checkThing(actor, action, org); err != nil {
 			return Scope{}, err
+		}
+		like := likenessOf(reads, actor, org)
+		d, known := answers[like]
+		if !known {
+			if d, _, err = e.ask(actor, string(action), orgUID(org.ID), &org, ctx); err != nil {
+				return Scope{}, err
+			}
+			answers[like] = d
 		}
 		if d.Allow {
 			s.orgs = append(s.orgs, org.ID)
@@ -157,11 +168,15 @@ func (e *Engine) CheckQuestion(actor Person, action Action, resource *Organizati
 	if resource == nil {
 		return nil
 	}
-	if err := resource.Check(); err != nil {
+	return checkThing(actor, action, *resource)
+}
+
+func checkThing(actor Person, action Action, thing Organization) error {
+	if err := thing.Check(); err != nil {
 		return fmt.Errorf("policies: %s: %w", action, err)
 	}
-	if resource.ID == actor.Org.ID && *resource != actor.Org {
-		return fmt.Errorf("policies: %s: organization %s is described in two ways", action, resource.ID)
+	if thing.ID == actor.Org.ID && thing != actor.Org {
+		return fmt.Errorf("policies: %s: organization %s is described in two ways", action, thing.ID)
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ const (
 	attrOrg    = cedar.String("org")
 	attrParent = cedar.String("parent")
 
+	attrServes    = cedar.String("serves")
+	attrCaretakes = cedar.String("caretakes")
+
 	contextMakerIsActor = cedar.String("makerIsActor")
 )
 
@@ -66,8 +69,22 @@ func personEntity(p Person) cedar.Entity {
 			attrKind:   cedar.NewEntityUID(typeKind, cedar.String(p.Org.Kind)),
 			attrRole:   cedar.NewEntityUID(typeRole, cedar.String(p.Role)),
 			attrActive: cedar.Boolean(p.Active),
+
+			attrServes:    orgSet(p.Serves),
+			attrCaretakes: orgSet(p.Caretakes),
 		}),
 	}
+}
+
+func orgSet(ids []OrgID) cedar.Set {
+	if len(ids) == 0 {
+		return cedar.Set{}
+	}
+	values := make([]cedar.Value, len(ids))
+	for i, id := range ids {
+		values[i] = orgUID(id)
+	}
+	return cedar.NewSet(values...)
 }
 
 // orgEntity gives o as the policies read it: a member of the workspace.
@@ -155,7 +172,8 @@ type Probe struct {
 // schema which doesn't describe what the engine asks is refused at load, not at the first decision.
 func Probes() []Probe {
 	org := Organization{ID: "org", Kind: KindMunicipality, Parent: "parent"}
-	p := Person{ID: "person", Org: org, Role: RoleGeneral, Active: true}
+	p := Person{ID: "person", Org: org, Role: RoleGeneral, Active: true, Serves: []OrgID{"served"}, Caretakes: []OrgID{"taken"}}
+	made := [3]cedar.Entity{personEntity(p), orgEntity(org)} // once: a set is loaded with all of these
 	var probes []Probe
 	add := func(action string, resource cedar.EntityUID, o *Organization, ctx cedar.Record) {
 		probes = append(probes, Probe{
@@ -163,7 +181,7 @@ func Probes() []Probe {
 				Principal: cedar.NewEntityUID(typePerson, cedar.String(p.ID)), Action: actionUID(action),
 				Resource: resource, Context: ctx,
 			},
-			Entities: (&facts{person: p, action: action, thing: o}).all(),
+			Entities: (&facts{person: p, action: action, thing: o, made: made}).all(),
 		})
 	}
 	for _, a := range Actions() {
@@ -197,6 +215,28 @@ func (p Person) Check() error {
 	}
 	if err := p.Org.Check(); err != nil {
 		return fmt.Errorf("policies: person %s: %w", p.ID, err)
+	}
+	if err := checkSet(p.Serves); err != nil {
+		return fmt.Errorf("policies: person %s: organizations that the contractor serves: %w", p.ID, err)
+	}
+	if err := checkSet(p.Caretakes); err != nil {
+		return fmt.Errorf("policies: person %s: organizations under the person's care: %w", p.ID, err)
+	}
+	return nil
+}
+
+// checkSet holds a set of organizations to its one form. Who asks about a member searches it by halves, so order matters.
+func checkSet(ids []OrgID) error {
+	if len(ids) > MaxRelated {
+		return fmt.Errorf("%d of them; at most %d", len(ids), MaxRelated)
+	}
+	for i, id := range ids {
+		switch {
+		case id == "":
+			return fmt.Errorf("one has no id")
+		case i > 0 && id <= ids[i-1]:
+			return fmt.Errorf("%s stands after %s; want them sorted, each once", id, ids[i-1])
+		}
 	}
 	return nil
 }

@@ -87,6 +87,14 @@ func describe(p Person) Text {
 		JA: fmt.Sprintf("%s %s の%s", kind.JA, p.Org.ID, role.JA),
 		EN: fmt.Sprintf("%s of the %s %s", role.EN, kind.EN, p.Org.ID),
 	}
+	if n := len(p.Serves); n > 0 {
+		t.JA += fmt.Sprintf(" (担当先 %d 組織)", n)
+		t.EN += fmt.Sprintf(", which serves %d", n)
+	}
+	if n := len(p.Caretakes); n > 0 {
+		t.JA += fmt.Sprintf(" (代行先 %d 組織)", n)
+		t.EN += fmt.Sprintf(", caretaker of %d", n)
+	}
 	if !p.Active {
 		t.JA = "在職を終えた、" + t.JA
 		t.EN += ", service ended"

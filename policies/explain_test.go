@@ -51,6 +51,12 @@ func TestExplanationsRead(t *testing.T) {
 	ask("役割が足りない the role is missing", general, policies.ActionPeopleWrite, &city, none)
 	ask("他の組織 another organization", admin, policies.ActionPeopleRead, &other, none)
 	ask("全体には及ばない not on the whole workspace", admin, policies.ActionPeopleRead, nil, none)
+	engineer := person(sample[policies.KindContractor], policies.RoleGeneral, func(p *policies.Person) { p.Serves = []policies.OrgID{"city", "insurer"} })
+	ask("担当する組織 an organization that the contractor serves", engineer, policies.ActionContactRead, &city, none)
+	ask("担当しない組織 one that it doesn't", engineer, policies.ActionContactRead, &other, none)
+	caretaker := person(city, policies.RoleAdministrator, func(p *policies.Person) { p.Caretakes = []policies.OrgID{"agency", "town"} })
+	ask("管理を代行する組織 an organization taken care of", caretaker, policies.ActionPeopleWrite, &other, none)
+	ask("運営機関は代行できない nobody takes care of the operating agency", caretaker, policies.ActionPeopleWrite, &sysadmin.Org, none)
 	ask("二つ足りない two things are missing", general, policies.ActionPlanApply, &city, none)
 	ask("運営機関の例外 the operating agency's exception", person(sysadmin.Org, policies.RoleAdministrator), policies.ActionPeopleWrite, &sysadmin.Org, none)
 	ask("在職終了 service ended", person(city, policies.RoleAdministrator, ended), policies.ActionPeopleRead, &city, none)
@@ -72,6 +78,9 @@ when { (principal.role == Musubi::Role::"administrator" && resource has parent &
 unless { principal.kind == Musubi::Kind::"ward" || principal.org in [Musubi::Organization::"city", Musubi::Organization::"town"] };
 @id("if") permit (principal, action == Musubi::Action::"people.write", resource)
 when { if principal.active then [Musubi::Role::"administrator"].contains(principal.role) else false };
+@id("sets") permit (principal, action == Musubi::Action::"people.write", resource is Musubi::Organization)
+when { principal.serves.contains(principal.org) } unless { resource in principal.caretakes || principal.serves.contains(Musubi::Organization::"town") };
+@id("whole-set") permit (principal, action == Musubi::Action::"people.write", resource) when { !principal.serves.isEmpty() };
 @id("words") permit (principal, action == Musubi::Action::"org.write", resource) when { {r: principal.role} == {r: Musubi::Role::"administrator"} };`)
 	for _, a := range []policies.Action{policies.ActionPeopleRead, policies.ActionPeopleWrite, policies.ActionOrgWrite, policies.ActionAuditRead} {
 		x, err := made.Explain(general, a, &sysadmin.Org, none)

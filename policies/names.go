@@ -64,6 +64,14 @@ func (a Action) Name() Text {
 		return Text{"組織の情報を見る", "see an organization"}
 	case ActionOrgWrite:
 		return Text{"組織を登録・変更する", "register or change an organization"}
+	case ActionOrgContact:
+		return Text{"組織の連絡先を変更する", "change an organization's contacts"}
+	case ActionServiceWrite:
+		return Text{"組織を担当する事業者を登録・変更する", "register or change an organization's contractors"}
+	case ActionContactRead:
+		return Text{"職員の連絡先を検索する", "find contacts among an organization's people"}
+	case ActionSelfWrite:
+		return Text{"自分の連絡先を変更する", "change one's own contact data"}
 	case ActionPeopleRead:
 		return Text{"職員の情報を見る", "see an organization's people"}
 	case ActionPeopleWrite:
@@ -78,6 +86,12 @@ func (a Action) Name() Text {
 		return Text{"計画を承認する", "approve a plan"}
 	case ActionPlanApply:
 		return Text{"承認された計画を適用する", "apply an approved plan"}
+	case ActionJobsRead:
+		return Text{"ハブの作業を見る", "see the hub's work"}
+	case ActionJobsWrite:
+		return Text{"ハブの作業をやり直す・取りやめる", "retry or give up the hub's work"}
+	case ActionKeyRotate:
+		return Text{"署名鍵を替える", "rotate a signing key"}
 	}
 	return Text{string(a), string(a)}
 }

@@ -55,24 +55,30 @@ type Action string
 
 // The actions that the schema declares on organizations.
 const (
-	ActionOrgRead     Action = "org.read"     // see an organization
-	ActionOrgWrite    Action = "org.write"    // register or change an organization
-	ActionPeopleRead  Action = "people.read"  // see an organization's people
-	ActionPeopleWrite Action = "people.write" // register, change or end an organization's people
-	ActionAuditRead   Action = "audit.read"   // see what was done and refused in an organization
-	ActionPlanRead    Action = "plan.read"    // see what a plan would do to an organization's accounts
-	ActionPlanMake    Action = "plan.make"    // make a plan
-	ActionPlanApprove Action = "plan.approve" // approve a plan that another person made
-	ActionPlanApply   Action = "plan.apply"   // start an approved plan
-	ActionJobsRead    Action = "jobs.read"    // see what the hub has to do and what it couldn't: queues and dead letters
-	ActionJobsWrite   Action = "jobs.write"   // retry or discard a job
+	ActionOrgRead      Action = "org.read"      // see an organization
+	ActionOrgWrite     Action = "org.write"     // register or change an organization, its dates and its state of joining
+	ActionOrgContact   Action = "org.contact"   // change an organization's duty and night contacts
+	ActionServiceWrite Action = "service.write" // say which contractors serve an organization, from and to a date
+	ActionContactRead  Action = "contact.read"  // find an organization's people: name, section, title, duties, where to reach them
+	ActionSelfWrite    Action = "self.write"    // change one's own contact data: a store changes nobody's but the actor's
+	ActionPeopleRead   Action = "people.read"   // see an organization's people
+	ActionPeopleWrite  Action = "people.write"  // register, change or end an organization's people
+	ActionAuditRead    Action = "audit.read"    // see what was done and refused in an organization
+	ActionPlanRead     Action = "plan.read"     // see what a plan would do to an organization's accounts
+	ActionPlanMake     Action = "plan.make"     // make a plan
+	ActionPlanApprove  Action = "plan.approve"  // approve a plan that another person made
+	ActionPlanApply    Action = "plan.apply"    // start an approved plan
+	ActionJobsRead     Action = "jobs.read"     // see what the hub has to do and what it couldn't: queues and dead letters
+	ActionJobsWrite    Action = "jobs.write"    // retry or discard a job
+	ActionKeyRotate    Action = "key.rotate"    // make the next signing key sign: the keys are the whole workspace's
 )
 
 // Actions lists every action on organizations.
 func Actions() []Action {
 	return []Action{
-		ActionOrgRead, ActionOrgWrite, ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
-		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite,
+		ActionOrgRead, ActionOrgWrite, ActionOrgContact, ActionServiceWrite, ActionContactRead, ActionSelfWrite,
+		ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
+		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionKeyRotate,
 	}
 }
 
@@ -105,12 +111,18 @@ type Organization struct {
 	Parent OrgID // city of a ward, prefecture of a municipality; empty at the top
 }
 
-// Person is what policies may read of a person. Org is the organization the person belongs to.
+// MaxRelated bounds each of a person's two sets of organizations. It is more than there are organizations to serve.
+const MaxRelated = 8192
+
+// Person is what policies may read of a person at one moment. Org is the organization the person belongs to. The sets are sorted,
+// without repetition, and at most MaxRelated long.
 type Person struct {
-	ID     PersonID
-	Org    Organization
-	Role   Role
-	Active bool
+	ID        PersonID
+	Org       Organization
+	Role      Role
+	Active    bool
+	Serves    []OrgID // organizations that Org serves as their contractor
+	Caretakes []OrgID // organizations that the person administers as their caretaker
 }
 
 // Decision is the answer to one question, with the evidence for it.

@@ -59,8 +59,14 @@ func (w witness) phrase(n ast.IsNode, want bool) (needs, is Text) {
 	case ast.NodeTypeNotEquals:
 		return w.same(n.Left, n.Right, !want)
 	case ast.NodeTypeContains:
+		if needs, is := w.related(n.Right, n.Left, want); needs != (Text{}) {
+			return needs, is
+		}
 		return w.oneOf(n.Right, n.Left, want)
 	case ast.NodeTypeIn:
+		if needs, is := w.related(n.Left, n.Right, want); needs != (Text{}) {
+			return needs, is
+		}
 		if uid, ok := literal(n.Right).(types.EntityUID); ok && uid.Type == typeWorkspace {
 			name, _ := noun(n.Left)
 			return Text{
@@ -158,6 +164,31 @@ func (w witness) oneOf(n, set ast.IsNode, want bool) (needs, is Text) {
 		name.JA + "が" + spaced(strings.Join(ja, "・")) + choose(want, "のいずれかであること", "のいずれでもないこと"),
 		name.EN + choose(want, " is one of: ", " is none of: ") + strings.Join(en, ", "),
 	}, w.value(n)
+}
+
+// related says that n must be one of the person's organizations; empty where set isn't one of the person's sets.
+func (w witness) related(n, set ast.IsNode, want bool) (needs, is Text) {
+	name, ok := noun(n)
+	if v := literal(n); !ok && v != nil {
+		name, ok = valueName(v), true
+		name.JA = strings.TrimPrefix(spaced(name.JA), " ")
+	}
+	if !ok {
+		return Text{}, Text{}
+	}
+	switch placeOf(set) {
+	case placeServes:
+		return Text{
+			name.JA + choose(want, "が、所属する事業者がいま担当している組織であること", "が、所属する事業者がいま担当している組織でないこと"),
+			choose(want, "the person's contractor serves ", "the person's contractor doesn't serve ") + name.EN + " today",
+		}, w.value(n)
+	case placeCaretakes:
+		return Text{
+			name.JA + choose(want, "が、本人がいま管理を代行している組織であること", "が、本人がいま管理を代行している組織でないこと"),
+			choose(want, "the person is caretaker of ", "the person isn't caretaker of ") + name.EN + " today",
+		}, w.value(n)
+	}
+	return Text{}, Text{}
 }
 
 // noun names a part of the request.

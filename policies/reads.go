@@ -27,8 +27,29 @@ type Reads struct {
 	ThingParent  bool // which organization is above it
 	HasParent    bool // whether one is
 
+	Serves    SetReads // of the organizations that the person's contractor serves
+	Caretakes SetReads // of those that the person is caretaker of
+
 	People []PersonID // named in the policies, sorted
 	Orgs   []OrgID    // named in the policies, sorted
+}
+
+// SetReads is what policies read of a set of organizations: whether the person's own is in it, the one above, the one acted
+// upon, the one above that, those that policies name; or all of it, such as whether it is empty.
+type SetReads struct {
+	Org, OrgParent, Thing, ThingParent, Named, All bool
+}
+
+func (r SetReads) union(o SetReads) SetReads {
+	return SetReads{
+		Org: r.Org || o.Org, OrgParent: r.OrgParent || o.OrgParent, Thing: r.Thing || o.Thing,
+		ThingParent: r.ThingParent || o.ThingParent, Named: r.Named || o.Named, All: r.All || o.All,
+	}
+}
+
+// wholeSet is what is read of a set that is used otherwise than by asking for one member.
+func wholeSet() SetReads {
+	return SetReads{Org: true, OrgParent: true, Thing: true, ThingParent: true, Named: true, All: true}
 }
 
 func (r Reads) union(o Reads) Reads {
@@ -38,6 +59,7 @@ func (r Reads) union(o Reads) Reads {
 		Person: r.Person || o.Person, Org: r.Org || o.Org, OrgParent: r.OrgParent || o.OrgParent,
 		HasOrgParent: r.HasOrgParent || o.HasOrgParent,
 		Thing:        r.Thing || o.Thing, ThingParent: r.ThingParent || o.ThingParent, HasParent: r.HasParent || o.HasParent,
+		Serves: r.Serves.union(o.Serves), Caretakes: r.Caretakes.union(o.Caretakes),
 		People: merge(r.People, o.People), Orgs: merge(r.Orgs, o.Orgs),
 	}
 }
@@ -54,6 +76,7 @@ func everything() Reads {
 	return Reads{
 		Kind: true, Role: true, Active: true, Maker: true, ThingKind: true, Person: true, Org: true, OrgParent: true,
 		HasOrgParent: true, Thing: true, ThingParent: true, HasParent: true,
+		Serves: wholeSet(), Caretakes: wholeSet(),
 	}
 }
 
@@ -67,6 +90,8 @@ const (
 	placeOrgParent   // principal.org.parent
 	placeResource    // resource
 	placeThingParent // resource.parent
+	placeServes      // principal.serves
+	placeCaretakes   // principal.caretakes
 	placeAction
 	placeContext
 )
@@ -93,6 +118,10 @@ func placeOf(n ast.IsNode) place {
 			return placeOrgParent
 		case base == placeResource && n.Value == attrParent:
 			return placeThingParent
+		case base == placePrincipal && n.Value == attrServes:
+			return placeServes
+		case base == placePrincipal && n.Value == attrCaretakes:
+			return placeCaretakes
 		}
 	}
 	return placeOther
@@ -152,12 +181,43 @@ func (r *reader) node(n ast.IsNode) bool {
 		return r.attribute(placeOf(n.Arg), n.Value)
 	case ast.NodeTypeHas:
 		return r.presence(placeOf(n.Arg), n.Value)
+	case ast.NodeTypeContains:
+		return !r.member(n.Left, n.Right)
 	case ast.NodeTypeIn:
 		r.ancestry(n.Left)
+		return !r.member(n.Right, n.Left)
 	case ast.NodeTypeIsIn:
 		r.ancestry(n.Left)
 	case ast.NodeTypeGetTag, ast.NodeTypeHasTag:
 		r.all()
+	}
+	return true
+}
+
+// member adds the question whether an entity is in one of the person's sets of organizations. It tells whether it was that
+// question: then both sides are read. (An organization is below the workspace alone, so `in` such a set is to be a member.)
+func (r *reader) member(set, entity ast.IsNode) bool {
+	var reads *SetReads
+	switch placeOf(set) {
+	case placeServes:
+		reads = &r.r.Serves
+	case placeCaretakes:
+		reads = &r.r.Caretakes
+	default:
+		return false
+	}
+	switch placeOf(entity) {
+	case placeOrg:
+		reads.Org = true
+	case placeOrgParent:
+		reads.OrgParent, r.r.HasOrgParent = true, true
+	case placeResource:
+		reads.Thing = true
+	case placeThingParent:
+		reads.ThingParent, r.r.HasParent = true, true
+	default: // a literal, or an expression that may be any of these
+		reads.Org, reads.OrgParent, reads.Thing, reads.ThingParent, reads.Named = true, true, true, true, true
+		ast.Inspect(ast.NewNode(entity), r.node)
 	}
 	return true
 }
@@ -221,6 +281,10 @@ func (r *reader) identity(at place) {
 		r.r.Thing = true
 	case placeThingParent:
 		r.r.ThingParent, r.r.HasParent = true, true
+	case placeServes:
+		r.r.Serves = wholeSet()
+	case placeCaretakes:
+		r.r.Caretakes = wholeSet()
 	case placeContext:
 		r.r.Maker = true
 	case placeAction: // every question is about one action

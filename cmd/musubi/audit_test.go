@@ -98,7 +98,7 @@ func TestAuditCommands(t *testing.T) {
 			break
 		}
 	}
-	if len(seen) != 7 { // two keys, what init does (two scopes, two credentials), and the refused look
+	if len(seen) != 10 { // two keys, what init does (two scopes, an organization, two people, two credentials), and the refused look
 		t.Errorf("%d rows", len(seen))
 	}
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -57,7 +58,7 @@ func parseTime(flag, text string, day time.Duration) (int64, error) {
 		return 0, nil
 	}
 	for _, form := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime, time.RFC3339} {
-		at, err := time.ParseInLocation(form, text, jst)
+		at, err := time.ParseInLocation(form, text, jst.Zone)
 		if err != nil {
 			continue
 		}

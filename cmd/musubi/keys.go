@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -67,7 +68,7 @@ func rfc3339(at int64) string {
 	if at == 0 {
 		return ""
 	}
-	return time.UnixMicro(at).In(jst).Format("2006-01-02T15:04:05.000000Z07:00")
+	return time.UnixMicro(at).In(jst.Zone).Format("2006-01-02T15:04:05.000000Z07:00")
 }
 
 func newKeysList(e *env) *cobra.Command {
@@ -116,7 +117,7 @@ func newKeysRotate(e *env) *cobra.Command {
 		Short: "次の鍵に署名させる / make the next key sign",
 		Long: `次の鍵が署名を始め、今の鍵は退いて秘密部分を失い、新しい次の鍵が公開されます。動いているハブは止めずに続きます。
 The next key begins to sign, the active one retires and loses its private part, and a new next key is published. Running hubs go on
-with the new key. Only who may change every organization may do this; it is audited.`,
+with the new key. System administrators do this, and break-glass where nobody can log in; it is audited.`,
 		Example: "  musubi keys rotate audit --as planner.cred",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,7 +126,7 @@ with the new key. Only who may change every organization may do this; it is audi
 				if err != nil {
 					return err
 				}
-				scope, err := h.Scope(ctx, actor, policies.ActionOrgWrite, policies.Context{})
+				scope, err := h.Scope(ctx, actor, policies.ActionKeyRotate, policies.Context{})
 				if err != nil {
 					return err
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -49,6 +50,10 @@ func message(err error) string {
 	text := err.Error()
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Hiragana) }) {
 		return text
+	}
+	var finding review.Finding
+	if errors.As(err, &finding) {
+		return finding.Reason.JA + "。" + finding.Remedy.JA + "。 / " + text
 	}
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {

@@ -258,7 +258,14 @@ func (e *env) explained(ctx context.Context, h *boot.Hub, id policies.PersonID) 
 		return policies.Person{}, err
 	}
 	org, err := e.organization(ctx, h, actor, p.Org)
-	return p.Policy(org), err
+	if err != nil {
+		return policies.Person{}, err
+	}
+	related, err := h.Directory.Relations(ctx, p, org)
+	if err != nil {
+		return policies.Person{}, err
+	}
+	return access.Actor{Kind: access.KindPerson, Person: p, Org: org, Relations: &related}.Policy(), nil
 }
 
 func (e *env) organization(ctx context.Context, h *boot.Hub, actor access.Actor, id policies.OrgID) (identity.Organization, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/identity/jst"
 )
 
 // env is what every command shares: the global flags and where to write.
@@ -73,6 +74,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newPolicy(e),
 		newJobs(e),
 		newAudit(e), newKeys(e),
+		newOrgs(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })
 	usageOfArgs(root)
@@ -153,13 +155,11 @@ func (e *env) printJSON(schema string, v any) error {
 	return err
 }
 
-var jst = time.FixedZone("JST", 9*60*60)
-
 func showTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.In(jst).Format("2006-01-02 15:04:05 JST")
+	return t.In(jst.Zone).Format("2006-01-02 15:04:05 JST")
 }
 
 // group writes n with thousands separators.

@@ -24,7 +24,7 @@ import (
 )
 
 func author(a access.Actor, why string) directory.Author {
-	return directory.Author{Actor: a.ScopeActor(), Source: "cli", Why: why}
+	return directory.Author{Actor: a.ScopeActor(), Source: "cli", Why: why, By: a}
 }
 
 // administrator is one of the first system administrators.
@@ -135,7 +135,7 @@ func bootstrap(ctx context.Context, h *boot.Hub, agency identity.Organization, a
 	}
 	switch {
 	case len(there) == 0:
-		if err := h.Directory.AddOrganization(ctx, orgScope, agency, author(actor, "init")); err != nil {
+		if _, err := h.Directory.AddOrganization(ctx, orgScope, agency, author(actor, "init")); err != nil {
 			return err
 		}
 	case there[0].ID != agency.ID:

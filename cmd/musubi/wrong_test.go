@@ -89,6 +89,14 @@ var wrongs = []wrong{
 	{name: "plan_by_town", args: "plan --as TOWN", code: 3, audited: true},
 	{name: "open_without_person", args: "open", code: 2},
 
+	// Organizations and people.
+	{name: "orgs_unknown_kind", args: "orgs list --kind town", code: 2},
+	{name: "orgs_unknown_state", args: "orgs list --state asleep", code: 2},
+	{name: "orgs_no_day", args: "orgs end 011002 --until 明日 --as PLANNER", code: 2},
+	{name: "orgs_unknown", args: "orgs show 472018 --as PLANNER", code: 3},
+	{name: "people_limit", args: "people list --limit 5000", code: 2},
+	{name: "people_other_town", args: "people show --org 020001 S00002 --as TOWN", code: 3},
+
 	// Plans.
 	{name: "approve_own", args: "approve PLAN --as PLANNER", code: 3, audited: true},
 	{name: "approve_break_glass", args: "approve PLAN", code: 3, audited: true},

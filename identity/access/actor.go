@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,9 +27,16 @@ type Actor struct {
 	Kind       Kind
 	Person     identity.Person       // for KindPerson
 	Org        identity.Organization // the person's
+	Relations  *Relations            // the person's, when the actor was loaded; nil for none
 	OSUser     string                // for KindBreakGlass: the operating system user's name
 	Credential string                // id of the local credential by which a person acts; empty otherwise
 	Task       policies.SystemTask   // for KindSystem
+}
+
+// Relations are the organizations other than their own that a person may have to do with, at one moment.
+type Relations struct {
+	Serves    []identity.Organization // that the person's organization serves as a contractor
+	Caretakes []identity.Organization // that the person administers as a caretaker
 }
 
 // maxOSUser is the longest user name that is taken, in bytes; Linux allows 32.
@@ -85,7 +93,46 @@ func (a Actor) Policy() policies.Person {
 	if a.Kind != KindPerson {
 		return policies.Person{}
 	}
-	return a.Person.Policy(a.Org)
+	p := a.Person.Policy(a.Org)
+	if a.Relations != nil {
+		p.Serves, p.Caretakes = idsOf(a.Relations.Serves), idsOf(a.Relations.Caretakes)
+	}
+	return p
+}
+
+// idsOf gives the ids as policies want them: sorted, each once.
+func idsOf(orgs []identity.Organization) []policies.OrgID {
+	if len(orgs) == 0 {
+		return nil
+	}
+	ids := make([]policies.OrgID, len(orgs))
+	for i, o := range orgs {
+		ids[i] = o.ID
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// about gives the organizations to ask about: the actor's own, those that the actor serves or takes care of, and orgs. What the
+// directory says of the first goes before what the caller does.
+func (a Actor) about(orgs []policies.Organization) []policies.Organization {
+	ask := []policies.Organization{a.Org.Policy()}
+	known := map[policies.OrgID]bool{a.Org.ID: true}
+	add := func(o policies.Organization) {
+		if !known[o.ID] {
+			known[o.ID] = true
+			ask = append(ask, o)
+		}
+	}
+	if a.Relations != nil {
+		for _, o := range slices.Concat(a.Relations.Serves, a.Relations.Caretakes) {
+			add(o.Policy())
+		}
+	}
+	for _, o := range orgs {
+		add(o)
+	}
+	return ask
 }
 
 // AuditRow begins the row of something that the actor does at (UTC, microseconds).

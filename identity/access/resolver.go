@@ -18,6 +18,9 @@ import (
 // takes no Scope, because scopes are minted from what it gives; it returns identity.ErrNotFound for a person it doesn't know.
 type ActorSource interface {
 	Actor(ctx context.Context, id policies.PersonID) (identity.Person, identity.Organization, error)
+	// Relations gives the organizations that org, the person's own, serves as a contractor today, and those that the person is
+	// caretaker of today.
+	Relations(ctx context.Context, p identity.Person, org identity.Organization) (Relations, error)
 }
 
 // Resolver answers who acts, and what that actor may do. It is safe for concurrent use.
@@ -83,12 +86,18 @@ func (r *Resolver) Person(ctx context.Context, id policies.PersonID) (Actor, err
 	case !p.Active():
 		return Actor{}, fmt.Errorf("person %s: %w", id, ErrPersonEnded)
 	}
-	return Actor{Kind: KindPerson, Person: p, Org: org}, nil
+	related, err := r.source.Relations(ctx, p, org)
+	if err != nil {
+		return Actor{}, fmt.Errorf("load the acting person: %w", err)
+	}
+	return Actor{Kind: KindPerson, Person: p, Org: org, Relations: &related}, nil
 }
 
-// Scope mints the actor's right to do action to those of orgs (and of the actor's own organization) that the policies permit,
-// or to all. Where that is nothing at all the refusal is recorded and the error wraps identity.ErrRefused. c.PlanMaker is
-// required for policies.ActionPlanApprove. It must not be called inside a transaction: the record commits by itself.
+// Scope mints the actor's right to do action to those of orgs that the policies permit, or to all. The actor's own organization
+// and those that the actor serves or takes care of are always asked about; where policies go by the kind of organization, as for
+// policies.ActionContactRead, orgs must be all that matter. Where the right is nothing at all the refusal is recorded and the
+// error wraps identity.ErrRefused. c.PlanMaker is required for policies.ActionPlanApprove. It must not be called inside a
+// transaction: the record commits by itself.
 func (r *Resolver) Scope(ctx context.Context, a Actor, action policies.Action, orgs []policies.Organization, c policies.Context) (policies.Scope, error) {
 	if a.Kind == KindBreakGlass {
 		return r.breakGlass(ctx, a, action, "")
@@ -97,18 +106,12 @@ func (r *Resolver) Scope(ctx context.Context, a Actor, action policies.Action, o
 	if err != nil {
 		return policies.Scope{}, r.refuse(ctx, a, action, "", nil, err)
 	}
-	own := a.Org.Policy()
-	ask := []policies.Organization{own}
-	for _, o := range orgs {
-		if o.ID != own.ID {
-			ask = append(ask, o)
-		}
-	}
-	s, err := r.engine.ScopeWith(a.Policy(), action, ask, c)
+	s, err := r.engine.ScopeWith(a.Policy(), action, a.about(orgs), c)
 	if err != nil {
 		return policies.Scope{}, r.refuse(ctx, a, action, "", nil, err)
 	}
 	if s.Denied() {
+		own := a.Org.Policy()
 		// The decision on the whole workspace names the policies that forbid, if any do.
 		d, err := r.engine.EvaluateWorkspace(a.Policy(), action, c)
 		if d.Allow {
@@ -119,6 +122,27 @@ func (r *Resolver) Scope(ctx context.Context, a Actor, action policies.Action, o
 			refusal = r.withNearMiss(refusal, a, action, own, c)
 		}
 		return policies.Scope{}, refusal
+	}
+	return s, nil
+}
+
+// Ask is Scope for a page or a document that shows what its reader may see and leaves out the rest: where the policies permit
+// nothing it gives the zero Scope, which stores refuse, and records nothing, because nobody attempted anything. What can't be
+// answered, and a person whose service has ended, are errors and recorded as by Scope. So is all that break-glass does.
+func (r *Resolver) Ask(ctx context.Context, a Actor, action policies.Action, orgs []policies.Organization, c policies.Context) (policies.Scope, error) {
+	if a.Kind == KindBreakGlass {
+		return r.breakGlass(ctx, a, action, "")
+	}
+	a, err := r.fresh(ctx, a)
+	if err != nil {
+		return policies.Scope{}, r.refuse(ctx, a, action, "", nil, err)
+	}
+	s, err := r.engine.ScopeWith(a.Policy(), action, a.about(orgs), c)
+	if err != nil {
+		return policies.Scope{}, r.refuse(ctx, a, action, "", nil, err)
+	}
+	if s.Denied() {
+		return policies.Scope{}, nil
 	}
 	return s, nil
 }

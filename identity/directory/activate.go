@@ -108,7 +108,7 @@ func (s *Store) activateInstant(ctx context.Context, at int64, orgs map[policies
 func (s *Store) due(ctx context.Context, at int64) (list []dueTransfer, again map[policies.PersonID]bool, err error) {
 	q := sqlText(`SELECT t.id, t.person, t.kind, t.from_org, t.to_org, t.staff_number, t.email, p.org, p.staff_number, p.email_key,
 		COALESCE(h.staff_number, ''), COALESCE(h.email, '')
-		FROM transfer t JOIN ` + people + ` p ON p.id = t.person
+		FROM transfer t JOIN ` + personTable + ` p ON p.id = t.person
 		LEFT JOIN post h ON t.kind IN ('return', 'move') AND h.person = t.person AND h.kind = 'home' AND h.org = t.to_org AND h.valid_until = 0
 		WHERE t.state = 'planned'`)
 	q.and("t.at = ?", at)

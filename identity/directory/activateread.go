@@ -89,7 +89,7 @@ func keyHolders(ctx context.Context, q querier, list []*candidate) (map[key]poli
 		}
 	}
 	if len(emails) > 0 {
-		query := sqlText("SELECT p.id, p.email_key FROM " + people + " p WHERE p.ended_at = 0")
+		query := sqlText("SELECT p.id, p.email_key FROM " + personTable + " p WHERE p.ended_at = 0")
 		anyOf(query, "p.email_key", emails)
 		err := each(ctx, q, query, func(rows *sql.Rows) error {
 			var id, email string
@@ -112,7 +112,7 @@ func keyHolders(ctx context.Context, q querier, list []*candidate) (map[key]poli
 			args = append(args, string(k.org), k.number)
 		}
 		query := &statement{args: args}
-		query.text.WriteString("SELECT p.id, p.org, p.staff_number FROM " + people + " p WHERE (p.org, p.staff_number) IN (VALUES " + b.String() + ")")
+		query.text.WriteString("SELECT p.id, p.org, p.staff_number FROM " + personTable + " p WHERE (p.org, p.staff_number) IN (VALUES " + b.String() + ")")
 		err := each(ctx, q, query, func(rows *sql.Rows) error {
 			var id, org, number string
 			err := rows.Scan(&id, &org, &number)

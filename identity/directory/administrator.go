@@ -128,7 +128,7 @@ func administratorChanges(t recorded, org identity.Organization) []administrator
 // actor must not change the answer they get; it is looked at again when it takes effect.
 func (s *Store) administration(ctx context.Context, q querier, scope policies.Scope, org identity.Organization) (a administration, list []recorded, err error) {
 	a = administration{needed: administratorsNeeded(org.Kind)}
-	query := sqlText("SELECT p.id FROM " + people + " p WHERE p.ended_at = 0")
+	query := sqlText("SELECT p.id FROM " + personTable + " p WHERE p.ended_at = 0")
 	query.and("p.org = ?", string(org.ID))
 	query.and("p.role = ?", string(administratorRole(org.Kind)))
 	query.and("p.role <> 'general'") // what the index is about

@@ -55,7 +55,10 @@ func (s *Store) Appoint(ctx context.Context, scope policies.Scope, a identity.Ap
 		if err := s.closeVacancies(ctx, tx, b, []policies.OrgID{a.Org}); err != nil {
 			return err
 		}
-		return b.close(ctx, tx, s.db)
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, by, "appointment.add", a.Org, string(a.Person), map[string]any{"kind": string(a.Kind), "from": a.From, "until": a.Until})
 	})
 	if err != nil {
 		return fmt.Errorf("appoint: %w", err)
@@ -130,7 +133,10 @@ func (s *Store) EndAppointment(ctx context.Context, scope policies.Scope, org po
 				return err
 			}
 		}
-		return b.close(ctx, tx, s.db)
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, by, "appointment.end", org, string(person), map[string]any{"kind": string(kind)})
 	})
 	if err != nil {
 		return fmt.Errorf("end appointment: %w", err)

@@ -62,6 +62,7 @@ func checkOrganization(o *identity.Organization) []fault {
 	faults = append(faults, checkOrgCode(o, known)...)
 	faults = append(faults, cell("name", o.Name, maxName, true)...)
 	faults = append(faults, cell("kana", o.Kana, maxName, false)...)
+	faults = append(faults, checkDates(o)...)
 	if len(faults) > 0 || !known {
 		return faults
 	}
@@ -151,6 +152,27 @@ func checkPerson(p *identity.Person) []fault {
 	faults = append(faults, cell("given_name", p.GivenName, maxName, false)...)
 	faults = append(faults, cell("family_kana", p.FamilyKana, maxName, false)...)
 	faults = append(faults, cell("given_kana", p.GivenKana, maxName, false)...)
+	faults = append(faults, cell("family_romaji", p.FamilyRomaji, maxName, false)...)
+	faults = append(faults, cell("given_romaji", p.GivenRomaji, maxName, false)...)
+	faults = append(faults, cell("section", p.Section, maxName, false)...)
+	faults = append(faults, cell("title", p.Title, maxName, false)...)
+	faults = append(faults, cell("duties", p.Duties, MaxCell, false)...)
+	faults = append(faults, checkPhone("phone", p.Phone)...)
+	faults = append(faults, checkPhone("extension", p.Extension)...)
+	faults = append(faults, checkPhone("fax", p.Fax)...)
+	if p.Mailbox != "" {
+		for _, f := range checkEmail(p.Mailbox) {
+			f.Column = "mailbox"
+			faults = append(faults, f)
+		}
+	}
+	if p.AbsentFrom < 0 || p.AbsentUntil < 0 || p.AbsentUntil != 0 && (p.AbsentFrom == 0 || p.AbsentUntil <= p.AbsentFrom) {
+		faults = append(faults, fault{
+			Column: "absent_until",
+			Reason: review.Say("不在の終わりが始まりより前か、始まりがありません", "the absence ends before it begins, or has no beginning"),
+			Remedy: review.Say("日付を直してください", "correct the dates"),
+		})
+	}
 	faults = append(faults, checkEmail(p.Email)...)
 	if !slices.Contains(policies.Roles(), p.Role) {
 		faults = append(faults, roleFault(string(p.Role))...)

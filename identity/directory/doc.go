@@ -5,8 +5,8 @@
 // commits, so a cursor over the feed never misses a row. Files are read by the pure readers ReadOrganizations and ReadPeople,
 // staged in short transactions and published in one.
 //
-// Every method on organization data takes a policies.Scope and stays inside it; the zero Scope reads and writes nothing. The one
-// exception is Actor, which authentication needs before there is a scope. The directory never decides who gets an account
+// Every method on organization data takes a policies.Scope and stays inside it; the zero Scope reads and writes nothing. The
+// exceptions are Actor and Relations, which authentication and the policies need before there is a scope. The directory never decides who gets an account
 // and never calls a SaaS: a leaver is handed to access.Enqueuer in the same transaction.
 //
 // Called by cmd, identity/access, identity/login and sync/provision (which reads the feed).

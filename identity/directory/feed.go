@@ -18,6 +18,8 @@ type ChangeKind string
 const (
 	OrgAdded      ChangeKind = "org.added"
 	OrgChanged    ChangeKind = "org.changed"
+	ServiceAdded  ChangeKind = "service.added" // a contractor (Object) serves an organization (Org)
+	ServiceEnded  ChangeKind = "service.ended"
 	PersonAdded   ChangeKind = "person.added"
 	PersonChanged ChangeKind = "person.changed"
 	PersonEnded   ChangeKind = "person.ended"
@@ -74,7 +76,7 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 	}
 	var kinds []ChangeKind
 	if orgs {
-		kinds = append(kinds, OrgAdded, OrgChanged)
+		kinds = append(kinds, OrgAdded, OrgChanged, ServiceAdded, ServiceEnded)
 	}
 	if staff {
 		kinds = append(kinds, peopleKinds()...)

@@ -14,10 +14,13 @@ import (
 
 // OrgFilter narrows a list of organizations. The zero filter is the first page of all.
 type OrgFilter struct {
-	Kinds []policies.OrgKind // empty: all
-	Query string             // part of the name or kana, or the beginning of the number
-	After policies.OrgID     // the last id of the page before
-	Limit int                // 0: DefaultPage; at most MaxPage
+	Kinds  []policies.OrgKind    // empty: all
+	Query  string                // part of the name or kana, or the beginning of the number
+	States []identity.Onboarding // empty: all
+	Parent policies.OrgID        // empty: any; else those directly below it
+	At     int64                 // UTC, microseconds: those that exist then; 0: all, also those that ceased
+	After  policies.OrgID        // the last id of the page before
+	Limit  int                   // 0: DefaultPage; at most MaxPage
 }
 
 // Organizations lists the organizations inside the scope (org.read), ordered by id.
@@ -33,6 +36,20 @@ func (s *Store) Organizations(ctx context.Context, scope policies.Scope, filter 
 			values[i] = string(k)
 		}
 		q.and("kind IN (?"+strings.Repeat(",?", len(values)-1)+")", values...)
+	}
+	if len(filter.States) > 0 {
+		values := make([]any, len(filter.States))
+		for i, state := range filter.States {
+			values[i] = string(state)
+		}
+		q.and("state IN (?"+strings.Repeat(",?", len(values)-1)+")", values...)
+	}
+	if filter.Parent != "" {
+		q.and("parent = ?", storable(string(filter.Parent)))
+	}
+	if filter.At != 0 {
+		q.and("valid_from <= ?", filter.At)
+		q.and("(valid_until = 0 OR valid_until > ?)", filter.At)
 	}
 	if filter.Query != "" {
 		anywhere := pattern(filter.Query, true)
@@ -73,21 +90,22 @@ func organization(ctx context.Context, q querier, id policies.OrgID) (identity.O
 	return o, err
 }
 
-// AddOrganization registers one organization (org.write). identity.ErrExists if there is one with its number.
-func (s *Store) AddOrganization(ctx context.Context, scope policies.Scope, o identity.Organization, by Author) error {
+// AddOrganization registers one organization (org.write) and returns it as stored. identity.ErrExists if there is one with its number.
+func (s *Store) AddOrganization(ctx context.Context, scope policies.Scope, o identity.Organization, by Author) (identity.Organization, error) {
 	if err := permitAuthor(scope, policies.ActionOrgWrite, by); err != nil {
-		return err
+		return o, err
 	}
 	if faults := checkOrganization(&o); faults != nil {
-		return faults[0]
+		return o, faults[0]
 	}
 	if !scope.Covers(o.ID) {
-		return fmt.Errorf("add organization %s: outside the scope: %w", o.ID, identity.ErrRefused)
+		return o, fmt.Errorf("add organization %s: outside the scope: %w", o.ID, identity.ErrRefused)
 	}
 	if o.State == "" {
 		o.State = identity.OnboardingListed
 	}
-	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	o.UpdatedAt = s.micros()
+	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		base, err := takeNumbers(ctx, tx, 1)
 		if err != nil {
 			return err
@@ -107,8 +125,12 @@ func (s *Store) AddOrganization(ctx context.Context, scope policies.Scope, o ide
 				return *f
 			}
 		}
-		return s.publishOrganizations(ctx, tx, base, []orgChange{{after: o}}, by)
+		if err := s.publishOrganizations(ctx, tx, base, []orgChange{{after: o}}, by); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, by, "org.add", o.ID, string(o.ID), map[string]any{"kind": string(o.Kind), "feed": base + 1})
 	})
+	return o, err
 }
 
 // family refuses a parent of the wrong kind.

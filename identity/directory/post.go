@@ -21,7 +21,7 @@ func (s *Store) Posts(ctx context.Context, scope policies.Scope, of ...policies.
 		q.args = append(q.args, args...)
 		home, args := scope.Where("p.org", len(q.args)+1)
 		q.args = append(q.args, args...)
-		q.text.WriteString(" AND (" + at + " OR EXISTS (SELECT 1 FROM " + people + " p WHERE p.id = o.person AND " + home + "))")
+		q.text.WriteString(" AND (" + at + " OR EXISTS (SELECT 1 FROM " + personTable + " p WHERE p.id = o.person AND " + home + "))")
 	}
 	q.page("o.person, o.valid_from, o.id", 0)
 	var list []identity.Post

@@ -53,9 +53,12 @@ var personData = []string{
 	"email", "mailbox", "role", "section", "title", "duties", "phone", "extension", "fax", "absent_from", "absent_until", "ended_at",
 }
 
+// personTable is what people are read from.
+const personTable = "person"
+
 var (
 	personColumnList = "p." + strings.Join(personData, ", p.") + ", p.updated_at"
-	personSelect     = "SELECT " + personColumnList + " FROM person p WHERE 1=1"
+	personSelect     = "SELECT " + personColumnList + " FROM " + personTable + " p WHERE 1=1"
 )
 
 func personValues(p *identity.Person) []any {

@@ -51,6 +51,8 @@ type Author struct {
 	Actor  policies.PersonID // empty only for a system scope
 	Source string            // e.g. "import people.csv", "cli", "scim"
 	Why    string
+	// By is who it is for the audit log. The zero value writes no audit row: for acts that are recorded by their caller.
+	By access.Actor
 }
 
 // permit fails closed: a scope is good for the action that it was minted for and no other.
@@ -174,6 +176,8 @@ func each(ctx context.Context, q querier, query *statement, scan func(*sql.Rows)
 	}
 	return nil
 }
+
+func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 func notFound(what string, id string) error {
 	return fmt.Errorf("%s %s: %w", what, review.Visible(id, review.MaxShown), identity.ErrNotFound)

@@ -164,10 +164,10 @@ func TestAdd(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
 		ctx := t.Context()
 		agency := identity.Organization{ID: "8000012010038", Kind: policies.KindAgency, Name: "デジタル庁"}
-		if err := f.AddOrganization(ctx, everything, agency, tester); err != nil {
+		if _, err := f.AddOrganization(ctx, everything, agency, tester); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.AddOrganization(ctx, everything, agency, tester); !errors.Is(err, identity.ErrExists) {
+		if _, err := f.AddOrganization(ctx, everything, agency, tester); !errors.Is(err, identity.ErrExists) {
 			t.Error(err)
 		}
 		for _, bad := range []identity.Organization{
@@ -176,7 +176,7 @@ func TestAdd(t *testing.T) {
 			{ID: "7000012010038", Kind: policies.KindMinistry, Name: "x"},
 			{ID: "011002", Kind: policies.KindMunicipality, Name: "札幌市"}, // without its prefecture
 		} {
-			if err := f.AddOrganization(ctx, everything, bad, tester); err == nil {
+			if _, err := f.AddOrganization(ctx, everything, bad, tester); err == nil {
 				t.Errorf("%+v is accepted", bad)
 			}
 		}

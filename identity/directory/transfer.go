@@ -63,7 +63,10 @@ func (s *Store) AddTransfer(ctx context.Context, scope policies.Scope, t identit
 				return err
 			}
 		}
-		return s.record(ctx, tx, b, list)
+		if err := s.record(ctx, tx, b, list); err != nil {
+			return err
+		}
+		return s.auditTransfer(ctx, tx, by, "transfer.add", list[0].Transfer)
 	})
 	if err != nil {
 		return identity.Transfer{}, fmt.Errorf("add transfer: %w", err)
@@ -318,7 +321,7 @@ func outside(org policies.OrgID) error {
 func (s *Store) checkPeopleOf(ctx context.Context, q querier, t *identity.Transfer) error {
 	if t.Successor != "" {
 		var n int
-		err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+people+" p WHERE p.id = $1 AND p.org = $2 AND p.ended_at = 0",
+		err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+personTable+" p WHERE p.id = $1 AND p.org = $2 AND p.ended_at = 0",
 			storable(string(t.Successor)), string(t.From)).Scan(&n)
 		if err != nil {
 			return fmt.Errorf("directory: read successor: %w", err)
@@ -332,7 +335,7 @@ func (s *Store) checkPeopleOf(ctx context.Context, q querier, t *identity.Transf
 	t.Named = slices.Compact(t.Named)
 	for _, id := range t.Named {
 		var n int
-		if err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+people+" p WHERE p.id = $1", storable(string(id))).Scan(&n); err != nil {
+		if err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+personTable+" p WHERE p.id = $1", storable(string(id))).Scan(&n); err != nil {
 			return fmt.Errorf("directory: read named person: %w", err)
 		}
 		if n == 0 {
@@ -448,7 +451,10 @@ func (s *Store) AcceptTransfer(ctx context.Context, scope policies.Scope, id ide
 			return fmt.Errorf("accept transfer: %w", err)
 		}
 		b.add(Change{Kind: TransferChanged, Org: t.To, Object: string(t.ID), Before: before, After: transferJSON(&t.Transfer)})
-		return b.close(ctx, tx, s.db)
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
+		}
+		return s.auditTransfer(ctx, tx, by, "transfer.accept", t.Transfer)
 	})
 	if err != nil {
 		return identity.Transfer{}, fmt.Errorf("accept transfer: %w", err)
@@ -493,7 +499,10 @@ func (s *Store) CancelTransfer(ctx context.Context, scope policies.Scope, id ide
 		if err := s.cancel(ctx, tx, b, list, ""); err != nil {
 			return err
 		}
-		return b.close(ctx, tx, s.db)
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
+		}
+		return s.auditTransfer(ctx, tx, by, "transfer.cancel", t.Transfer)
 	})
 	if err != nil {
 		return fmt.Errorf("cancel transfer: %w", err)
@@ -517,4 +526,14 @@ func (s *Store) cancel(ctx context.Context, tx *sql.Tx, b *book, list []recorded
 		return fmt.Errorf("directory: cancel transfers: %w", err)
 	}
 	return nil
+}
+
+// auditTransfer appends the audit row of what was done to a transfer. Its object is the transfer's id, which tells nothing; of one under
+// embargo the row says neither organization nor why, also after its date.
+func (s *Store) auditTransfer(ctx context.Context, tx *sql.Tx, by Author, action string, t identity.Transfer) error {
+	org := t.From
+	if t.Embargo {
+		org, by.Why = "", ""
+	}
+	return s.audit(ctx, tx, by, action, org, string(t.ID), nil)
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// people is where everybody's newest state is read in the files on transfers, posts and administrators.
-const people = "person"
-
 // transferData are the columns of transfer, in the order of transferValues. The named people have a table of their own.
 var transferData = []string{
 	"id", "person", "name", "kind", "from_org", "to_org", "staff_number", "section", "title", "duties", "phone", "extension", "fax", "email",

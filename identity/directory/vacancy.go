@@ -54,7 +54,7 @@ func (s *Store) Vacancies(ctx context.Context, scope policies.Scope) ([]identity
 // short tells whether an organization has too few administrators and caretakers at a time.
 func (s *Store) short(ctx context.Context, q querier, org identity.Organization, at int64) (bool, error) {
 	var n int
-	err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+people+" p WHERE p.org = $1 AND p.role = $2 AND p.role <> 'general' AND p.ended_at = 0",
+	err := q.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+personTable+" p WHERE p.org = $1 AND p.role = $2 AND p.role <> 'general' AND p.ended_at = 0",
 		string(org.ID), string(administratorRole(org.Kind))).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("directory: count administrators: %w", err)

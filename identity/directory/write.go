@@ -52,7 +52,10 @@ func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.
 		err = appendChange(ctx, tx, Change{
 			Number: base + 1, At: p.UpdatedAt, Author: by, Kind: PersonAdded, Org: p.Org, Object: string(p.ID), After: personJSON(&p),
 		})
-		if err != nil || p.Role == policies.RoleGeneral {
+		if err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, by, "person.add", p.Org, string(p.ID), map[string]any{"role": string(p.Role), "feed": base + 1}); err != nil || p.Role == policies.RoleGeneral {
 			return err
 		}
 		b, err := s.openBook(ctx, tx, by)
@@ -142,6 +145,9 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
 			return err
 		}
-		return b.close(ctx, tx, s.db)
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, by, "person.end", p.Org, string(p.ID), map[string]any{"feed": base + 1})
 	})
 }

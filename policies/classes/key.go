@@ -1,6 +1,8 @@
 package classes
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +22,22 @@ type Key struct {
 	target uint8 // kind of the organization acted upon
 
 	person, org, orgParent, thingID, thingParent mark
+
+	serves, caretakes member
+	// sets says which organizations that policies name are in the person's sets, and, where policies read a whole set, stands
+	// for all of it. Empty where neither is read.
+	sets string
 }
+
+// member says which of the organizations that are read are in one of the person's sets.
+type member uint8
+
+const (
+	memberOrg member = 1 << iota
+	memberOrgParent
+	memberThing
+	memberThingParent
+)
 
 // The small numbers keep the key short: it is hashed for every question of a population.
 var (
@@ -93,6 +110,10 @@ func (r *reading) key(p policies.Person, org *policies.Organization, maker bool)
 	var seen crowd
 	k.org = r.org(r.Org, p.Org.ID, &seen)
 	k.orgParent = r.parent(r.OrgParent, r.HasOrgParent, p.Org.Parent, &seen)
+	k.serves, k.caretakes = members(r.Serves, p.Serves, p, org), members(r.Caretakes, p.Caretakes, p, org)
+	if len(p.Serves)+len(p.Caretakes) > 0 {
+		k.sets = r.sets(p)
+	}
 	if org == nil {
 		return k
 	}
@@ -103,6 +124,54 @@ func (r *reading) key(p policies.Person, org *policies.Organization, maker bool)
 	k.thingID = r.org(r.Thing, org.ID, &seen)
 	k.thingParent = r.parent(r.ThingParent, r.HasParent, org.Parent, &seen)
 	return k
+}
+
+func members(r policies.SetReads, set []policies.OrgID, p policies.Person, org *policies.Organization) member {
+	if len(set) == 0 {
+		return 0
+	}
+	var m member
+	add := func(bit member, read bool, id policies.OrgID) {
+		if !read {
+			return
+		}
+		if _, found := slices.BinarySearch(set, id); found {
+			m |= bit
+		}
+	}
+	add(memberOrg, r.Org, p.Org.ID)
+	add(memberOrgParent, r.OrgParent, p.Org.Parent)
+	if org != nil {
+		add(memberThing, r.Thing, org.ID)
+		add(memberThingParent, r.ThingParent, org.Parent)
+	}
+	return m
+}
+
+// sets gives Key.sets.
+func (r *reading) sets(p policies.Person) string {
+	var b strings.Builder
+	for _, s := range []struct {
+		name string
+		read policies.SetReads
+		ids  []policies.OrgID
+	}{{"serves", r.Serves, p.Serves}, {"caretakes", r.Caretakes, p.Caretakes}} {
+		if s.read.Named && len(r.orgs) > 0 {
+			for _, id := range s.ids {
+				if m := r.orgs[id]; m != 0 {
+					b.WriteString(" " + s.name + "=" + m.String())
+				}
+			}
+		}
+		if s.read.All && len(s.ids) > 0 {
+			h := sha256.New()
+			for _, id := range s.ids {
+				fmt.Fprintf(h, "%d:%s", len(id), id)
+			}
+			b.WriteString(" " + s.name + "=set:" + hex.EncodeToString(h.Sum(nil)))
+		}
+	}
+	return b.String()
 }
 
 // crowd remembers the unnamed organizations of one question, in the order in which they were met.
@@ -165,7 +234,22 @@ func (k Key) String() string {
 	add("org.parent", k.orgParent.String())
 	add("target", k.thingID.String())
 	add("target.parent", k.thingParent.String())
+	add("serves", k.serves.String())
+	add("caretakes", k.caretakes.String())
+	if k.sets != "" {
+		parts = append(parts, strings.TrimPrefix(k.sets, " "))
+	}
 	return strings.Join(parts, " ")
+}
+
+func (m member) String() string {
+	var parts []string
+	for i, name := range []string{"org", "org.parent", "target", "target.parent"} {
+		if m&(1<<i) != 0 {
+			parts = append(parts, name)
+		}
+	}
+	return strings.Join(parts, "+")
 }
 
 func (m mark) String() string {

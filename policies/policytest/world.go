@@ -3,6 +3,7 @@ package policytest
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -48,6 +49,7 @@ func AnyWorld() *rapid.Generator[World] {
 			w.People = append(w.People, policies.Person{
 				ID: policies.PersonID(id), Org: rapid.SampledFrom(w.Orgs).Draw(t, "home"),
 				Role: rapid.SampledFrom(policies.Roles()).Draw(t, "role"), Active: rapid.Bool().Draw(t, "active"),
+				Serves: AnySet().Draw(t, "serves"), Caretakes: AnySet().Draw(t, "caretakes"),
 			})
 		}
 		var b strings.Builder
@@ -56,6 +58,19 @@ func AnyWorld() *rapid.Generator[World] {
 		}
 		w.Rules = b.String()
 		return w
+	})
+}
+
+// AnySet gives sets of organizations, some of which no world has.
+func AnySet() *rapid.Generator[[]policies.OrgID] {
+	return rapid.Custom(func(t *rapid.T) []policies.OrgID {
+		var set []policies.OrgID
+		for _, id := range append(slices.Clone(orgIDs), "o9") { // sorted
+			if rapid.IntRange(0, 2).Draw(t, "member") == 0 {
+				set = append(set, policies.OrgID(id))
+			}
+		}
+		return set
 	})
 }
 
@@ -113,11 +128,12 @@ func condition(t *rapid.T, s subject, depth int) string {
 }
 
 func atom(t *rapid.T, s subject) string {
-	kind := `Musubi::Kind::"` + pick(t, "kind", "agency", "ministry", "prefecture", "municipality", "ward") + `"`
+	kind := `Musubi::Kind::"` + pick(t, "kind", "agency", "ministry", "prefecture", "municipality", "ward", "contractor") + `"`
 	role := `Musubi::Role::"` + pick(t, "role", "system_administrator", "administrator", "general") + `"`
 	org := `Musubi::Organization::"` + pick(t, "org", "o1", "o2", "o9") + `"`
 	person := `Musubi::Person::"` + pick(t, "person", "p1", "p2", "p9") + `"`
 	equal := pick(t, "equal", "==", "!=")
+	set, other := pick(t, "set", "principal.serves", "principal.caretakes"), pick(t, "other set", "principal.serves", "principal.caretakes")
 	atoms := []string{
 		"principal.active",
 		"principal.role " + equal + " " + role,
@@ -141,11 +157,24 @@ func atom(t *rapid.T, s subject) string {
 		org + ".kind == " + kind,
 		person + ".active",
 		"(if principal.active then principal.org else " + org + ").kind == " + kind,
+		set + ".contains(" + org + ")",
+		org + " in " + set,
+		set + ".contains(principal.org)",
+		"(principal.org has parent && principal.org.parent in " + set + ")",
+		set + ".isEmpty()", "principal.serves.isEmpty()", "!principal.caretakes.isEmpty()",
+		set + " " + equal + " " + other,
+		set + ".containsAll(" + other + ")",
+		set + ".containsAny([" + org + `, Musubi::Organization::"o3"])`,
+		"(if principal.active then " + set + " else " + other + ").contains(" + org + ")",
+		person + ".serves.contains(" + org + ")",
 	}
 	if s.organization {
 		atoms = append(
 			atoms,
 			"resource == principal.org", "resource == principal.org", "resource != principal.org",
+			set+".contains(resource)", set+".contains(resource)", "resource in "+set,
+			"(resource has parent && "+set+".contains(resource.parent))",
+			set+" "+equal+" [resource]", set+".containsAny([principal.org, resource])",
 			"resource.kind "+equal+" "+kind,
 			"resource.kind == principal.kind",
 			"resource "+equal+" "+org,

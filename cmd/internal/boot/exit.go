@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -54,6 +55,7 @@ func ExitCode(err error) int {
 	var marked *ExitError
 	var vendor *connectors.Error
 	var dial *net.OpError
+	var finding review.Finding
 	switch {
 	case err == nil:
 		return ExitOK
@@ -63,6 +65,8 @@ func ExitCode(err error) int {
 		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy, provision.ErrStarted,
 		provision.ErrNotRunning, directory.ErrEnded, directory.ErrImportBusy, directory.ErrImportDropped,
 		keys.ErrTooEarly, audit.ErrTampered):
+		return ExitRefused
+	case errors.As(err, &finding):
 		return ExitRefused
 	case errors.As(err, &vendor), errors.As(err, &dial), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, context.DeadlineExceeded):
 		return ExitOutside

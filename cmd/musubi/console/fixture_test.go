@@ -22,6 +22,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -79,7 +80,7 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 	h.prov = provision.NewStore(db, h.clock.now)
 	h.prov.Bind(noJobs{})
 	made := 0
-	h.dir = directory.New(db, directory.Options{Now: h.clock.now, Enqueuer: h.prov, NewID: func() policies.PersonID {
+	h.dir = directory.New(db, directory.Options{Now: h.clock.now, Enqueuer: dated.New(h.prov), NewID: func() policies.PersonID {
 		made++
 		return policies.PersonID(fmt.Sprintf("p%08d", made))
 	}})
@@ -124,7 +125,7 @@ var everywhere = policies.System(policies.TaskTest)
 func (h *hub) org(id policies.OrgID, kind policies.OrgKind, name, kana string, parent policies.OrgID) {
 	h.t.Helper()
 	o := identity.Organization{ID: id, Kind: kind, Name: name, Kana: kana, Parent: parent}
-	if err := h.dir.AddOrganization(h.t.Context(), everywhere, o, directory.Author{Source: "test"}); err != nil {
+	if _, err := h.dir.AddOrganization(h.t.Context(), everywhere, o, directory.Author{Source: "test"}); err != nil {
 		h.t.Fatal(err)
 	}
 }

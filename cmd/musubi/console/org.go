@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/code"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -100,14 +99,14 @@ func (c *Console) orgList(ctx context.Context, w http.ResponseWriter, r *http.Re
 	return c.show(w, r, v, c.pages.orgs, frame{label: label{"組織", "Organizations"}, Section: "orgs", Body: body})
 }
 
-// orgNumber reports whether s looks like an organization's number: 6 or 13 digits.
+// orgNumber reports whether s looks like an organization's number: 6, 8 or 13 digits.
 func orgNumber(s string) bool {
 	for _, d := range s {
 		if d < '0' || d > '9' {
 			return false
 		}
 	}
-	return len(s) == 6 || len(s) == 13
+	return len(s) == 6 || len(s) == 8 || len(s) == 13
 }
 
 // queryOf writes name and value pairs as a query, without those that are empty.
@@ -185,6 +184,11 @@ func (n *orgNames) find(ctx context.Context, id policies.OrgID) (*identity.Organ
 type orgBody struct {
 	Org      identity.Organization
 	Kind     label
+	Number   label // what its number is called
+	State    label
+	Over     bool // it doesn't exist any more
+	Contacts []contactRow
+	Services []serviceRow
 	Parent   *identity.Organization
 	Wards    []identity.Organization
 	Below    string // address of the list of a prefecture's municipalities
@@ -201,6 +205,7 @@ type orgBody struct {
 type personRow struct {
 	identity.Person
 	Role  label
+	Away  bool
 	Seats []seatRow
 }
 
@@ -226,18 +231,22 @@ func (c *Console) orgPage(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
-	body := orgBody{Org: o, Kind: kindLabel(o.Kind), Known: v.people.Covers(o.ID), HasStaff: o.Kind != policies.KindWard, Query: query}
+	body := orgBody{Org: o, Kind: kindLabel(o.Kind), Number: numberLabel(o), State: onboardingLabel(o.State), Contacts: contacts(o), Over: !o.Exists(c.cfg.Now().UnixMicro()), Known: v.people.Covers(o.ID), HasStaff: o.Kind != policies.KindWard, Query: query}
 	names := orgNames{console: c, scope: v.orgs}
 	if body.Parent, err = names.find(ctx, o.Parent); err != nil {
 		return err
 	}
 	switch o.Kind {
 	case policies.KindMunicipality:
-		if body.Wards, err = c.wards(ctx, v, o.ID); err != nil {
+		filter := directory.OrgFilter{Parent: o.ID, Limit: directory.MaxPage} // a city has 24 wards at most
+		if body.Wards, err = c.cfg.Directory.Organizations(ctx, v.orgs, filter); err != nil {
 			return err
 		}
 	case policies.KindPrefecture:
 		body.Below = "/orgs" + queryOf("kind", string(policies.KindMunicipality), "q", string(o.ID[:2]))
+	}
+	if body.Services, err = c.services(ctx, v, o); err != nil {
+		return err
 	}
 	if body.Known && body.HasStaff {
 		if err := c.staff(ctx, v, &body, policies.PersonID(after)); err != nil {
@@ -250,25 +259,63 @@ func (c *Console) orgPage(ctx context.Context, w http.ResponseWriter, r *http.Re
 	})
 }
 
-// wards lists a city's wards: their numbers begin with the number of its prefecture.
-func (c *Console) wards(ctx context.Context, v viewer, city policies.OrgID) ([]identity.Organization, error) {
-	var wards []identity.Organization
-	filter := directory.OrgFilter{Kinds: []policies.OrgKind{policies.KindWard}, Query: string(code.PrefectureOf(city)[:2]), Limit: directory.MaxPage}
-	for {
-		list, err := c.cfg.Directory.Organizations(ctx, v.orgs, filter)
+// contactRow is one of the organization's contacts.
+type contactRow struct {
+	Label label
+	identity.Contact
+}
+
+func contacts(o identity.Organization) []contactRow {
+	var rows []contactRow
+	for _, row := range []contactRow{
+		{label{"連絡先 (日中)", "Contact in working hours"}, o.Duty},
+		{label{"連絡先 (夜間・休日)", "Contact at night and on holidays"}, o.Night},
+	} {
+		if row.Contact != (identity.Contact{}) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// serviceRow is a contractor that serves the organization, or an organization that the contractor serves.
+type serviceRow struct {
+	Other identity.Organization
+	From  int64
+	Until int64
+	Over  bool
+}
+
+// maxServices is how many the page shows; a contractor may serve a thousand towns, for whom there is the command.
+const maxServices = 100
+
+// services lists who serves the organization, or whom it serves, newest states included.
+func (c *Console) services(ctx context.Context, v viewer, o identity.Organization) ([]serviceRow, error) {
+	filter := directory.ServiceFilter{Org: o.ID, Limit: maxServices}
+	if o.Kind == policies.KindContractor {
+		filter = directory.ServiceFilter{Contractor: o.ID, Limit: maxServices}
+	}
+	list, err := c.cfg.Directory.Services(ctx, v.orgs, filter)
+	if err != nil {
+		return nil, err
+	}
+	names := orgNames{console: c, scope: v.orgs}
+	now := c.cfg.Now().UnixMicro()
+	var rows []serviceRow
+	for _, service := range list {
+		other := service.Contractor
+		if o.Kind == policies.KindContractor {
+			other = service.Org
+		}
+		found, err := names.find(ctx, other)
 		if err != nil {
 			return nil, err
 		}
-		for _, o := range list {
-			if o.Parent == city {
-				wards = append(wards, o)
-			}
+		if found != nil {
+			rows = append(rows, serviceRow{*found, service.From, service.Until, service.Until != 0 && service.Until <= now})
 		}
-		if len(list) < filter.Limit {
-			return wards, nil
-		}
-		filter.After = list[len(list)-1].ID
 	}
+	return rows, nil
 }
 
 // staff fills in the people of a page, with their seats.
@@ -310,7 +357,7 @@ func (c *Console) staff(ctx context.Context, v viewer, body *orgBody, after poli
 		return err
 	}
 	for _, p := range people {
-		body.People = append(body.People, personRow{Person: p, Role: roleLabel(p.Role), Seats: seatRows(seats[p.ID])})
+		body.People = append(body.People, personRow{Person: p, Role: roleLabel(p.Role), Away: p.Active() && p.Absent(c.cfg.Now().UnixMicro()), Seats: seatRows(seats[p.ID])})
 	}
 	return nil
 }

@@ -213,6 +213,49 @@ func TestOrganizationsAndPeople(t *testing.T) {
 	})
 }
 
+// An organization as it is: contacts, dates, state, who serves it, and where its people sit.
+func TestOrganizationInFull(t *testing.T) {
+	h := sqliteHub(t)
+	people := h.country()
+	const insurer, contractor = policies.OrgID("01130012"), policies.OrgID("7700150000012")
+	h.org(insurer, policies.KindInsurer, "例示健康保険組合", "れいじけんこうほけんくみあい", "")
+	h.org(contractor, policies.KindContractor, "例示システム株式会社", "れいじしすてむ", "")
+	by := directory.Author{Source: "test"}
+	_, err := h.dir.EditOrganization(t.Context(), everywhere, sapporo, by, func(o *identity.Organization) error {
+		o.State, o.Until, o.Successor = identity.OnboardingLive, h.clock.now().AddDate(1, 0, 0).UnixMicro(), hokkaido
+		o.Duty, o.Night = identity.Contact{Name: "総務課", Phone: "011-000-0000"}, identity.Contact{Email: "yakan@n011002.example.lg.jp"}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.dir.EditPerson(t.Context(), everywhere, people.sapporoStaff.ID, by, func(p *identity.Person) error {
+		p.Section, p.Title, p.Extension, p.AbsentFrom = "情報政策課", "主査", "1234", 1
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []identity.Service{
+		{Contractor: contractor, Org: sapporo, From: h.clock.now().UnixMicro()},
+		{Contractor: contractor, Org: aomori, From: 1, Until: 2},
+	} {
+		if err := h.dir.AddService(t.Context(), everywhere, v, by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := h.open(people.planner)
+	a := b.get("/orgs/" + string(sapporo))
+	wantText(t, a, http.StatusOK, "利用中", "総務課", "011-000-0000", "yakan@n011002.example.lg.jp", "例示システム株式会社", "情報政策課", "主査", "内線 1234", "不在", "後継")
+	if strings.Contains(a.body, "廃止済み") {
+		t.Error("it hasn't ceased yet")
+	}
+	wantText(t, b.get("/orgs/"+string(contractor)), http.StatusOK, "委託元", "札幌市", "青森県", "事業者")
+	wantText(t, b.get("/orgs/"+string(insurer)), http.StatusOK, "保険者番号", "医療保険者")
+	h.clock.forward(366 * 24 * time.Hour)
+	wantText(t, h.open(people.planner).get("/orgs/"+string(sapporo)), http.StatusOK, "廃止済み")
+}
+
 func TestPaging(t *testing.T) {
 	h := sqliteHub(t)
 	people := h.country()
@@ -450,13 +493,13 @@ func TestNumbersAndTimes(t *testing.T) {
 			t.Errorf("%+v: %d", b, got)
 		}
 	}
-	if text, err := jst(time.Date(2026, 12, 31, 15, 4, 0, 0, time.UTC)); err != nil || text != "2027年1月1日 00:04 JST" {
+	if text, err := moment(time.Date(2026, 12, 31, 15, 4, 0, 0, time.UTC)); err != nil || text != "2027年1月1日 00:04 JST" {
 		t.Error(text, err)
 	}
-	if text, err := jst(int64(0)); err != nil || text != "—" {
+	if text, err := moment(int64(0)); err != nil || text != "—" {
 		t.Error(text, err)
 	}
-	if _, err := jst("yesterday"); err == nil {
+	if _, err := moment("yesterday"); err == nil {
 		t.Error("no time is shown as one")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/musubi-hub/musubi/identity/jst"
 )
 
 //go:embed templates/*.html static/*
@@ -65,7 +67,7 @@ func parsePages() (pages, error) {
 		paths[name] = assetPath(name, content)
 	}
 	functions := template.FuncMap{
-		"num": num, "jst": jst, "asset": func(name string) string { return paths[name] },
+		"num": num, "jst": moment, "day": day, "asset": func(name string) string { return paths[name] },
 		"short": func(hash string) string { return hash[:min(12, len(hash))] },
 		"bar":   func(done, total int, name label) bar { return bar{done, total, name} },
 		"label": func(text string) label { return label{JA: text} },
@@ -179,10 +181,11 @@ func num(n int) string {
 	return sign + digits
 }
 
-var zoneJST = time.FixedZone("JST", 9*60*60)
+// day writes the day of microseconds of UTC as staff read it.
+func day(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2006年1月2日") }
 
-// jst writes a time as staff read it: a time.Time, or microseconds of UTC. The zero time is a dash.
-func jst(at any) (string, error) {
+// moment writes a time as staff read it: a time.Time, or microseconds of UTC. The zero time is a dash.
+func moment(at any) (string, error) {
 	var t time.Time
 	switch at := at.(type) {
 	case time.Time:
@@ -192,10 +195,10 @@ func jst(at any) (string, error) {
 			t = time.UnixMicro(at)
 		}
 	default:
-		return "", fmt.Errorf("jst: %T is no time", at)
+		return "", fmt.Errorf("%T is no time", at)
 	}
 	if t.IsZero() {
 		return "—", nil
 	}
-	return t.In(zoneJST).Format("2006年1月2日 15:04 JST"), nil
+	return t.In(jst.Zone).Format("2006年1月2日 15:04 JST"), nil
 }

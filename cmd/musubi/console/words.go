@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/code"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -125,6 +127,33 @@ func kindLabel(k policies.OrgKind) label {
 		return label{"環境ミドル事業者", "Middleware operator"}
 	}
 	return label{string(k), ""}
+}
+
+// numberLabel is what the number of an organization is called.
+func numberLabel(o identity.Organization) label {
+	switch len(o.ID) {
+	case code.LocalGovernmentDigits:
+		return label{"全国地方公共団体コード", "Local government code"}
+	case code.InsurerDigits:
+		return label{"保険者番号", "Insurer number"}
+	}
+	return label{"法人番号", "Corporate number"}
+}
+
+func onboardingLabel(s identity.Onboarding) label {
+	switch s {
+	case identity.OnboardingListed:
+		return label{"未着手", "Listed"}
+	case identity.OnboardingInvited:
+		return label{"招待済み", "First administrator invited"}
+	case identity.OnboardingConfirmed:
+		return label{"管理者確認済み", "First administrator confirmed"}
+	case identity.OnboardingLinked:
+		return label{"接続済み", "Linked"}
+	case identity.OnboardingLive:
+		return label{"利用中", "Live"}
+	}
+	return label{string(s), ""}
 }
 
 // kindsLabel is kindLabel of many.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"path/filepath"
+	"time"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/musubi/console"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// finish compares the SaaS with the plan, shows the result, and serves: until Ctrl-C, or for the time given.
+func (d *demo) finish(ctx context.Context, pages *front) error {
+	verdict := d.compare(ctx)
+	d.out.Seconds = d.env.now().Sub(d.began).Seconds()
+	for _, p := range policies.Products() {
+		s := d.out.SaaS[string(p)]
+		say(d.env.stderr, "%-10s 計画 / wanted %s   確認 / applied %s   実際 / ground truth %s   重複 / duplicates %d",
+			p, group(s.Wanted), group(s.Applied), group(s.GroundTruth), s.Duplicates)
+	}
+	say(d.env.stderr, "組織 / organizations %s, 職員 / people %s, %.1f 秒 / seconds", group(d.out.Organizations), group(d.out.People), d.out.Seconds)
+	if d.headless {
+		if err := wait(ctx, pages, d.hold); err != nil {
+			return err
+		}
+		return verdict
+	}
+	if verdict != nil {
+		say(d.env.stderr, "musubi: %v", verdict)
+	}
+	path, err := console.Ticket(ctx, d.hub.DB, d.planner, d.env.now(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	say(d.env.stdout, "\n管理画面 (一度限り、10 分間有効) / the pages, by a one-time address:\n  http://%s%s", pages.address, path)
+	d.hints(ctx)
+	select {
+	case <-ctx.Done():
+		say(d.env.stderr, "\n止めています… / stopping")
+		return verdict
+	case err := <-pages.failed:
+		return boot.Outside(err)
+	}
+}
+
+func wait(ctx context.Context, pages *front, hold time.Duration) error {
+	if hold <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-pages.failed:
+		return boot.Outside(err)
+	case <-time.After(hold):
+		return nil
+	}
+}
+
+// hints shows three things to try, as commands that work as they stand in another terminal.
+func (d *demo) hints(ctx context.Context) {
+	musubi, as := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
+	say(d.env.stdout, `
+試してみる (別の端末で) / three things to try, in another terminal:
+  1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
+     %s people end --org 011002 %s --data %s --as %s
+  2. 誤ったファイル: 何も変わらず、すべての誤りが出ます / a wrong file: nothing changes, every fault is told
+     printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
+  3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
+
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as)
+}
+
+// exampleStaff is the staff number of somebody of 札幌市 who is in service.
+func (d *demo) exampleStaff(ctx context.Context) string {
+	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleRead, policies.Context{})
+	if err != nil {
+		return "STAFF-NUMBER"
+	}
+	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Org: "011002", Limit: 1})
+	if err != nil || len(people) == 0 {
+		return "STAFF-NUMBER"
+	}
+	return people[0].StaffNumber
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/cmd/musubi/api"
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/directory/sample"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// start opens the sandbox and the hub. Jobs that an earlier run left undone resume at once.
+func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Loaded, log *slog.Logger) (stop func() error, pages *front, err error) {
+	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs)}
+	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.box = box
+	closers := []func() error{func() error { boxFront.close(); return box.Close() }}
+	closeAll := func() error {
+		var errs []error
+		for i := len(closers) - 1; i >= 0; i-- {
+			errs = append(errs, closers[i]())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+	values := site.config(loaded.Database, d.listen, boxFront.address)
+	cfg, err := config.From(values)
+	if err != nil {
+		return nil, nil, boot.Usage(err)
+	}
+	metrics := api.NewMetrics(version)
+	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, d.hub.Close)
+	if err := d.checkOwn(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := d.hub.Jobs.Start(ctx); err != nil {
+		return nil, nil, err
+	}
+	d.hub.Sequence(ctx)
+	links := map[policies.Product]string{}
+	for _, p := range policies.Products() {
+		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
+	}
+	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, func() error { pages.close(); return nil })
+	values["listen"] = pages.address
+	if err := config.Save(d.env.data, values); err != nil {
+		return nil, nil, err
+	}
+	say(d.env.stderr, "%s", notice)
+	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
+	return closeAll, pages, nil
+}
+
+// checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done
+// against a stand-in.
+func (d *demo) checkOwn(ctx context.Context) error {
+	agency, admins := d.operator()
+	scope := policies.System(policies.TaskBootstrap)
+	_, err := d.hub.Directory.FindPerson(ctx, scope, agency.ID, admins[0].staff)
+	if !errors.Is(err, identity.ErrNotFound) {
+		return err
+	}
+	people, err := d.hub.Directory.People(ctx, scope, directory.PeopleFilter{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(people) > 0 {
+		return boot.Refused(errors.New("デモ用ではないハブのデータです。別のフォルダーとデータベースを指定してください (--data DIR)。 / This data belongs to a hub that isn't a demonstration's: give another folder and database (--data DIR)"))
+	}
+	return nil
+}
+
+// ministryDomains are the domains that the demonstration's Atlassian organization has verified.
+func ministryDomains(orgs *directory.Rows) []string {
+	var domains []string
+	for _, r := range orgs.Orgs {
+		if k := r.Organization.Kind; k == policies.KindAgency || k == policies.KindMinistry {
+			domains = append(domains, sample.Domain(r.Organization))
+		}
+	}
+	return domains
+}

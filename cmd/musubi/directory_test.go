@@ -1,0 +1,56 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDirectoryCommands pins what an administrator sees while they look organizations and people up and change them.
+func TestDirectoryCommands(t *testing.T) {
+	t.Parallel()
+	i := &install{data: t.TempDir()}
+	i.begin(t)
+	i.fill(t, 2, hokkaido, sapporo)
+	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1))}
+	var seen strings.Builder
+	for _, step := range []struct {
+		args string
+		code int
+	}{
+		{"orgs list --as TOWN", 0},
+		{"orgs list --kind 事業者 --as PLANNER", 0},
+		{"orgs add 1999900000001 --kind contractor --name 例示システム株式会社 --kana れいじしすてむ --as PLANNER", 3},
+		{"orgs add 7700150000012 --kind contractor --name 例示システム株式会社 --kana れいじしすてむ --as PLANNER", 0},
+		{"orgs add 7700150000012 --kind contractor --name 例示システム株式会社 --as PLANNER", 3},
+		{"orgs change 011002 --state 招待済み --duty-name 総務課 --duty-phone 011-000-0000 --why 招待 --as PLANNER", 0},
+		{"orgs change 011002 --duty-phone none --as PLANNER", 0},
+		{"orgs change 011002 --night-email nobody --as PLANNER", 3},
+		{"orgs change 010006 --name 北海道庁 --as TOWN", 3},
+		{"orgs end 011002 --until R2.4.1 --as PLANNER", 3},
+		{"orgs end 011002 --until 令和12年4月1日 --successor 010006 --as PLANNER", 0},
+		{"orgs end 011002 --until none --successor none --as PLANNER", 0},
+		{"orgs list --state invited --limit 1 --as PLANNER", 0},
+		{"orgs list --limit 1 --json --as PLANNER", 0},
+		{"people change --org 011002 S00002 --section 情報政策課 --title 主査 --duties 番号制度 --extension 1234 --absent-from R9.5.1 --as TOWN", 0},
+		{"people change --org 011002 S00002 --role システム管理者 --as TOWN", 3},
+		{"people change --org 010006 S00002 --section 総務課 --as TOWN", 3},
+		{"people add --org 011002 --staff-number S00003 --family-name 例示 --given-name 葵 --email aoi@c011002.example.lg.jp --role general --as TOWN", 0},
+		{"people add --org 011002 --staff-number S00003 --family-name 例示 --email aoi.2@c011002.example.lg.jp --role general --as TOWN", 3},
+		{"people show --org 011002 S00003 --json --as TOWN", 0},
+		{"people list --org 011002 --query 例示 --as TOWN", 0},
+		{"people list --query 誰でもない --as TOWN", 0},
+		{"people end --org 011002 S00003 --why 退職 --as TOWN", 0},
+		{"people change --org 011002 S00003 --section 総務課 --as TOWN", 3},
+		{"people list --org 010006 --as TOWN", 0},
+	} {
+		args := strings.Fields(step.args)
+		for n, a := range args {
+			if value, ok := env[a]; ok {
+				args[n] = value
+			}
+		}
+		seen.WriteString(screen(t, i.musubi(t, args...), step.code, step.args, env) + "\n")
+	}
+	compare(t, filepath.Join("testdata", "directory.txt"), seen.String())
+}
