@@ -80,6 +80,13 @@ func (f *fixture) planned(ctx context.Context, a args) (identity.Transfer, error
 	return x, err
 }
 
+// busy tells whether the person has left or has such a transfer meanwhile.
+func (f *fixture) busy(ctx context.Context, p identity.Person) bool {
+	now, err := f.Person(ctx, everything, p.ID)
+	list, e := f.Transfers(ctx, everything, TransferFilter{Person: p.ID, States: []identity.TransferState{identity.TransferPlanned}})
+	return err != nil || e != nil || !now.Active() || len(list) > 0
+}
+
 // appointment makes somebody of elsewhere caretaker of the drawn organization.
 func (f *fixture) appointment(a args) identity.Appointment {
 	kind := identity.AppointmentCaretaker
@@ -210,6 +217,18 @@ var probes = map[string]probe{
 	"AddTransfer": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
 			_, err := f.AddTransfer(ctx, s, identity.Transfer{Person: a.person.ID, Kind: identity.TransferMove, Section: a.fresh, At: f.micros() - 10}, by)
+			return err
+		})
+	}},
+	"ImportTransfers": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		rows, _ := TransferRowsOf("f", func(yield func(TransferRow) bool) {
+			yield(TransferRow{Line: 2, Org: a.person.Org, StaffNumber: a.person.StaffNumber, Transfer: identity.Transfer{Kind: identity.TransferMove, Section: a.fresh, At: f.micros() + 5}})
+		})
+		return writing(ctx, f, func() error {
+			_, report, err := f.ImportTransfers(ctx, s, rows, by, nil, TransferImport{})
+			if err == nil && !report.OK() && s.Covers(a.person.Org) && a.person.Active() && !f.busy(ctx, a.person) {
+				err = fmt.Errorf("%v", report.Faults())
+			}
 			return err
 		})
 	}},

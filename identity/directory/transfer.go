@@ -146,9 +146,9 @@ func keepsHandover(k identity.TransferKind) bool {
 }
 
 // prepare finds out about the person and the organizations, refuses what the scope doesn't allow, and gives the transfer with the return that it
-// plans. What the actor may not know never shows in what it answers.
-func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t identity.Transfer, by Author, now int64) ([]recorded, error) {
-	p, err := s.concerned(ctx, q, scope, &t)
+// plans. What the actor may not know never shows in what it answers. earlier are the rows of the same file on the same person.
+func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t identity.Transfer, by Author, now int64, earlier ...recorded) ([]recorded, error) {
+	p, err := s.concerned(ctx, q, scope, &t, earlier)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t 
 	if i := slices.IndexFunc(same, func(r recorded) bool {
 		return t.Kind != identity.TransferConcurrent && t.Kind != identity.TransferRelease || r.Section == t.Section && r.Title == t.Title
 	}); i >= 0 {
-		return nil, fmt.Errorf("transfer %s says so for that date: %w", same[i].ID, identity.ErrExists)
+		return nil, errTwin{same[i].Transfer}
 	}
 	list := []recorded{{Transfer: t, number: lastInOrder}}
 	if t.ReturnAt != 0 {
@@ -211,7 +211,7 @@ func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t 
 const lastInOrder = 1<<63 - 1
 
 // concerned finds the person and sets t.From: the organization that they will be in on the date, as far as the actor may know.
-func (s *Store) concerned(ctx context.Context, q querier, scope policies.Scope, t *identity.Transfer) (identity.Person, error) {
+func (s *Store) concerned(ctx context.Context, q querier, scope policies.Scope, t *identity.Transfer, earlier []recorded) (identity.Person, error) {
 	query := sqlText(personSelect)
 	query.and("p.id = ?", storable(string(t.Person)))
 	p, err := onePerson(ctx, q, query, string(t.Person))
@@ -229,6 +229,8 @@ func (s *Store) concerned(ctx context.Context, q querier, scope policies.Scope, 
 	}
 	known := scope.Covers(p.Org)
 	t.From = p.Org
+	list = append(list, earlier...) // of the same file
+	slices.SortStableFunc(list, func(a, b recorded) int { return cmp.Compare(a.At, b.At) })
 	for _, l := range list {
 		known = true
 		if l.At <= t.At && l.Crosses() && keepsHandover(l.Kind) {

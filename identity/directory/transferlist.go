@@ -19,6 +19,7 @@ func hub(scope policies.Scope) bool { return scope.Actor() == "" && scope.All() 
 // visible keeps the query to the transfers t that the scope's actor may know of at a time: those that concern an organization of the
 // scope and, of those under embargo, the ones that name the actor. A system administrator or break-glass is nobody's exception.
 func (q *statement) visible(scope policies.Scope, now int64) {
+	q.text.WriteString(" AND t.state <> 'staged'")
 	if hub(scope) {
 		return
 	}

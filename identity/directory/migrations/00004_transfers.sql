@@ -1,6 +1,6 @@
 -- +goose Up
 -- Dated transfers, who may see those under embargo, vacancies and notices. "number" is that of the feed row that recorded the transfer: the
--- order in which transfers of one instant take effect.
+-- order in which transfers of one instant take effect. A row with a batch is staged by an import: nobody sees it, and its number counts the rows.
 
 CREATE TABLE transfer (
   id             TEXT   NOT NULL PRIMARY KEY,
@@ -34,13 +34,16 @@ CREATE TABLE transfer (
   reason         TEXT   NOT NULL,
   late           BIGINT NOT NULL,
   settled_at     BIGINT NOT NULL,
-  parent         TEXT   NOT NULL
+  parent         TEXT   NOT NULL,
+  batch          TEXT   NOT NULL DEFAULT '',
+  staged_json    TEXT   NOT NULL DEFAULT ''
 );
 CREATE INDEX transfer_due ON transfer (at, number) WHERE state = 'planned';
 CREATE INDEX transfer_person ON transfer (person, at);
 CREATE INDEX transfer_page ON transfer (at, id);
 CREATE INDEX transfer_from ON transfer (from_org, at, id);
 CREATE INDEX transfer_to ON transfer (to_org, at, id);
+CREATE INDEX transfer_batch ON transfer (batch) WHERE batch <> '';
 CREATE INDEX transfer_parent ON transfer (parent) WHERE parent <> '';
 
 CREATE TABLE transfer_named (
