@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -176,7 +177,7 @@ func (s *Store) keepAdministered(ctx context.Context, q querier, scope policies.
 		}
 	}
 	if at, worse := worsens(before, after); worse {
-		return fmt.Errorf("organization %s on %s: %w: %w", id, jstDate(at), ErrLastAdministrator, identity.ErrRefused)
+		return fmt.Errorf("organization %s on %s: %w: %w", id, jst.Date(at), ErrLastAdministrator, identity.ErrRefused)
 	}
 	return nil
 }

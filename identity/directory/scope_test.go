@@ -73,7 +73,7 @@ func writing(ctx context.Context, f *fixture, do func() error) ([]policies.OrgID
 
 // planned records a transfer of the drawn person to come.
 func (f *fixture) planned(ctx context.Context, a args) (identity.Transfer, error) {
-	x, err := f.AddTransfer(ctx, everything, identity.Transfer{Person: a.person.ID, Kind: identity.TransferMove, Section: a.fresh, At: f.micros() + dayOf("2000-01-01") + int64(len(a.fresh))}, tester)
+	x, err := f.AddTransfer(ctx, everything, identity.Transfer{Person: a.person.ID, Kind: identity.TransferMove, Section: a.fresh, At: f.micros() + day("2000-01-01") + int64(len(a.fresh))}, tester)
 	if errors.Is(err, ErrEnded) || errors.Is(err, identity.ErrExists) {
 		err = nil
 	}
@@ -267,7 +267,7 @@ var probes = map[string]probe{
 	}},
 	"PeopleAt": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		var orgs []policies.OrgID
-		err := f.PeopleAt(ctx, s, f.micros()+dayOf("2030-01-01"), func(p identity.Person) error { orgs = append(orgs, p.Org); return nil })
+		err := f.PeopleAt(ctx, s, f.micros()+day("2030-01-01"), func(p identity.Person) error { orgs = append(orgs, p.Org); return nil })
 		return orgs, err
 	}},
 	"Posts": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -112,7 +113,7 @@ func checkTransfer(t *identity.Transfer) *fault {
 	if t.Role != "" && !slices.Contains(policies.Roles(), t.Role) {
 		return &roleFault(string(t.Role))[0]
 	}
-	earliest, latest := time.Date(minYear, 1, 1, 0, 0, 0, 0, jst).UnixMicro(), time.Date(maxYear+1, 1, 1, 0, 0, 0, 0, jst).UnixMicro()
+	earliest, latest := time.Date(1990, 1, 1, 0, 0, 0, 0, jst.Zone).UnixMicro(), time.Date(2101, 1, 1, 0, 0, 0, 0, jst.Zone).UnixMicro()
 	switch {
 	case !slices.Contains(identity.TransferKinds(), t.Kind):
 		var words []string
@@ -124,9 +125,9 @@ func checkTransfer(t *identity.Transfer) *fault {
 	case t.At < earliest || t.At >= latest:
 		return bad("date", "", "発令日がないか、範囲の外です", "the date is missing or out of range", "2027-04-01 のように書いてください", "write it like 2027-04-01")
 	case t.ReturnAt != 0 && (t.Kind != identity.TransferSecond || t.ReturnAt <= t.At || t.ReturnAt >= latest):
-		return bad("return_date", jstDate(t.ReturnAt), "復帰予定日は出向の発令日より後の日です", "the date of return must come after the date of a secondment, and is for secondments only", "直すか消してください", "correct it or leave it out")
+		return bad("return_date", jst.Date(t.ReturnAt), "復帰予定日は出向の発令日より後の日です", "the date of return must come after the date of a secondment, and is for secondments only", "直すか消してください", "correct it or leave it out")
 	case t.HandoverUntil != 0 && (t.HandoverUntil <= t.At || t.HandoverUntil >= latest || !keepsHandover(t.Kind)):
-		return bad("handover_until", jstDate(t.HandoverUntil), "引継ぎの終わりは異動・出向・復帰の発令日より後の日です", "the handover must end after the date, and is for moves, secondments and returns only", "直すか消してください", "correct it or leave it out")
+		return bad("handover_until", jst.Date(t.HandoverUntil), "引継ぎの終わりは異動・出向・復帰の発令日より後の日です", "the handover must end after the date, and is for moves, secondments and returns only", "直すか消してください", "correct it or leave it out")
 	case t.Kind == identity.TransferRole && t.Role == "":
 		return bad("role", "", "権限変更には新しい権限が要ります", "a change of role needs the role", "role を書いてください", "write the role")
 	case (t.Kind == identity.TransferSecond || t.Kind == identity.TransferReturn || t.Kind == identity.TransferConcurrent || t.Kind == identity.TransferRelease) && t.To == "":
@@ -163,7 +164,7 @@ func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t 
 		return nil, err
 	}
 	if !to.Exists(t.At) {
-		return nil, fmt.Errorf("organization %s doesn't exist on %s: %w", to.ID, jstDate(t.At), ErrTransfer)
+		return nil, fmt.Errorf("organization %s doesn't exist on %s: %w", to.ID, jst.Date(t.At), ErrTransfer)
 	}
 	if f := rank(to.Kind, &identity.Person{Org: t.To, Role: t.Role}); f != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTransfer, f[0])

@@ -12,6 +12,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -255,7 +256,7 @@ func (s *Store) judgeAdministrators(ctx context.Context, scope policies.Scope, g
 		}
 		if at, worse := worsens(before, after); worse && scope.Covers(id) {
 			for _, i := range losers {
-				refused[i] = fmt.Errorf("organization %s on %s: %w: %w", id, jstDate(at), ErrLastAdministrator, identity.ErrRefused)
+				refused[i] = fmt.Errorf("organization %s on %s: %w: %w", id, jst.Date(at), ErrLastAdministrator, identity.ErrRefused)
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/code"
 	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/directory/table"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -55,14 +56,14 @@ func transferColumns() []transferColumn {
 	}
 	date := func(column string, field func(*TransferRow) *int64) func(*TransferRow, string) *fault {
 		return func(r *TransferRow, v string) *fault {
-			at, err := ParseDate(v)
+			at, err := jst.ParseDate(v)
 			if err != nil {
 				return &fault{
 					Column: column, Value: v, Reason: review.Say("日付ではありません", "it is not a date"),
 					Remedy: review.Say("2027-04-01、2027/4/1、令和9年4月1日、R9.4.1 のように書いてください", "write it like 2027-04-01, 2027/4/1 or R9.4.1"),
 				}
 			}
-			*field(r) = at
+			*field(r) = at.UTC().UnixMicro()
 			return nil
 		}
 	}
