@@ -161,10 +161,12 @@ func (d *demo) play(ctx context.Context) (err error) {
 func (d *demo) readOrgs() (*directory.Rows, error) {
 	rows, _ := sample.Orgs()
 	if d.orgs != "" {
-		var err error
-		if rows, err = readImport(directory.SubjectOrganizations, d.orgs); err != nil {
+		f, err := openImport(d.orgs)
+		if err != nil {
 			return nil, err
 		}
+		rows, _ = directory.ReadOrganizations(f, filepath.Base(d.orgs))
+		_ = f.Close() // it was only read
 		if d.perOrg == 0 {
 			d.perOrg = sample.PeoplePerOrg
 		}

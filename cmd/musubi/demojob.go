@@ -80,7 +80,7 @@ func (d *demo) importRows(ctx context.Context, rows *directory.Rows, action poli
 	}
 	m := newMeter(d.env.stderr, rows.Name, d.env.now)
 	result, report, err := d.hub.Directory.Import(ctx, scope, rows, directory.Author{Actor: d.planner.ScopeActor(), Source: "demo " + rows.Name, Why: "demonstration"},
-		func(done, total int64, stage string) { m.set(done, total, stage) }, false)
+		directory.ImportOptions{Progress: func(done, total int64, stage string) { m.set(done, total, stage) }})
 	m.end()
 	if err != nil {
 		return err

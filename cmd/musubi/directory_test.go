@@ -12,7 +12,7 @@ func TestDirectoryCommands(t *testing.T) {
 	i := &install{data: t.TempDir()}
 	i.begin(t)
 	i.fill(t, 2, hokkaido, sapporo)
-	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1))}
+	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1)), "STAFF": i.credential(t, sapporo, staff(2))}
 	var seen strings.Builder
 	for _, step := range []struct {
 		args string
@@ -43,6 +43,13 @@ func TestDirectoryCommands(t *testing.T) {
 		{"people end --org 011002 S00003 --why 退職 --as TOWN", 0},
 		{"people change --org 011002 S00003 --section 総務課 --as TOWN", 3},
 		{"people list --org 010006 --as TOWN", 0},
+		{"orgs change 011002 --night-phone 011-000-0009 --as TOWN", 0},
+		{"orgs change 011002 --night-phone 011-000-0009 --state live --as TOWN", 3},
+		{"orgs change 010006 --night-phone 011-000-0009 --as TOWN", 3},
+		{"people change --self --extension 99 --as STAFF", 0},
+		{"people change --self --extension 98 --section 市長室 --as STAFF", 3},
+		{"people change --org 011002 S00001 --extension 98 --as STAFF", 3},
+		{"people change --self S00001 --extension 98 --as STAFF", 2},
 	} {
 		args := strings.Fields(step.args)
 		for n, a := range args {

@@ -284,7 +284,7 @@ func emailOf(t *testing.T, org policies.OrgID, n int) string {
 	if !report.OK() {
 		t.Fatal("the sample is wrong")
 	}
-	for _, r := range people.People {
+	for r := range people.People() {
 		if r.Person.Org == org && r.Person.StaffNumber == staff(n) {
 			return r.Person.Email
 		}

@@ -284,7 +284,7 @@ func (k *killing) groundTruth(t *testing.T) {
 	}
 	type account struct{ name, group string }
 	want := map[policies.Product]map[string]account{policies.ProductAtlassian: {}, policies.ProductJira: {}}
-	for _, r := range people.People {
+	for r := range people.People() {
 		product := policies.ProductJira
 		if ministries[r.Person.Org] {
 			product = policies.ProductAtlassian

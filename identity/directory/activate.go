@@ -41,6 +41,9 @@ func (s *Store) Activate(ctx context.Context) (Activated, error) {
 	if err != nil {
 		return total, err
 	}
+	if _, err := s.Settle(ctx); err != nil { // so that who gave up a number in an import holds it no more
+		return total, err
+	}
 	size := activateFirst
 	for {
 		var at int64
@@ -159,8 +162,7 @@ type chunk struct {
 
 // activateChunk settles the transfers that are still planned.
 func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.TransferID, orgs map[policies.OrgID]identity.Organization, again map[policies.PersonID]bool, final bool) (Activated, error) {
-	b, err := s.openBook(ctx, tx, activator)
-	if err != nil {
+	if _, err := takeNumbers(ctx, tx, 0); err != nil { // before it is read what is planned still
 		return Activated{}, err
 	}
 	q := sqlText(transferSelect)
@@ -169,6 +171,10 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 	q.page("t.number", 0)
 	list, err := transfers(ctx, tx, q)
 	if err != nil || len(list) == 0 {
+		return Activated{}, err
+	}
+	b, err := s.openBook(ctx, tx, activator, concernedIn(list)...)
+	if err != nil {
 		return Activated{}, err
 	}
 	c := &chunk{
@@ -223,6 +229,17 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 		}
 	}
 	return Activated{Done: len(c.done), Blocked: len(blocked)}, b.close(ctx, tx, s.db)
+}
+
+// concernedIn lists the people of transfers and their successors.
+func concernedIn(list []recorded) (ids []policies.PersonID) {
+	for _, t := range list {
+		ids = append(ids, t.Person)
+		if t.Successor != "" {
+			ids = append(ids, t.Successor)
+		}
+	}
+	return ids
 }
 
 // look remembers to look at an organization's administrators when the chunk is written.

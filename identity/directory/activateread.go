@@ -11,16 +11,9 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// readStandings reads the people of transfers and their successors, with the posts of the former.
+// readStandings reads the people of transfers and their successors, with their posts.
 func readStandings(ctx context.Context, q querier, list []recorded) (map[policies.PersonID]*standing, error) {
-	var ids, holders []policies.PersonID
-	for _, t := range list {
-		ids = append(ids, t.Person)
-		holders = append(holders, t.Person)
-		if t.Successor != "" {
-			ids = append(ids, t.Successor)
-		}
-	}
+	ids := concernedIn(list)
 	found := make(map[policies.PersonID]*standing, len(ids))
 	query := sqlText(personSelect)
 	anyOf(query, "p.id", ids)
@@ -33,7 +26,7 @@ func readStandings(ctx context.Context, q querier, list []recorded) (map[policie
 		return nil, err
 	}
 	query = sqlText(postSelect)
-	anyOf(query, "o.person", holders)
+	anyOf(query, "o.person", ids)
 	query.page("o.id", 0)
 	err = each(ctx, q, query, func(rows *sql.Rows) error {
 		p, err := scanPost(rows)

@@ -29,7 +29,7 @@ func (s *Store) Appoint(ctx context.Context, scope policies.Scope, a identity.Ap
 		return fmt.Errorf("appoint for organization %s: outside the scope: %w", clean(string(a.Org)), identity.ErrRefused)
 	}
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		b, err := s.openBook(ctx, tx, by)
+		b, err := s.openBook(ctx, tx, by, a.Person)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -30,7 +31,7 @@ func BenchmarkImport(b *testing.B) {
 }
 
 func benchmarkImport(b *testing.B, db *sqldb.DB, size int) {
-	if err := db.Migrate(b.Context(), directory.Migration()); err != nil {
+	if err := db.Migrate(b.Context(), directory.Migration(), audit.Migration(db.Engine())); err != nil {
 		b.Fatal(err)
 	}
 	var n atomic.Int64
@@ -40,7 +41,7 @@ func benchmarkImport(b *testing.B, db *sqldb.DB, size int) {
 	})
 	scope, by := policies.System(policies.TaskTest), directory.Author{Source: "benchmark"}
 	orgs, _ := sample.Orgs()
-	if _, _, err := store.Import(b.Context(), scope, orgs, by, nil, false); err != nil {
+	if _, _, err := store.Import(b.Context(), scope, orgs, by, directory.ImportOptions{}); err != nil {
 		b.Fatal(err)
 	}
 	var list []identity.Organization
@@ -67,9 +68,9 @@ func benchmarkImport(b *testing.B, db *sqldb.DB, size int) {
 	} {
 		began := time.Now()
 		last, longest := began, map[string]time.Duration{}
-		r, _, err := store.Import(b.Context(), scope, rows, by, func(_, _ int64, stage string) {
+		r, _, err := store.Import(b.Context(), scope, rows, by, directory.ImportOptions{Progress: func(_, _ int64, stage string) {
 			longest[stage], last = max(longest[stage], time.Since(last)), time.Now()
-		}, false)
+		}})
 		if err != nil || r != run.want {
 			b.Fatalf("%s: %+v, %v", run.name, r, err)
 		}

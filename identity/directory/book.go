@@ -23,7 +23,14 @@ type book struct {
 	number int64 // of the last row added
 }
 
-func (s *Store) openBook(ctx context.Context, tx *sql.Tx, by Author) (*book, error) {
+// It settles what an import has published of the people that the transaction is about.
+func (s *Store) openBook(ctx context.Context, tx *sql.Tx, by Author, of ...policies.PersonID) (*book, error) {
+	if _, err := takeNumbers(ctx, tx, 0); err != nil { // the lock
+		return nil, err
+	}
+	if err := s.settle(ctx, tx, of...); err != nil { // may take numbers of its own
+		return nil, err
+	}
 	base, err := takeNumbers(ctx, tx, 0)
 	return &book{at: s.micros(), by: by, base: base, number: base}, err
 }

@@ -23,12 +23,6 @@ const (
 // fault is what a check finds: the advice without the place.
 type fault = review.Finding
 
-// orgColumns and personColumns are the canonical headers, in the order of the template.
-var (
-	orgColumns    = []string{"code", "kind", "name", "kana", "parent"}
-	personColumns = []string{"org", "staff_number", "family_name", "given_name", "family_kana", "given_kana", "email", "role"}
-)
-
 // cell checks what holds for every Value: UTF-8, length, no characters that hide. It returns at most one fault.
 func cell(column, value string, limit int, required bool) []fault {
 	switch {
@@ -75,7 +69,7 @@ func kindFault(value string) []fault {
 	}
 	var words []string
 	for _, k := range policies.OrgKinds() {
-		words = append(words, string(k))
+		words = append(words, string(k)+" ("+k.Name().JA+")")
 	}
 	return []fault{unknownWord("kind", value, words)}
 }
@@ -186,7 +180,7 @@ func roleFault(value string) []fault {
 	}
 	var words []string
 	for _, r := range policies.Roles() {
-		words = append(words, string(r))
+		words = append(words, string(r)+" ("+r.Name().JA+")")
 	}
 	return []fault{unknownWord("role", value, words)}
 }
@@ -266,45 +260,4 @@ func rank(kind policies.OrgKind, p *identity.Person) []fault {
 		}}
 	}
 	return nil
-}
-
-// peopleCheck checks people one by one and against those before them in the same file.
-type peopleCheck struct {
-	report *review.Report
-	staff  map[staffKey]int
-	email  map[string]int
-}
-
-type staffKey struct {
-	org    policies.OrgID
-	number string
-}
-
-func newPeopleCheck(r *review.Report) *peopleCheck {
-	return &peopleCheck{report: r, staff: map[staffKey]int{}, email: map[string]int{}}
-}
-
-// row reports whether the person is good; what isn't goes to the report.
-func (c *peopleCheck) row(line int, p identity.Person) bool {
-	faults := checkPerson(&p)
-	if p.Org != "" && p.StaffNumber != "" {
-		k := staffKey{p.Org, p.StaffNumber}
-		if first, dup := c.staff[k]; dup {
-			faults = append(faults, twice("staff_number", p.StaffNumber, first))
-		} else {
-			c.staff[k] = line
-		}
-	}
-	if p.Email != "" {
-		k := emailKey(p.Email)
-		if first, dup := c.email[k]; dup {
-			faults = append(faults, twice("email", p.Email, first))
-		} else {
-			c.email[k] = line
-		}
-	}
-	for _, f := range faults {
-		c.report.Refuse(line, f)
-	}
-	return len(faults) == 0
 }

@@ -48,7 +48,7 @@ func (s *Store) Counts(ctx context.Context, scope policies.Scope) (Counts, error
 		}
 	}
 	if people {
-		q := sqlText("SELECT COUNT(CASE WHEN ended_at = 0 THEN 1 END), COUNT(CASE WHEN ended_at <> 0 THEN 1 END) FROM person WHERE 1=1")
+		q := sqlText("SELECT COUNT(CASE WHEN ended_at = 0 THEN 1 END), COUNT(CASE WHEN ended_at <> 0 THEN 1 END) FROM " + personTable + " WHERE 1=1")
 		q.within(scope, "org")
 		err := s.db.Reader().QueryRowContext(ctx, q.text.String(), q.args...).Scan(&c.People, &c.Ended)
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *Store) PeoplePerOrg(ctx context.Context, scope policies.Scope) (map[pol
 		return nil, err
 	}
 	counts := map[policies.OrgID]int{}
-	q := sqlText("SELECT org, COUNT(*) FROM person WHERE ended_at = 0")
+	q := sqlText("SELECT org, COUNT(*) FROM " + personTable + " WHERE ended_at = 0")
 	q.within(scope, "org")
 	q.text.WriteString(" GROUP BY org")
 	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -83,7 +84,7 @@ type fixture struct {
 
 func newFixture(t testing.TB, db *sqldb.DB) *fixture {
 	t.Helper()
-	if err := db.Migrate(t.Context(), Migration()); err != nil {
+	if err := db.Migrate(t.Context(), Migration(), audit.Migration(db.Engine())); err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{db: db, clock: &clock{}, queue: &queue{}}
@@ -134,7 +135,7 @@ func (f *fixture) load(t testing.TB, orgs, people string) {
 			continue
 		}
 		rows, _ := file.read()
-		if r, report, err := f.Import(t.Context(), everything, rows, tester, nil, false); err != nil || !report.OK() || !r.Published {
+		if r, report, err := f.Import(t.Context(), everything, rows, tester, ImportOptions{}); err != nil || !report.OK() || !r.Published {
 			t.Fatalf("%v, %v, %v", r, report.Faults(), err)
 		}
 	}
@@ -163,10 +164,10 @@ func (f *fixture) changes(t testing.TB) []Change {
 func (f *fixture) staged(t testing.TB) int {
 	t.Helper()
 	var rows, batches int
-	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM import_person").Scan(&rows); err != nil {
+	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM staged_person").Scan(&rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM import_batch").Scan(&batches); err != nil {
+	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM staged_batch").Scan(&batches); err != nil {
 		t.Fatal(err)
 	}
 	return rows + batches

@@ -20,12 +20,27 @@ func (f *fixture) importPeopleText(t testing.TB, scope policies.Scope, text stri
 	rows, _ := ReadPeople(strings.NewReader(text), "people.csv")
 	by := tester
 	by.Actor = scope.Actor()
-	r, report, err := f.Import(t.Context(), scope, rows, by, nil, dryRun)
+	r, report, err := f.Import(t.Context(), scope, rows, by, ImportOptions{DryRun: dryRun})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r, report
 }
+
+// compared makes the comparison that an import of the rows makes.
+func (f *fixture) compared(t testing.TB, rows *Rows) *comparison {
+	t.Helper()
+	c, err := f.place(t.Context(), everything, rows, ImportOptions{Progress: func(int64, int64, string) {}}, rows.Report)
+	if err == nil {
+		err = f.compare(t.Context(), everything, c, rows.Report)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func noRecord(int64) map[string]any { return nil }
 
 func TestImportPeople(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
@@ -71,7 +86,7 @@ func TestImportPeople(t *testing.T) {
 		// Changed rows keep the person; two may swap their addresses, a newcomer take one that becomes free.
 		f.clock.advance(time.Hour)
 		swapped := peopleHeader + `011002,S1,佐藤,花子,サトウ,ハナコ,taro@c011002.example.lg.jp,general
-011002,S2,鈴木,太郎,スズキ,タロウ,hanako@c011002.example.lg.jp,general
+011002,S2,鈴木,太郎,スズキ,タロウ,hanako@c011002.example.lg.jp,administrator
 131016,S1,田中,,タナカ,,tanaka2@c131016.example.lg.jp,general
 131016,S9,田中,新,タナカ,アラタ,tanaka@c131016.example.lg.jp,general
 `
@@ -168,7 +183,7 @@ func TestImportOrganizations(t *testing.T) {
 			rows, _ := ReadOrganizations(strings.NewReader(s), "orgs.csv")
 			by := tester
 			by.Actor = scope.Actor()
-			r, report, err := f.Import(t.Context(), scope, rows, by, nil, dryRun)
+			r, report, err := f.Import(t.Context(), scope, rows, by, ImportOptions{DryRun: dryRun})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +245,7 @@ func TestImportNeedsTheRightScope(t *testing.T) {
 			"other subject": {townScope(t, "011002", policies.ActionOrgWrite), Author{Actor: "admin-011002"}},
 			"other author":  {town, Author{Actor: "somebody"}},
 		} {
-			if _, _, err := f.Import(t.Context(), c.scope, rows, c.by, nil, false); !errors.Is(err, identity.ErrRefused) {
+			if _, _, err := f.Import(t.Context(), c.scope, rows, c.by, ImportOptions{}); !errors.Is(err, identity.ErrRefused) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -250,7 +265,7 @@ func TestNationalList(t *testing.T) {
 			}
 			rows, _ := ReadOrganizations(file, "localgov.csv")
 			_ = file.Close()
-			r, report, err := f.Import(t.Context(), everything, rows, tester, nil, false)
+			r, report, err := f.Import(t.Context(), everything, rows, tester, ImportOptions{})
 			if err != nil || r != want {
 				t.Fatalf("run %d: %+v, %v, %v", run, r, report.Faults(), err)
 			}
@@ -294,49 +309,49 @@ func TestImportMeetsAnotherWriter(t *testing.T) {
 		}
 		change := strings.ReplaceAll(somePeople, "鈴木", "鈴樹")
 		rows, _ := ReadPeople(strings.NewReader(change), "people.csv")
-		r, report, err := f.Import(t.Context(), everything, rows, tester, interfere(StagePublish, func() {
+		r, report, err := f.Import(t.Context(), everything, rows, tester, ImportOptions{Progress: interfere(StagePublish, func() {
 			if err := f.EndPerson(t.Context(), everything, taro.ID, tester); err != nil {
 				t.Error(err)
 			}
-		}), false)
+		})})
 		if err != nil || r.Published || r.Refused != 1 || !strings.Contains(report.Faults()[0].Reason.EN, "service has ended") {
 			t.Errorf("%+v, %v, %v", r, report.Faults(), err)
 		}
 		// The newcomer's address is taken in between.
 		rows, _ = ReadPeople(strings.NewReader(peopleHeader+"011002,S5,佐藤,,,,new@c011002.example.lg.jp,general\n011002,S6,佐藤,,,,s6@c011002.example.lg.jp,general\n"), "people.csv")
-		r, report, err = f.Import(t.Context(), everything, rows, tester, interfere(StagePublish, func() {
+		r, report, err = f.Import(t.Context(), everything, rows, tester, ImportOptions{Progress: interfere(StagePublish, func() {
 			_, err := f.AddPerson(t.Context(), everything, identity.Person{
 				Org: "131016", StaffNumber: "S5", FamilyName: "森", Email: "NEW@c011002.example.lg.jp", Role: policies.RoleGeneral,
 			}, tester)
 			if err != nil {
 				t.Error(err)
 			}
-		}), false)
+		})})
 		if err != nil || r != (Result{Added: 1, Refused: 1}) || report.Faults()[0].Column != "email" {
 			t.Errorf("%+v, %v, %v", r, report.Faults(), err)
 		}
 		// Something unrelated happens: published all the same.
 		rows, _ = ReadPeople(strings.NewReader(peopleHeader+"011002,S6,佐藤,,,,s6@c011002.example.lg.jp,general\n"), "people.csv")
-		r, _, err = f.Import(t.Context(), everything, rows, tester, interfere(StagePublish, func() {
+		r, _, err = f.Import(t.Context(), everything, rows, tester, ImportOptions{Progress: interfere(StagePublish, func() {
 			if err := f.EndPerson(t.Context(), everything, f.find(t, "131016", "S1").ID, tester); err != nil {
 				t.Error(err)
 			}
-		}), false)
+		})})
 		if err != nil || r != (Result{Added: 1, Published: true}) {
 			t.Errorf("%+v, %v", r, err)
 		}
 		// The directory doesn't stand still: refused, nothing half done.
 		rows, _ = ReadPeople(strings.NewReader(peopleHeader+"011002,S6,佐藤,某,,,s6@c011002.example.lg.jp,general\n"), "people.csv")
 		n := 0
-		_, _, err = f.Import(t.Context(), everything, rows, tester, func(done, _ int64, at string) {
+		_, _, err = f.Import(t.Context(), everything, rows, tester, ImportOptions{Progress: func(done, _ int64, at string) {
 			if at == StagePublish && done == 0 {
 				n++
 				other, _ := ReadPeople(strings.NewReader(fmt.Sprintf("%s011002,S6,佐藤,%d,,,s6@c011002.example.lg.jp,general\n", peopleHeader, n)), "other.csv")
-				if r, _, err := f.Import(t.Context(), everything, other, tester, nil, false); err != nil || r.Changed != 1 {
+				if r, _, err := f.Import(t.Context(), everything, other, tester, ImportOptions{}); err != nil || r.Changed != 1 {
 					t.Error(r, err)
 				}
 			}
-		}, false)
+		}})
 		if !errors.Is(err, ErrImportBusy) || f.find(t, "011002", "S6").GivenName != fmt.Sprint(importTries) {
 			t.Errorf("%v, %+v", err, f.find(t, "011002", "S6"))
 		}
@@ -355,11 +370,11 @@ func TestImportCancelled(t *testing.T) {
 		for _, stage := range []string{StageCompare, StageStage, StagePublish} {
 			ctx, cancel := context.WithCancel(t.Context())
 			rows, _ := ReadPeople(strings.NewReader(somePeople), "people.csv")
-			_, _, err := f.Import(ctx, everything, rows, tester, func(_, _ int64, at string) {
+			_, _, err := f.Import(ctx, everything, rows, tester, ImportOptions{Progress: func(_, _ int64, at string) {
 				if at == stage {
 					cancel()
 				}
-			}, false)
+			}})
 			cancel()
 			if !errors.Is(err, context.Canceled) || f.staged(t) != 0 || len(f.changes(t)) != before {
 				t.Errorf("cancelled at %s: %v, %d staged, %d changes", stage, err, f.staged(t), len(f.changes(t)))
@@ -374,15 +389,12 @@ func TestSweep(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
 		f.load(t, someOrgs, "")
 		rows, _ := ReadPeople(strings.NewReader(somePeople), "people.csv")
-		c, err := f.compare(t.Context(), everything, rows.People, rows.Report, func(int64, int64, string) {})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := f.compared(t, rows)
 		dead, err := f.openBatch(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.stage(t.Context(), dead, c, func(int64, int64, string) {}); err != nil {
+		if err := f.stage(t.Context(), dead, c); err != nil {
 			t.Fatal(err)
 		}
 		if c, err := f.Counts(t.Context(), everything); err != nil || c.People != 0 || f.staged(t) != 5 {
@@ -398,7 +410,7 @@ func TestSweep(t *testing.T) {
 		if f.staged(t) != 0 {
 			t.Fatalf("%d staged", f.staged(t))
 		}
-		if err := f.publish(t.Context(), dead, c, tester); !errors.Is(err, ErrImportDropped) {
+		if err := f.publish(t.Context(), dead, c, tester, noRecord); !errors.Is(err, ErrImportDropped) {
 			t.Errorf("%v", err)
 		}
 		if c, err := f.Counts(t.Context(), everything); err != nil || c.People != 1 {
@@ -411,26 +423,22 @@ func TestSweep(t *testing.T) {
 func TestMarkedBatchIsNotPublished(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
 		f.load(t, someOrgs, "")
-		quiet := func(int64, int64, string) {}
 		rows, _ := ReadPeople(strings.NewReader(somePeople), "people.csv")
-		c, err := f.compare(t.Context(), everything, rows.People, rows.Report, quiet)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := f.compared(t, rows)
 		batch, err := f.openBatch(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.stage(t.Context(), batch, c, quiet); err != nil {
+		if err := f.stage(t.Context(), batch, c); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.db.Writer().ExecContext(t.Context(), "UPDATE import_batch SET state = $1 WHERE id = $2", batchDropping, batch); err != nil {
+		if _, err := f.db.Writer().ExecContext(t.Context(), "UPDATE staged_batch SET state = $1 WHERE id = $2", batchDropping, batch); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.publish(t.Context(), batch, c, tester); !errors.Is(err, ErrImportDropped) {
+		if err := f.publish(t.Context(), batch, c, tester, noRecord); !errors.Is(err, ErrImportDropped) {
 			t.Errorf("%v", err)
 		}
-		if err := f.stage(t.Context(), batch, c, quiet); !errors.Is(err, ErrImportDropped) {
+		if err := f.stage(t.Context(), batch, c); !errors.Is(err, ErrImportDropped) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -11,21 +11,29 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// EditPerson changes one person in service (people.write): edit gets the person as they are, inside the transaction, and changes what
-// it wants. What edit leaves as it was makes no change. The person as stored is returned.
+// EditPerson changes one person in service (people.write; self.write for the actor's own telephone, extension, fax and absence): edit gets
+// the person as they are, inside the transaction, and changes what it wants. What edit leaves as it was makes no change. The person as
+// stored is returned.
 //
 // An organization is changed by a transfer, which has a date, and service is ended by EndPerson: both are refused here.
 // ErrLastAdministrator if the new role leaves the organization alone; identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
 func (s *Store) EditPerson(
 	ctx context.Context, scope policies.Scope, id policies.PersonID, by Author, edit func(*identity.Person) error,
 ) (identity.Person, error) {
-	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
+	selfOnly := scope.For(policies.ActionSelfWrite) && !scope.For(policies.ActionPeopleWrite)
+	if err := permitAuthor(scope, either(selfOnly, policies.ActionSelfWrite, policies.ActionPeopleWrite), by); err != nil {
 		return identity.Person{}, err
+	}
+	if selfOnly && scope.Actor() != id {
+		return identity.Person{}, notFound("person", string(id))
 	}
 	var after identity.Person
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		base, err := takeNumbers(ctx, tx, 0)
 		if err != nil {
+			return err
+		}
+		if err := s.settle(ctx, tx, id); err != nil {
 			return err
 		}
 		before, err := person(ctx, tx, scope, id)
@@ -42,6 +50,12 @@ func (s *Store) EditPerson(
 		if after == before {
 			return nil
 		}
+		others := after
+		others.Phone, others.Extension, others.Fax = before.Phone, before.Extension, before.Fax
+		others.AbsentFrom, others.AbsentUntil = before.AbsentFrom, before.AbsentUntil
+		if selfOnly && others != before {
+			return fmt.Errorf("with %s only one's own contact data changes: %w", policies.ActionSelfWrite, identity.ErrRefused)
+		}
 		if err := s.checkPersonEdit(ctx, tx, before, &after); err != nil {
 			return fmt.Errorf("change person %s: %w", id, err)
 		}
@@ -51,7 +65,7 @@ func (s *Store) EditPerson(
 				return fmt.Errorf("change person %s: %w", id, err)
 			}
 		}
-		if _, err := takeNumbers(ctx, tx, 1); err != nil {
+		if base, err = takeNumbers(ctx, tx, 1); err != nil {
 			return err
 		}
 		after.UpdatedAt = s.micros()
@@ -120,8 +134,13 @@ func taken(ctx context.Context, tx *sql.Tx, p identity.Person) error {
 	return nil
 }
 
-// storePerson writes the person over what is stored, with the number of the feed row that says so.
+// storePerson writes the person, who is settled and whose keys are free, over what is stored, with the number of the feed row that says so.
 func storePerson(ctx context.Context, tx *sql.Tx, p *identity.Person, change int64) error {
+	if p.Active() {
+		if err := stepAside(ctx, tx, p); err != nil {
+			return err
+		}
+	}
 	columns := append(slices.Clone(personData), "email_key", "updated_at", "change")
 	values := append(personValues(p), emailKey(p.Email), p.UpdatedAt, change)
 	var set []string

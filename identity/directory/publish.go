@@ -4,91 +4,123 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// publish makes the staged rows the directory's, in one transaction. errMoved if the comparison doesn't hold any more.
-func (s *Store) publish(ctx context.Context, batch int64, c *comparison, by Author) error {
+// catchUp is how many changes of others publishing looks through in its transaction; more are looked through before.
+const catchUp = 200
+
+// errBehind says that there are more.
+var errBehind = fmt.Errorf("more than %d changes since the comparison", catchUp)
+
+// publish makes the staged rows the directory's, in one small transaction. errMoved if the comparison doesn't hold any more; errUnsettled
+// if another import must be settled first. What record says goes into the audit log, in the same transaction.
+func (s *Store) publish(ctx context.Context, batch int64, c *comparison, by Author, record func(base int64) map[string]any) error {
 	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.beat(ctx, tx, batch, batchPublished); err != nil {
-			return err
-		}
-		base, err := takeNumbers(ctx, tx, len(c.changes))
+		base, err := takeNumbers(ctx, tx, len(c.leavers)+len(c.changes))
 		if err != nil {
 			return err
 		}
 		// From here on nobody else changes the directory.
+		if err := s.beat(ctx, tx, batch); err != nil {
+			return err
+		}
+		if base > c.head+catchUp {
+			return errBehind
+		}
 		if base != c.head {
 			if err := unmoved(ctx, tx, c, base); err != nil {
 				return err
 			}
 		}
-		for _, do := range s.publication(batch, base, c.result, by) {
-			res, err := tx.ExecContext(ctx, do.text, do.args...)
-			if err != nil {
-				return fmt.Errorf("publish: %w", err)
-			}
-			n, err := res.RowsAffected()
-			if err != nil {
-				return fmt.Errorf("publish: %w", err)
-			}
-			if n != int64(do.want) && do.want >= 0 {
-				return fmt.Errorf("publish: %d rows written, %d expected", n, do.want)
-			}
-		}
-		return nil
-	})
-}
-
-// unmoved looks at everybody whom others changed since the comparison.
-func unmoved(ctx context.Context, tx *sql.Tx, c *comparison, base int64) error {
-	q := sqlText("SELECT p.org, p.staff_number, p.email_key FROM feed f JOIN person p ON p.id = f.object WHERE 1=1")
-	q.and("f.number > ?", c.head)
-	q.and("f.number <= ?", base)
-	return each(ctx, tx, q, func(rows *sql.Rows) error {
-		var org, number, email string
-		if err := rows.Scan(&org, &number, &email); err != nil {
+		res, err := tx.ExecContext(ctx, "UPDATE staged_head SET live = $1 WHERE id = 1 AND live = 0", batch)
+		if err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
-		if c.touches(policies.OrgID(org), number, email) {
-			return errMoved
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errUnsettled
 		}
-		return nil
+		_, err = tx.ExecContext(ctx, "UPDATE staged_batch SET state = $1, base = $2, at = $3, actor = $4, source = $5, why = $6 WHERE id = $7",
+			batchPublished, base, s.micros(), string(by.Actor), clean(by.Source), clean(by.Why), batch)
+		if err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		return s.audit(ctx, tx, by, "people.import", c.only(), "", record(base))
 	})
 }
 
-// step is one statement of publishing and the number of rows that it must write; -1: any.
-type step struct {
-	want int
-	text string
-	args []any
+// only is the one organization that a file speaks of; empty if there are several, whose administrators see what happened in the feed.
+func (c *comparison) only() policies.OrgID {
+	if len(c.orgs) != 1 {
+		return ""
+	}
+	for id := range c.orgs {
+		return id
+	}
+	return ""
 }
 
-// publication is set-based: the rows don't come back to this process. What a person was before is the record of their last change.
-func (s *Store) publication(batch, base int64, r Result, by Author) []step {
-	at := s.micros()
-	steps := []step{{r.Added + r.Changed, `INSERT INTO feed (number, at, actor, source, why, kind, org, object, before_json, after_json)
-		SELECT CAST($1 AS BIGINT) + s.ordinal, CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT),
-			CASE s.base WHEN 0 THEN '` + string(PersonAdded) + `' ELSE '` + string(PersonChanged) + `' END,
-			s.org, s.id, COALESCE(f.after_json, ''), s.after_json
-		FROM import_person s LEFT JOIN feed f ON f.number = s.base AND s.base > 0
-		WHERE s.batch = $6`, []any{base, at, string(by.Actor), clean(by.Source), clean(by.Why), batch}}}
-	if r.Changed > 0 {
-		// Two people may swap addresses: those who change theirs step aside first, as uniqueness is checked row by row.
-		steps = append(steps, step{-1, `UPDATE person SET email_key = '!' || person.id FROM import_person s
-			WHERE s.batch = $1 AND s.base > 0 AND person.id = s.id AND person.email_key <> s.email_key`, []any{batch}},
-			step{r.Changed, `UPDATE person SET family_name = s.family_name, given_name = s.given_name, family_kana = s.family_kana,
-				given_kana = s.given_kana, email = s.email, email_key = s.email_key, role = s.role,
-				updated_at = CAST($1 AS BIGINT), change = CAST($2 AS BIGINT) + s.ordinal
-			FROM import_person s WHERE s.batch = $3 AND s.base > 0 AND person.id = s.id`, []any{at, base, batch}})
+// follow looks at what others changed since the comparison, outside any transaction, and brings the comparison up to now.
+func (s *Store) follow(ctx context.Context, c *comparison) error {
+	head, err := feedHead(ctx, s.db.Reader())
+	if err != nil {
+		return err
 	}
-	if r.Added > 0 {
-		steps = append(steps, step{r.Added, `INSERT INTO person (id, org, staff_number, family_name, given_name, family_kana, given_kana,
-				email, email_key, role, ended_at, updated_at, change)
-			SELECT id, org, staff_number, family_name, given_name, family_kana, given_kana, email, email_key, role,
-				0, CAST($1 AS BIGINT), CAST($2 AS BIGINT) + ordinal
-			FROM import_person WHERE batch = $3 AND base = 0`, []any{at, base, batch}})
+	if err := unmoved(ctx, s.db.Reader(), c, head); err != nil {
+		return err
 	}
-	return steps
+	c.head = head
+	return nil
+}
+
+func feedHead(ctx context.Context, q querier) (head int64, err error) {
+	if err := q.QueryRowContext(ctx, "SELECT last_number FROM feed_head WHERE id = 1").Scan(&head); err != nil {
+		return 0, fmt.Errorf("directory: read feed: %w", err)
+	}
+	return head, nil
+}
+
+// unmoved looks at everybody whom others changed since the comparison, up to the number base. Whoever is changed again after base
+// is seen as of now, which is as good.
+func unmoved(ctx context.Context, q querier, c *comparison, base int64) error {
+	query := sqlText("SELECT object FROM feed_now WHERE 1=1")
+	query.and("number > ?", c.head)
+	query.and("number <= ?", base)
+	query.and("kind NOT LIKE ?", "org.%")
+	ids := map[string]struct{}{}
+	err := each(ctx, q, query, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids[id] = struct{}{}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(slices.Collect(maps.Keys(ids)), 500) {
+		args := make([]any, len(part))
+		for i, id := range part {
+			args[i] = id
+		}
+		query := sqlText("SELECT id, org, staff_number, email_key FROM person_now WHERE 1=1")
+		query.and("id IN (?"+strings.Repeat(",?", len(args)-1)+")", args...)
+		err := each(ctx, q, query, func(rows *sql.Rows) error {
+			var id, org, number, email string
+			if err := rows.Scan(&id, &org, &number, &email); err != nil {
+				return fmt.Errorf("publish: %w", err)
+			}
+			if c.touches(policies.PersonID(id), policies.OrgID(org), number, email) {
+				return errMoved
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
@@ -15,102 +17,144 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// Template is an empty file for the subject: the canonical header line, ended by CRLF.
-func Template(subject Subject) ([]byte, error) {
-	columns := headerOf(subject)
+// Template is an empty file for the subject: the header line in English or Japanese, ended by CRLF. The Japanese one begins with a byte
+// order mark, without which a spreadsheet shows it garbled.
+func Template(subject Subject, locale review.Locale) ([]byte, error) {
+	columns := headerOf(subject, locale)
 	if columns == nil {
 		return nil, fmt.Errorf("no template for %q: write %s or %s", string(subject), SubjectOrganizations, SubjectPeople)
 	}
-	return []byte(strings.Join(columns, ",") + "\r\n"), nil
+	line := strings.Join(columns, ",") + "\r\n"
+	if locale == review.Japanese {
+		line = "\ufeff" + line
+	}
+	return []byte(line), nil
 }
 
-func headerOf(subject Subject) []string {
+func headerOf(subject Subject, locale review.Locale) []string {
 	switch subject {
 	case SubjectOrganizations:
-		return orgColumns
+		return OrganizationHeader(locale)
 	case SubjectPeople:
-		return personColumns
+		return PeopleHeader(locale)
 	}
 	return nil
 }
 
-// ReadPeople reads a people file (docs/import.md). It is pure: whether an organization exists is Import's to say. name is the file's
-// name for the report. The report is that of the rows, never nil; Import adds to it.
+// ReadPeople is Read of a people file without options.
 func ReadPeople(r io.Reader, name string) (*Rows, *review.Report) {
-	rows := &Rows{Subject: SubjectPeople, Name: name, Report: review.New(name)}
-	check := newPeopleCheck(rows.Report)
-	var at []int
-	head := func(cells []string) (f *fault) {
-		at, f = locate(cells, personColumns, SubjectPeople)
-		return f
-	}
-	readTable(r, rows.Report, head, func(line int, cells []string) {
-		if f := oversized(cells, at, personColumns); f != nil {
-			rows.Report.Refuse(line, *f)
-			return
-		}
-		p := identity.Person{
-			Org: policies.OrgID(cells[at[0]]), StaffNumber: cells[at[1]],
-			FamilyName: cells[at[2]], GivenName: cells[at[3]], FamilyKana: cells[at[4]], GivenKana: cells[at[5]],
-			Email: cells[at[6]], Role: policies.Role(cells[at[7]]),
-		}
-		if check.row(line, p) {
-			rows.People = append(rows.People, PersonRow{Line: line, Person: p})
-		}
-	})
+	rows, _ := Read(context.Background(), SubjectPeople, r, name, table.Options{}) // the error is the context's
 	return rows, rows.Report
 }
 
-// ReadOrganizations reads an organizations file (docs/import.md), with the canonical header or with that of the national list of
-// local governments. It is pure; name is the file's name for the report. The report is that of the rows, never nil; Import adds
-// to it.
+// ReadOrganizations is Read of an organizations file without options.
 func ReadOrganizations(r io.Reader, name string) (*Rows, *review.Report) {
-	rows := &Rows{Subject: SubjectOrganizations, Name: name, Report: review.New(name)}
-	seen := orgCheck{report: rows.Report, column: "code", lines: map[policies.OrgID]int{}}
-	var at []int
+	rows, _ := Read(context.Background(), SubjectOrganizations, r, name, table.Options{}) // the error is the context's
+	return rows, rows.Report
+}
+
+// Read reads a file of people or organizations (docs/import.md), CSV or XLSX; organizations may come with the header of the national list
+// of local governments. It is pure: whether an organization exists is Import's to say. name is the file's name for the report. What
+// is wrong with the file stands in the report of the rows, to which Import adds; the error is that of ctx.
+func Read(ctx context.Context, subject Subject, r io.Reader, name string, opt table.Options) (*Rows, error) {
+	rows := &Rows{Subject: subject, Name: name, Report: review.New(name)}
+	at, size, err := table.Source(r)
+	if err != nil {
+		rows.Report.Stop(0, table.Unreadable(err))
+		return rows, ctx.Err()
+	}
+	sum := sha256.New()
+	if size <= table.MaxFile { // a larger one is refused below
+		if _, err := io.Copy(sum, io.NewSectionReader(at, 0, size)); err != nil {
+			rows.Report.Stop(0, table.Unreadable(err))
+			return rows, ctx.Err()
+		}
+		rows.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	}
+	if subject == SubjectOrganizations {
+		return rows, rows.readOrganizations(ctx, at, size, opt)
+	}
+	return rows, rows.readPeople(ctx, at, size, opt)
+}
+
+func (r *Rows) readPeople(ctx context.Context, at io.ReaderAt, size int64, opt table.Options) error {
+	var l layout[identity.Person]
+	r.people = newPacked(0)
+	head := func(cells []string) (f *fault) {
+		if l, f = recognise(cells, personColumns, SubjectPeople); f != nil {
+			return f
+		}
+		for _, c := range l.columns {
+			if c != nil {
+				r.people.fields |= c.fields
+			}
+		}
+		switch {
+		case r.people.fields&fieldAbsentFrom != 0:
+			r.people.fields |= fieldAbsentUntil // a new absence has no end from before
+		case r.people.fields&fieldAbsentUntil != 0:
+			return missingColumn(cells, "不在開始日", "absent_from", SubjectPeople)
+		}
+		r.Report.SetColumns(l.canonical(cells))
+		return nil
+	}
+	return table.Read(ctx, at, size, opt, r.Report, head, func(line int, cells []string) {
+		var p identity.Person
+		faults := l.read(&p, cells)
+		r.take(line, &p, faults)
+	})
+}
+
+func (r *Rows) readOrganizations(ctx context.Context, at io.ReaderAt, size int64, opt table.Options) error {
+	seen := orgCheck{report: r.Report, column: "code", lines: map[policies.OrgID]int{}}
+	var l layout[identity.Organization]
 	var national *nationalList
+	var columns []int
 	head := func(cells []string) (f *fault) {
 		if slices.Contains(cells, "lgcode") {
 			seen.column = "lgcode"
 			national = newNationalList(seen)
-			at, f = locate(cells, nationalColumns, SubjectOrganizations)
+			columns, f = locate(cells, nationalColumns, SubjectOrganizations)
+			r.orgFields = map[string]bool{"kana": true, "parent": true}
 			return f
 		}
-		at, f = locate(cells, orgColumns, SubjectOrganizations)
-		return f
+		if l, f = recognise(cells, orgColumns, SubjectOrganizations); f != nil {
+			return f
+		}
+		r.orgFields = map[string]bool{}
+		for _, c := range l.columns {
+			if c != nil {
+				r.orgFields[c.name] = true
+			}
+		}
+		r.Report.SetColumns(l.canonical(cells))
+		return nil
 	}
-	readTable(r, rows.Report, head, func(line int, cells []string) {
+	err := table.Read(ctx, at, size, opt, r.Report, head, func(line int, cells []string) {
 		if national != nil {
-			national.row(line, pick(cells, at))
+			national.row(line, pick(cells, columns))
 			return
 		}
-		if f := oversized(cells, at, orgColumns); f != nil {
-			rows.Report.Refuse(line, *f)
-			return
-		}
-		o := identity.Organization{
-			ID: policies.OrgID(cells[at[0]]), Kind: policies.OrgKind(cells[at[1]]),
-			Name: cells[at[2]], Kana: cells[at[3]], Parent: policies.OrgID(cells[at[4]]),
-		}
-		faults := checkOrganization(&o)
+		var o identity.Organization
+		faults := l.read(&o, cells)
+		faults = append(faults, unfaulted(checkOrganization(&o), faults)...)
 		if seen.row(line, o.ID, faults) {
-			rows.Orgs = append(rows.Orgs, OrgRow{Line: line, Organization: o})
+			r.Orgs = append(r.Orgs, OrgRow{Line: line, Organization: o})
 		}
 	})
 	if national != nil {
-		rows.Orgs = national.finish()
+		r.Orgs = national.finish()
 	}
-	return rows, rows.Report
+	return err
 }
 
-// readTable reads a file in any form that identity/directory/table knows.
-func readTable(r io.Reader, report *review.Report, head table.Header, row table.Row) {
-	at, size, err := table.Source(r)
-	if err != nil {
-		report.Stop(0, table.Unreadable(err))
-		return
-	}
-	_ = table.Read(context.Background(), at, size, table.Options{}, report, head, row) // its error is that of the context alone
+// unfaulted are the findings on columns of which nothing is said yet: what couldn't be read isn't also found missing.
+func unfaulted(found, said []fault) []fault {
+	return slices.DeleteFunc(found, func(f fault) bool {
+		return slices.ContainsFunc(said, func(s fault) bool {
+			return s.Column == f.Column || s.Column == "absent_from" && f.Column == "absent_until" || s.Column == "from" && f.Column == "until"
+		})
+	})
 }
 
 // orgCheck finds organizations that come twice in a file, and reports.
@@ -134,48 +178,36 @@ func (c orgCheck) row(line int, id policies.OrgID, faults []fault) bool {
 	return len(faults) == 0
 }
 
-// locate finds each wanted column in the first line. A canonical header has no other columns; the national list may.
+// locate finds each wanted column of the national list in the first line, which may have others.
 func locate(cells, want []string, subject Subject) ([]int, *fault) {
 	at := make([]int, len(want))
 	for i, column := range want {
 		at[i] = slices.Index(cells, column)
 		if at[i] < 0 {
-			return nil, missingColumn(cells, column, subject)
+			return nil, missingColumn(cells, column, column, subject)
 		}
 		if slices.Contains(cells[at[i]+1:], column) {
 			f := badHeader(column, review.Say("見出しに同じ列が二つあります", "the header has the same column twice"), subject)
 			return nil, &f
 		}
 	}
-	if len(want) != len(cells) && !slices.Equal(want, nationalColumns) {
-		for _, c := range cells {
-			if !slices.Contains(want, c) {
-				f := badHeader(c, review.Say("知らない列が見出しにあります", "the header has an unknown column"), subject)
-				return nil, &f
-			}
-		}
-	}
 	return at, nil
 }
 
-func missingColumn(cells []string, column string, subject Subject) *fault {
-	reason := review.Say("見出しに列「"+column+"」がありません", `the header has no column "`+column+`"`)
-	if len(cells) == 1 {
-		for _, separator := range []string{"\t", ";"} {
-			if strings.Contains(cells[0], separator) {
-				reason = review.Say("コンマ区切りではありません", "the columns are not separated by commas")
-			}
-		}
+func missingColumn(cells []string, ja, en string, subject Subject) *fault {
+	name := "「" + ja + "」"
+	if ja != en {
+		name += " (" + en + ") "
 	}
-	f := badHeader(strings.Join(cells, ","), reason, subject)
+	f := badHeader(strings.Join(cells, ","), review.Say("見出しに列"+name+"がありません", `the header has no column "`+en+`"`), subject)
 	return &f
 }
 
 // oversized refuses a row for a huge cell before anything is kept of it.
-func oversized(cells []string, at []int, columns []string) *fault {
-	for i, place := range at {
-		if len(cells[place]) > MaxCell*4 {
-			f := tooLong(columns[i], cells[place], MaxCell)
+func oversized(cells, columns []string) *fault {
+	for i, text := range cells {
+		if len(text) > MaxCell*4 {
+			f := tooLong(columns[i], text, MaxCell)
 			return &f
 		}
 	}
@@ -207,7 +239,7 @@ func newNationalList(check orgCheck) *nationalList {
 }
 
 func (n *nationalList) row(line int, cells []string) {
-	if f := oversized(cells, []int{0, 1, 2, 3, 4}, nationalColumns); f != nil {
+	if f := oversized(cells, nationalColumns); f != nil {
 		n.check.report.Refuse(line, *f)
 		return
 	}

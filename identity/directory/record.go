@@ -53,8 +53,8 @@ var personData = []string{
 	"email", "mailbox", "role", "section", "title", "duties", "phone", "extension", "fax", "absent_from", "absent_until", "ended_at",
 }
 
-// personTable is what people are read from.
-const personTable = "person"
+// personTable is what people are read from: the table person, and over it what an import has published and not settled yet.
+const personTable = "person_now"
 
 var (
 	personColumnList = "p." + strings.Join(personData, ", p.") + ", p.updated_at"

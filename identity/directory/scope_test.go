@@ -118,13 +118,13 @@ var probes = map[string]probe{
 			return err
 		})
 	}},
-	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+	"EditOrganization": {[]policies.Action{policies.ActionOrgWrite, policies.ActionOrgContact}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
 			_, err := f.EditOrganization(ctx, s, a.org, by, func(o *identity.Organization) error { o.Duty.Name = a.fresh; return nil })
 			return err
 		})
 	}},
-	"EditPerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+	"EditPerson": {[]policies.Action{policies.ActionPeopleWrite, policies.ActionSelfWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		return writing(ctx, f, func() error {
 			_, err := f.EditPerson(ctx, s, a.person.ID, by, func(p *identity.Person) error { p.Section = a.fresh; return nil })
 			return err
@@ -336,7 +336,7 @@ var probes = map[string]probe{
 	"Import": {[]policies.Action{policies.ActionOrgWrite, policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		if s.For(policies.ActionOrgWrite) || s.Denied() {
 			rows, _ := ReadOrganizations(strings.NewReader("code,kind,name,kana,parent\n"+string(a.org)+",municipality,"+a.fresh+",,\n"), "f")
-			orgs, err := writing(ctx, f, func() error { _, _, err := f.Import(ctx, s, rows, by, nil, false); return err })
+			orgs, err := writing(ctx, f, func() error { _, _, err := f.Import(ctx, s, rows, by, ImportOptions{}); return err })
 			if err != nil || s.For(policies.ActionOrgWrite) {
 				return orgs, err
 			}
@@ -349,7 +349,7 @@ var probes = map[string]probe{
 			}
 		})
 		return writing(ctx, f, func() error {
-			_, report, err := f.Import(ctx, s, rows, by, nil, false)
+			_, report, err := f.Import(ctx, s, rows, by, ImportOptions{})
 			for _, fault := range report.Faults() {
 				if strings.Contains(fmt.Sprint(fault.Reason), "太郎") {
 					err = errors.New("the report tells about a person outside the scope")
@@ -367,6 +367,7 @@ func TestEveryMethodIsProbed(t *testing.T) {
 		"Activate":   "does what was recorded within scopes, and gives counts only",
 		"KeepNotice": "writes what the hub tells the system administrator; returns nothing",
 		"Relations":  "scopes are minted from what it gives",
+		"Settle":     "moves what is published already; tells a number of rows and changes no answer",
 		"Sweep":      "drops dead staging; returns nothing and touches no organization's data",
 	}
 	store, scope := reflect.TypeFor[*Store](), reflect.TypeFor[policies.Scope]()

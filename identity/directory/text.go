@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/musubi-hub/musubi/identity/directory/review"
-
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/code"
+	"github.com/musubi-hub/musubi/identity/directory/review"
+	"github.com/musubi-hub/musubi/identity/jst"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // The sentences of the report. Reasons and remedies stand side by side, so that nobody adds one without the other.
@@ -88,11 +90,12 @@ func twice(column, value string, first int) fault {
 }
 
 func badHeader(value string, reason review.Text, subject Subject) fault {
+	en := strings.Join(headerOf(subject, review.English), ",")
 	return fault{
 		Value: value, Reason: reason,
 		Remedy: review.Say(
-			"1 行目を次のとおりにしてください: "+strings.Join(headerOf(subject), ","),
-			"let the first line read: "+strings.Join(headerOf(subject), ","),
+			"1 行目に使える列は次のとおりです: "+strings.Join(headerOf(subject, review.Japanese), ",")+" (英語なら "+en+")",
+			"the first line may have these columns: "+en,
 		),
 	}
 }
@@ -111,4 +114,50 @@ func unknownOrganization(column, value string) fault {
 		Reason: review.Say("登録されていない組織です", "this organization is not registered"),
 		Remedy: review.Say("先に組織を取り込むか、コードを直してください", "import the organization first, or correct the code"),
 	}
+}
+
+func notExisting(column string, o identity.Organization, now int64) fault {
+	f := fault{Column: column, Value: string(o.ID)}
+	if o.From > now {
+		f.Reason = review.Say(jst.Date(o.From)+" に設置される組織です", "this organization begins to exist on "+jst.Date(o.From))
+		f.Remedy = review.Say("その日以後に取り込むか、その日の異動として登録してください", "import it from that day on, or record transfers for that day")
+		return f
+	}
+	f.Reason = review.Say(jst.Date(o.Until)+" に廃止された組織です", "this organization ceased on "+jst.Date(o.Until))
+	f.Remedy = review.Say("コードを直すか、行を消してください", "correct the code, or delete the row")
+	if o.Successor != "" {
+		f.Remedy = review.Say("承継した団体のコード "+string(o.Successor)+" を書いてください", "write the code of its successor, "+string(o.Successor))
+	}
+	return f
+}
+
+// collisionFault says who has the address, as far as the scope may know.
+func collisionFault(scope policies.Scope, email string, h holder) fault {
+	reason := review.Say("ほかの組織の在職者が使っているメールアドレスです", "somebody in service in another organization has this e-mail address")
+	if scope.Covers(h.org) {
+		who := fmt.Sprintf("%s / %s", h.org, review.Visible(h.number, review.MaxShown))
+		reason = review.Say("在職者 ("+who+") が使っているメールアドレスです", "somebody in service ("+who+") has this e-mail address")
+	}
+	return fault{
+		Column: "email", Value: email, Reason: reason,
+		Remedy: review.Say(
+			"別のアドレスにするか、先にその職員の在職を終了するかアドレスを変えてください。部署で共有しているメールボックスなら --shared-mailbox alias で取り込んでください",
+			"write another address, or first end that person's service or change their address; where the section shares a mailbox, import with --shared-mailbox alias",
+		),
+	}
+}
+
+func returnedFault(staffNumber string) fault {
+	return fault{
+		Column: "staff_number", Value: staffNumber,
+		Reason: review.Say("在職を終了した職員の職員番号です", "this staff number belongs to a person whose service has ended"),
+		Remedy: review.Say("新しい職員番号を書くか、行を消してください", "write a new staff number, or delete the row"),
+	}
+}
+
+func noteEnded(report *review.Report, line int) {
+	report.Note(line, review.Say(
+		"在職を終了した職員の行です。終了のままにします",
+		"this person's service has ended; it stays ended",
+	))
 }

@@ -52,7 +52,7 @@ func (s *Store) AddTransfer(ctx context.Context, scope policies.Scope, t identit
 	}
 	var list []recorded
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		b, err := s.openBook(ctx, tx, by)
+		b, err := s.openBook(ctx, tx, by, t.Person, t.Successor)
 		if err != nil {
 			return err
 		}

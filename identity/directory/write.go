@@ -85,14 +85,14 @@ func vacant(ctx context.Context, tx *sql.Tx, p identity.Person) error {
 		{"the e-mail address", "email_key = $1 AND ended_at = 0", []any{emailKey(p.Email)}},
 	} {
 		var n int
-		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM person WHERE "+taken.where, taken.args...).Scan(&n); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+personTable+" WHERE "+taken.where, taken.args...).Scan(&n); err != nil {
 			return fmt.Errorf("add person: %w", err)
 		}
 		if n > 0 {
 			return fmt.Errorf("add person: %s is taken: %w", taken.what, identity.ErrExists)
 		}
 	}
-	return nil
+	return stepAside(ctx, tx, &p)
 }
 
 // EndPerson ends a person's service now (people.write): the person, the feed row and the leaver's job are one transaction, so no
@@ -108,6 +108,9 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		base, err := takeNumbers(ctx, tx, 1)
 		if err != nil {
+			return err
+		}
+		if err := s.settle(ctx, tx, id); err != nil {
 			return err
 		}
 		p, err := person(ctx, tx, scope, id)

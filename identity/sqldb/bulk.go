@@ -137,3 +137,18 @@ func bulkStatement(table string, columns []string, suffix string, rows int) stri
 	}
 	return b.String()
 }
+
+// Analyze tells PostgreSQL's planner about a table that was just filled, and so makes it plan anew what reads the table. SQLite, whose
+// plans follow the indexes alone, needs nothing.
+func (d *DB) Analyze(ctx context.Context, table string) error {
+	if !identifier.MatchString(table) {
+		return fmt.Errorf("analyze: %q is no table name", table)
+	}
+	if d.engine == SQLite {
+		return nil
+	}
+	if _, err := d.writer.ExecContext(ctx, "ANALYZE "+table); err != nil {
+		return fmt.Errorf("analyze %s: %w", table, err)
+	}
+	return nil
+}

@@ -177,3 +177,17 @@ func BenchmarkWithTx(b *testing.B) {
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 	})
 }
+
+func TestAnalyze(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		if _, err := db.Writer().ExecContext(t.Context(), "CREATE TABLE filled (id BIGINT)"); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Analyze(t.Context(), "filled"); err != nil {
+			t.Error(err)
+		}
+		if err := db.Analyze(t.Context(), "filled; DROP TABLE filled"); err == nil || !strings.Contains(err.Error(), "no table name") {
+			t.Error(err)
+		}
+	})
+}

@@ -94,7 +94,7 @@ func (w *world) people(t testing.TB, n int) []identity.Person {
 			}
 		}
 	})
-	if _, report, err := w.store.Import(t.Context(), everything, rows, tester, nil, false); err != nil || !report.OK() {
+	if _, report, err := w.store.Import(t.Context(), everything, rows, tester, directory.ImportOptions{}); err != nil || !report.OK() {
 		t.Fatal(err, report.Faults())
 	}
 	var list []identity.Person

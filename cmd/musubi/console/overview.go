@@ -18,7 +18,7 @@ type overviewBody struct {
 	Steps        []step
 	Tiles        []tile
 	Products     []productCard
-	SeatsOf      string // whose seats are counted; empty: everybody's
+	SeatsOf      label // whose seats are counted; empty: everybody's
 	Plans        []planRow
 	MayReadPlans bool
 }
@@ -88,9 +88,7 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 	}
 	body.Tiles = tiles(counts, people, v)
-	if !v.people.Denied() && !v.people.All() {
-		body.SeatsOf = v.actor.Org.Name
-	}
+	body.SeatsOf = v.peopleOf()
 	var records []provision.PlanRecord
 	if body.MayReadPlans = v.mayReadPlans(); body.MayReadPlans {
 		if records, err = c.cfg.Provision.Records(ctx, v.plans, latestPlans); err != nil {
@@ -122,7 +120,11 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 	case v.people.Denied():
 		staff.Note = label{"見る権限がありません", "outside your scope"}
 	case !v.people.All():
-		staff.Path, staff.Note = "/orgs/"+string(v.actor.Org.ID), label{v.actor.Org.Name + "のみ", "your organization"}
+		of := v.peopleOf()
+		staff.Note = label{of.JA + "のみ", of.EN}
+		if orgs := v.people.Orgs(); len(orgs) == 1 {
+			staff.Path = "/orgs/" + string(orgs[0])
+		}
 	case people.Ended > 0:
 		staff.Note = label{"ほかに在職終了 " + num(people.Ended), "and ended"}
 	}

@@ -5,7 +5,7 @@
 CREATE TABLE transfer (
   id             TEXT   NOT NULL PRIMARY KEY,
   number         BIGINT NOT NULL,
-  person         TEXT   NOT NULL REFERENCES person (id),
+  person         TEXT   NOT NULL,
   name           TEXT   NOT NULL,
   kind           TEXT   NOT NULL,
   from_org       TEXT   NOT NULL REFERENCES org (id),
@@ -38,6 +38,7 @@ CREATE TABLE transfer (
   batch          TEXT   NOT NULL DEFAULT '',
   staged_json    TEXT   NOT NULL DEFAULT ''
 );
+CREATE INDEX feed_transfer ON feed (object, number) WHERE kind >= 'transfer.' AND kind < 'transfer/';
 CREATE INDEX transfer_due ON transfer (at, number) WHERE state = 'planned';
 CREATE INDEX transfer_person ON transfer (person, at);
 CREATE INDEX transfer_page ON transfer (at, id);
@@ -91,5 +92,6 @@ ALTER TABLE post DROP COLUMN fax;
 ALTER TABLE post DROP COLUMN extension;
 ALTER TABLE post DROP COLUMN phone;
 ALTER TABLE post DROP COLUMN staff_number;
+DROP INDEX feed_transfer;
 DROP TABLE transfer_named;
 DROP TABLE transfer;

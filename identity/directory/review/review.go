@@ -1,7 +1,6 @@
 package review
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -37,6 +36,7 @@ type Fault struct {
 	Value  string `json:"value,omitempty"`  // shortened, control characters made visible
 	Reason Text   `json:"reason"`
 	Remedy Text   `json:"remedy"`
+	Stops  bool   `json:"-"` // it ended the reading
 }
 
 // Notice is something that the administrator should know and that refuses nothing.
@@ -56,6 +56,8 @@ type Report struct {
 	refused int
 	last    int // line of the last refused row, to count a row once
 	stopped bool
+	whole   bool // the file as a whole is condemned
+	every   bool // keep more faults than are shown
 	notices []Notice
 	noticed int
 }
@@ -87,14 +89,41 @@ func (r *Report) Refused() int { return r.refused }
 // Stopped reports whether reading ended early, so that rows after the last fault were not looked at.
 func (r *Report) Stopped() bool { return r.stopped }
 
+// Condemned reports whether the file can't be taken even without its bad rows: something is wrong with it as a whole, or it wasn't read to
+// its end.
+func (r *Report) Condemned() bool { return r.whole || r.stopped }
+
 // Total is the number of faults, whether or not they fit into Faults.
 func (r *Report) Total() int { return r.count }
 
 // Faults are the first MaxFaults faults and the one that stopped the reading, if any, in the order of the lines.
 func (r *Report) Faults() []Fault {
-	sorted := slices.Clone(r.faults)
-	slices.SortStableFunc(sorted, func(a, b Fault) int { return a.Line - b.Line })
-	return sorted
+	shown := slices.Clone(r.faults)
+	if len(shown) > MaxFaults {
+		shown = slices.Clone(shown[:MaxFaults])
+		for _, f := range r.faults[MaxFaults:] {
+			if f.Stops {
+				shown = append(shown, f)
+			}
+		}
+	}
+	slices.SortStableFunc(shown, func(a, b Fault) int { return a.Line - b.Line })
+	return shown
+}
+
+// maxEvery bounds what KeepEvery keeps.
+const maxEvery = 200_000
+
+// KeepEvery makes the report keep more faults than Faults shows, for EveryFault.
+func (r *Report) KeepEvery() { r.every = true }
+
+// EveryFault gives the faults that are kept, by the line that they are in.
+func (r *Report) EveryFault() map[int][]Fault {
+	lines := map[int][]Fault{}
+	for _, f := range r.faults {
+		lines[f.Line] = append(lines[f.Line], f)
+	}
+	return lines
 }
 
 // Notices are the first MaxNotices notices.
@@ -123,7 +152,7 @@ func (r *Report) Refuse(line int, f Finding) {
 		r.last = line
 	}
 	r.count++
-	if len(r.faults) < MaxFaults {
+	if len(r.faults) < MaxFaults || r.every && len(r.faults) < maxEvery {
 		r.keep(line, f)
 	}
 }
@@ -135,9 +164,12 @@ func (r *Report) Stop(line int, f Finding) {
 		r.refused++
 		r.last = line
 		r.stopped = true
+	} else {
+		r.whole = true
 	}
 	r.count++
 	r.keep(line, f) // whatever the report is full of
+	r.faults[len(r.faults)-1].Stops = true
 }
 
 func (r *Report) keep(line int, f Finding) {
@@ -162,7 +194,6 @@ func Letters(i int) string {
 }
 
 // Note adds a notice.
-
 func (r *Report) Note(line int, t Text) {
 	r.noticed++
 	if len(r.notices) < MaxNotices {
@@ -170,40 +201,14 @@ func (r *Report) Note(line int, t Text) {
 	}
 }
 
-// WriteTo prints the report for a person, Japanese first, then English.
-func (r *Report) WriteTo(w io.Writer) (int64, error) {
-	cw := &countWriter{w: w}
-	b := bufio.NewWriter(cw)
-	switch {
-	case r.refused > 0:
-		fmt.Fprintf(b, "%s: %d 行に誤りがあります。何も取り込みません。\n", r.File, r.refused)
-		fmt.Fprintf(b, "%s: %s refused. Nothing is imported.\n", r.File, plural(r.refused, "row"))
-	case r.count > 0:
-		fmt.Fprintf(b, "%s: このファイルは取り込めません。\n%s: This file cannot be imported.\n", r.File, r.File)
-	}
-	for _, f := range r.Faults() {
-		fmt.Fprintf(b, "\n%s\n  %s。%s。\n  %s. Remedy: %s.\n", f.place(), f.Reason.JA, f.Remedy.JA, upperFirst(f.Reason.EN), f.Remedy.EN)
-	}
-	if more := r.count - len(r.faults); more > 0 {
-		fmt.Fprintf(b, "\nほかに %d 件の誤りがあります。\nAnd %s.\n", more, plural(more, "more fault"))
-	}
-	if r.stopped {
-		fmt.Fprint(b, "\nこの位置より後の行は読んでいません。\nThe rows after this one were not read.\n")
-	}
-	for _, n := range r.notices {
-		fmt.Fprintf(b, "\n%s: お知らせ: %s。\n  Note: %s.\n", place(n.File, n.Line), n.Text.JA, n.Text.EN)
-	}
-	if more := r.noticed - len(r.notices); more > 0 {
-		fmt.Fprintf(b, "\nほかに %d 件のお知らせがあります。\nAnd %s.\n", more, plural(more, "more note"))
-	}
-	err := b.Flush()
-	return cw.n, err
-}
-
-func (f Fault) place() string {
+func (f Fault) place(l Locale) string {
 	s := place(f.File, f.Line)
 	if f.Letter != "" {
-		s += " " + f.Letter + "列"
+		if l == English {
+			s += " column " + f.Letter
+		} else {
+			s += " " + f.Letter + "列"
+		}
 	}
 	if f.Column != "" {
 		s += " " + f.Column

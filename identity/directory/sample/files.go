@@ -48,14 +48,10 @@ func Staff() (*directory.Rows, *review.Report) {
 
 // WritePeople writes people as a file that `musubi import people` takes.
 func WritePeople(w io.Writer, people iter.Seq[identity.Person]) error {
-	header, err := directory.Template(directory.SubjectPeople)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(append(bytes.TrimRight(header, "\r\n"), '\n')); err != nil {
-		return err
-	}
 	c := csv.NewWriter(w)
+	if err := c.Write([]string{"org", "staff_number", "family_name", "given_name", "family_kana", "given_kana", "email", "role"}); err != nil {
+		return err
+	}
 	for p := range people {
 		err := c.Write([]string{
 			string(p.Org), p.StaffNumber, p.FamilyName, p.GivenName, p.FamilyKana, p.GivenKana, p.Email, string(p.Role),

@@ -57,8 +57,8 @@ func TestPeopleFile(t *testing.T) {
 		t.Error("people.csv is not what the generator makes")
 	}
 	rows, report := Staff()
-	if !report.OK() || len(rows.People) != 70*PeoplePerOrg {
-		t.Error(len(rows.People), report.Faults())
+	if !report.OK() || rows.Len() != 70*PeoplePerOrg {
+		t.Error(rows.Len(), report.Faults())
 	}
 }
 

@@ -20,6 +20,9 @@ func (t *reading) text(r io.ReaderAt, size int64, forced Encoding) {
 		t.stop(0, *f)
 		return
 	}
+	if t.known != nil {
+		t.known(encoding)
+	}
 	m := newMeter(t.ctx, io.NewSectionReader(r, 0, size), size)
 	in := bufio.NewReaderSize(m, 64<<10)
 	var lost *decoder
@@ -51,6 +54,7 @@ func (t *reading) text(r io.ReaderAt, size int64, forced Encoding) {
 			}
 			lost.drop(offset)
 			t.rep.Refuse(line, *f)
+			t.refused(line, cells)
 			continue
 		}
 		faults := lost.faults(t.rep, cells, offset)

@@ -166,7 +166,10 @@ func (s *scanner) readMarkup() (kind token, skipped bool, err error) {
 	case tag[0] == '?':
 		return 0, true, instruction(tag, s.rooted)
 	case tag[0] == '/':
-		name := bytes.TrimRight(tag[1:], " \t\r\n")
+		name := tag[1:]
+		for len(name) > 0 && blankByte(name[len(name)-1]) {
+			name = name[:len(name)-1]
+		}
 		if len(s.depths) == 0 || !bytes.Equal(name, s.stack[s.depths[len(s.depths)-1]:]) {
 			return 0, false, fmt.Errorf("%w: an element ends that didn't begin", errXML)
 		}
@@ -275,10 +278,7 @@ func (s *scanner) start(tag []byte) error {
 		s.closed = true
 		tag = tag[:len(tag)-1]
 	}
-	end := bytes.IndexAny(tag, " \t\r\n")
-	if end < 0 {
-		end = len(tag)
-	}
+	end := nameEnd(tag)
 	name := tag[:end]
 	if !nameOK(name) {
 		return fmt.Errorf("%w: a tag without a name", errXML)
@@ -292,24 +292,32 @@ func (s *scanner) start(tag []byte) error {
 	s.name = local(name)
 	s.attributes = s.attributes[:0]
 	for rest := tag[end:]; ; {
-		trimmed := bytes.TrimLeft(rest, " \t\r\n")
-		if len(trimmed) == 0 {
+		value, key := rest, rest
+		for len(key) > 0 && blankByte(key[0]) {
+			key = key[1:]
+		}
+		if len(key) == 0 {
 			return nil
 		}
-		if len(trimmed) == len(rest) {
+		end := nameEnd(key)
+		for value = key[end:]; len(value) > 0 && blankByte(value[0]); {
+			value = value[1:]
+		}
+		if len(key) == len(rest) || !nameOK(key[:end]) || len(value) == 0 || value[0] != '=' {
 			return fmt.Errorf("%w: an attribute", errXML)
 		}
-		key, value, found := bytes.Cut(trimmed, []byte("="))
-		key, value = bytes.TrimRight(key, " \t\r\n"), bytes.TrimLeft(value, " \t\r\n")
-		if !found || !nameOK(key) || len(value) < 2 || value[0] != '"' && value[0] != '\'' {
+		for value = value[1:]; len(value) > 0 && blankByte(value[0]); {
+			value = value[1:]
+		}
+		if key = key[:end]; len(value) < 2 || value[0] != '"' && value[0] != '\'' {
 			return fmt.Errorf("%w: an attribute", errXML)
 		}
-		end := bytes.IndexByte(value[1:], value[0])
+		end = bytes.IndexByte(value[1:], value[0])
 		if end < 0 {
 			return fmt.Errorf("%w: an attribute", errXML)
 		}
 		rest = value[end+2:]
-		if bytes.HasPrefix(key, []byte("xmlns")) {
+		if string(key) == "xmlns" || bytes.HasPrefix(key, []byte("xmlns:")) {
 			continue
 		}
 		text, err := unescape(value[1 : end+1])
@@ -336,16 +344,22 @@ func (s *scanner) skipElement() error {
 	return nil
 }
 
-func nameOK(name []byte) bool {
-	if len(name) == 0 || !utf8.Valid(name) {
-		return false
-	}
-	for _, b := range name {
-		if b <= ' ' || bytes.IndexByte([]byte(`<>&"'/=`), b) >= 0 {
-			return false
+func blankByte(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\r' }
+
+// nameEnd is where a name ends: at the first byte that no name has.
+func nameEnd(text []byte) int {
+	for i, b := range text {
+		if b <= '>' && (b <= ' ' || b == '<' || b == '>' || b == '&' || b == '"' || b == '\'' || b == '/' || b == '=') {
+			return i
 		}
 	}
-	return true
+	return len(text)
+}
+
+// nameOK refuses half a prefix too: :a and a: are names in XML alone.
+func nameOK(name []byte) bool {
+	colon := bytes.IndexByte(name, ':')
+	return len(name) > 0 && colon != 0 && colon != len(name)-1 && utf8.Valid(name)
 }
 
 func local(name []byte) []byte {

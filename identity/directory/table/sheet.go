@@ -424,7 +424,7 @@ func (x *sheet) value(column int, kind cellKind, style int, content []byte) erro
 // set puts a cell's text in its place. Beside the table only as many cells are kept as a table may have: that the row is too long is
 // known then.
 func (x *sheet) set(column int, value string) {
-	value = strings.Trim(value, " \u3000")
+	value = trim(value)
 	x.size += len(value)
 	if x.size > x.lim.row || column > x.lim.columns {
 		value = "…"

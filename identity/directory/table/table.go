@@ -68,6 +68,11 @@ func ParseEncoding(s string) (Encoding, error) {
 type Options struct {
 	Encoding Encoding // of a text file, where the content doesn't tell it rightly
 	Sheet    string   // of a workbook; empty: the first visible one
+
+	EveryFault bool // the report keeps more faults than it shows, for a file of the wrong rows
+
+	Known   func(Encoding) // told once what a text file is written in; nil for nobody
+	Refused Row            // told the rows that are refused here, with their cells as far as they could be read; nil for nobody
 }
 
 // Header is told the names in the first row. It returns a fault if they are not what it can read, and may give the columns the names
@@ -86,7 +91,13 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, opt Options, rep *revi
 }
 
 func read(ctx context.Context, r io.ReaderAt, size int64, opt Options, lim limits, rep *review.Report, head Header, row Row) error {
-	t := &reading{ctx: ctx, lim: lim, rep: rep, head: head, row: row}
+	t := &reading{ctx: ctx, lim: lim, rep: rep, head: head, row: row, refused: opt.Refused, known: opt.Known}
+	if opt.EveryFault {
+		rep.KeepEvery()
+	}
+	if t.refused == nil {
+		t.refused = func(int, []string) {}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -152,6 +163,9 @@ type reading struct {
 	head Header
 	row  Row
 
+	refused Row
+	known   func(Encoding)
+
 	width int // of the header; 0 before it
 	rows  int
 	ended bool // by a fault; nothing more is to be read
@@ -168,7 +182,7 @@ func (t *reading) stop(line int, f review.Finding) {
 // take takes the cells of the next row that can be read, with its faults. The first row that isn't empty is the header.
 func (t *reading) take(line int, cells []string, faults []review.Finding) {
 	for i := range cells {
-		cells[i] = strings.Trim(cells[i], " \u3000")
+		cells[i] = trim(cells[i])
 	}
 	if t.width == 0 {
 		t.takeHeader(line, cells, faults)
@@ -186,8 +200,10 @@ func (t *reading) take(line int, cells []string, faults []review.Finding) {
 	}
 	switch {
 	case len(faults) > 0:
+		t.refused(line, cells)
 	case len(cells) != t.width:
 		t.rep.Refuse(line, ragged(len(cells), t.width))
+		t.refused(line, cells)
 	default:
 		t.row(line, cells)
 	}
@@ -207,6 +223,20 @@ func (t *reading) takeHeader(line int, cells []string, faults []review.Finding) 
 	if f := t.head(slices.Clone(cells)); f != nil {
 		t.stop(1, *f)
 	}
+}
+
+// trim drops the spaces around a value, the wide ones too.
+func trim(s string) string {
+	for len(s) > 0 && s[0] == ' ' {
+		s = s[1:]
+	}
+	for len(s) > 0 && s[len(s)-1] == ' ' {
+		s = s[:len(s)-1]
+	}
+	if strings.HasPrefix(s, "\u3000") || strings.HasSuffix(s, "\u3000") {
+		return strings.Trim(s, " \u3000")
+	}
+	return s
 }
 
 func blank(cells []string) bool {

@@ -280,40 +280,39 @@ func (b *book) choose(name string) (sheetEntry, error) {
 type arena struct {
 	chunks []string
 	open   strings.Builder
-	places []place
+	starts []uint32 // of each string: chunk * chunkSize + offset; it goes on to the next one's, or to the chunk's end
 	bytes  int64
 }
 
-type place struct {
-	chunk  uint32
-	at, to uint32
-}
-
-const chunkSize = 1 << 20
+const chunkSize = 1 << 20 // a string is shorter
 
 func (t *arena) add(s []byte) {
-	if t.open.Len()+len(s) > chunkSize || t.open.Cap() == 0 {
+	if t.open.Len()+len(s) >= chunkSize || t.open.Cap() == 0 {
 		if t.open.Len() > 0 {
 			t.chunks = append(t.chunks, t.open.String())
 		}
 		t.open = strings.Builder{}
-		t.open.Grow(max(chunkSize, len(s)))
+		t.open.Grow(chunkSize)
 	}
-	at := t.open.Len()
+	t.starts = append(t.starts, uint32(len(t.chunks)*chunkSize+t.open.Len()))
 	t.open.Write(s)
-	t.places = append(t.places, place{uint32(len(t.chunks)), uint32(at), uint32(t.open.Len())})
 	t.bytes += int64(len(s))
 }
 
 func (t *arena) at(i int) (string, bool) {
-	if i < 0 || i >= len(t.places) {
+	if i < 0 || i >= len(t.starts) {
 		return "", false
 	}
-	p := t.places[i]
-	if int(p.chunk) == len(t.chunks) {
-		return t.open.String()[p.at:p.to], true
+	chunk, from := int(t.starts[i]/chunkSize), t.starts[i]%chunkSize
+	text := t.open.String()
+	if chunk < len(t.chunks) {
+		text = t.chunks[chunk]
 	}
-	return t.chunks[p.chunk][p.at:p.to], true
+	to := uint32(len(text))
+	if i+1 < len(t.starts) && int(t.starts[i+1]/chunkSize) == chunk {
+		to = t.starts[i+1] % chunkSize
+	}
+	return text[from:to], true
 }
 
 // readShared reads the shared strings: the text of each, without what says how it is pronounced.
@@ -327,7 +326,7 @@ func (b *book) readShared(s *scanner) error {
 			return err
 		}
 		b.shared.add(value)
-		if len(b.shared.places) > b.lim.items || b.shared.bytes > b.lim.strings {
+		if len(b.shared.starts) > b.lim.items || b.shared.bytes > b.lim.strings {
 			return fail(unpacksTooLarge())
 		}
 		return nil
