@@ -80,6 +80,7 @@ type fixture struct {
 	db    *sqldb.DB
 	clock *clock
 	queue *queue
+	ctx   context.Context // of a property test
 }
 
 func newFixture(t testing.TB, db *sqldb.DB) *fixture {
@@ -206,6 +207,15 @@ func scopeOf(t testing.TB, actor policies.Person, action policies.Action, orgs .
 		t.Fatal(err)
 	}
 	return s
+}
+
+// openTwin opens another database of the same engine.
+func openTwin(t *testing.T, f *fixture) *sqldb.DB {
+	t.Helper()
+	if f.db.Engine() == sqldb.SQLite {
+		return sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
+	}
+	return sqldbtest.Open(t, sqldbtest.Start(t))
 }
 
 // scopeFor mints a scope over just these organizations.

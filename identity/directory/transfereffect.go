@@ -253,10 +253,13 @@ func settleKeys(list []*candidate, holders map[key]policies.PersonID) {
 				}
 				if f := first[k]; f != nil && f != c {
 					drop(c, k, f.t.Person)
-					again = true
+					again = true // one at a time: what this one keeps may change who else can move
 					break
 				}
 				first[k] = c
+			}
+			if again {
+				break
 			}
 		}
 	}

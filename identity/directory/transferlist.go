@@ -57,8 +57,10 @@ type TransferFilter struct {
 	Until  int64 // takes effect before then; 0: always
 	States []identity.TransferState
 	Kinds  []identity.TransferKind
-	After  string // the cursor of the page before
-	Limit  int    // 0: DefaultPage; at most MaxPage
+	// Embargoed keeps those that are under embargo now, as far as they name the actor.
+	Embargoed bool
+	After     string // the cursor of the page before
+	Limit     int    // 0: DefaultPage; at most MaxPage
 }
 
 // ErrCursor says that a list was to go on after what is no cursor.
@@ -87,6 +89,9 @@ func (s *Store) Transfers(ctx context.Context, scope policies.Scope, filter Tran
 	}
 	if filter.Until != 0 {
 		q.and("t.at < ?", filter.Until)
+	}
+	if filter.Embargoed {
+		q.and("t.embargo = 1 AND t.state = 'planned' AND t.at > ?", s.micros())
 	}
 	if len(filter.States) > 0 {
 		anyOf(q, "t.state", filter.States)

@@ -14,7 +14,7 @@ type dueTransfer struct {
 }
 
 // arrange puts the transfers of one instant, at most one per person, in an order in which each finds what it wants given up: whoever
-// gives up goes before who takes it. Those that go round in a circle form one group, which must take effect at once. (Tarjan's strongly
+// gives up goes before who takes it, and of two who want the same who was recorded first. Those that go round in a circle form one group, which must take effect at once. (Tarjan's strongly
 // connected components, which come out in this order; without recursion, as a chain may be as long as a city has staff.)
 func arrange(list []dueTransfer) [][]int {
 	holder := make(map[key]int, 2*len(list))
@@ -24,8 +24,14 @@ func arrange(list []dueTransfer) [][]int {
 		}
 	}
 	needs := make([][]int, len(list))
+	first := map[key]int{}
 	for i, d := range list {
 		for _, k := range d.wants {
+			if j, rival := first[k]; rival {
+				needs[i] = append(needs[i], j)
+			} else {
+				first[k] = i
+			}
 			if j, ok := holder[k]; ok && j != i {
 				needs[i] = append(needs[i], j)
 			}
