@@ -16,7 +16,7 @@ import (
 // stored is returned.
 //
 // An organization is changed by a transfer, which has a date, and service is ended by EndPerson: both are refused here.
-// identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
+// ErrLastAdministrator if the new role leaves the organization alone; identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
 func (s *Store) EditPerson(
 	ctx context.Context, scope policies.Scope, id policies.PersonID, by Author, edit func(*identity.Person) error,
 ) (identity.Person, error) {
@@ -59,7 +59,13 @@ func (s *Store) EditPerson(
 		if err := s.checkPersonEdit(ctx, tx, before, &after); err != nil {
 			return fmt.Errorf("change person %s: %w", id, err)
 		}
-		if _, err := takeNumbers(ctx, tx, 1); err != nil {
+		if after.Role != before.Role {
+			role := recorded{Transfer: identity.Transfer{Person: id, Kind: identity.TransferRole, From: before.Org, To: before.Org, Role: after.Role, At: s.micros()}}
+			if err := s.keepAdministered(ctx, tx, scope, before.Org, []recorded{role}, ""); err != nil {
+				return fmt.Errorf("change person %s: %w", id, err)
+			}
+		}
+		if base, err = takeNumbers(ctx, tx, 1); err != nil {
 			return err
 		}
 		after.UpdatedAt = s.micros()
@@ -72,6 +78,18 @@ func (s *Store) EditPerson(
 		})
 		if err != nil {
 			return err
+		}
+		if after.Role != before.Role {
+			b, err := s.openBook(ctx, tx, by)
+			if err != nil {
+				return err
+			}
+			if err := s.closeVacancies(ctx, tx, b, []policies.OrgID{after.Org}); err != nil {
+				return err
+			}
+			if err := b.close(ctx, tx, s.db); err != nil {
+				return err
+			}
 		}
 		return s.audit(ctx, tx, by, "person.change", after.Org, string(id), map[string]any{"fields": personDifference(before, after), "feed": base + 1})
 	})

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"database/sql"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,6 +32,7 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
@@ -63,6 +66,7 @@ type Hub struct {
 	Resolver  *access.Resolver
 	Provision *provision.Store
 	Planner   *provision.Planner
+	Dated     *dated.Enqueuer
 	Jobs      *jobs.Client
 	Quota     *quota.Quota
 	Open      map[policies.Product]connectors.Opened
@@ -108,7 +112,8 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
-	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	h.Dated = dated.New(h.Provision)
+	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
 	if o.Work {
 		// What an import that was killed has left behind goes now, not at the next import.
 		if err := h.Directory.Sweep(ctx); err != nil {
@@ -160,19 +165,35 @@ func (h *Hub) makeJobs(o Options) error {
 	var err error
 	if !o.Work {
 		provision.Declare(w)
+		dated.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
+		dated.Register(w, h.Directory, o.Log)
+		queues := provision.Queues()
+		maps.Copy(queues, dated.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
-		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log, Trace: o.Tracer.Job()})
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
 		return err
 	}
 	h.Provision.Bind(h.Jobs)
+	h.Dated.Bind(h.Jobs)
+	return nil
+}
+
+// CatchUp lets the hub do at its start what its clock would have made it do while it was down.
+func (h *Hub) CatchUp(ctx context.Context) error {
+	err := h.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return h.Dated.EnqueueActivation(ctx, tx, access.Activation{At: h.Now().UnixMicro()})
+	})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
 	return nil
 }
 
