@@ -184,5 +184,6 @@ type systemScope struct{ in, task, why string }
 var systemScopes = []systemScope{
 	{"sync/provision", "TaskProvision", "wanted accounts are computed for everybody at once; what comes out is a plan that a person approves"},
 	{"cmd/musubi", "TaskBootstrap", "before the first administrator exists nobody could have a scope to look for one"},
+	{"cmd/musubi", "TaskSearch", "the index of contacts is read once for all; what anybody finds in it is inside a scope of their own for contact.read"},
 	{"cmd/musubi/api", "TaskConsole", "metrics and health count rows for no one in particular and show no personal data"},
 }

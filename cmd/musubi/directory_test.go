@@ -12,7 +12,7 @@ func TestDirectoryCommands(t *testing.T) {
 	i := &install{data: t.TempDir()}
 	i.begin(t)
 	i.fill(t, 2, hokkaido, sapporo)
-	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1)), "STAFF": i.credential(t, sapporo, staff(2))}
+	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1)), "STAFF": i.credential(t, sapporo, staff(2)), "PREFECTURE": i.credential(t, hokkaido, staff(2))}
 	var seen strings.Builder
 	for _, step := range []struct {
 		args string
@@ -50,6 +50,11 @@ func TestDirectoryCommands(t *testing.T) {
 		{"people change --self --extension 98 --section 市長室 --as STAFF", 3},
 		{"people change --org 011002 S00001 --extension 98 --as STAFF", 3},
 		{"people change --self S00001 --extension 98 --as STAFF", 2},
+		{"people search まつもと --as STAFF", 0},
+		{"people search matsumoto 札幌 --as PREFECTURE", 0},
+		{"people search 北海 --limit 1 --as STAFF", 0},
+		{"people search さとう --limit 9999 --as STAFF", 2},
+		{"people search だれでもない --as STAFF", 0},
 		{"export orgs --out DATA/orgs.csv --as TOWN", 0},
 		{"export orgs --out DATA/orgs.csv --as TOWN", 2},
 		{"export people --out - --as TOWN", 0},

@@ -21,7 +21,7 @@ func newPeople(e *env) *cobra.Command {
 A person is named by the hub's own id, or by --org and the staff number.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	people.AddCommand(newPeopleList(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
+	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
 	return people
 }
 

@@ -24,7 +24,7 @@ const (
 var ErrCursor = errors.New("the search can't go on from here: search again")
 
 // action is what a scope must have been minted for.
-const action = policies.ActionPeopleRead
+const action = policies.ActionContactRead
 
 // Query is what is looked for: words, each of which must be the beginning of a word of the person's name, section, title, duties or
 // organization, or of their telephone number or e-mail address.
@@ -42,7 +42,7 @@ type Page struct {
 	Next     string // empty on the last page
 }
 
-// Search finds people inside the scope (people.read). A text without words finds nobody. It takes no lock and reads no database.
+// Search finds people inside the scope (contact.read). A text without words finds nobody. It takes no lock and reads no database.
 func (x *Index) Search(scope policies.Scope, q Query) (Page, error) {
 	if !scope.For(action) || scope.Denied() {
 		return Page{}, fmt.Errorf("search: a scope for %q: %w", string(scope.Action()), identity.ErrRefused)

@@ -21,7 +21,9 @@ var _ Source = (*directory.Store)(nil)
 
 type noQueue struct{}
 
-func (noQueue) EnqueueLeaver(context.Context, *sql.Tx, access.Leaver) error { return nil }
+func (noQueue) EnqueueLeaver(context.Context, *sql.Tx, access.Leaver) error         { return nil }
+func (noQueue) EnqueueActivation(context.Context, *sql.Tx, access.Activation) error { return nil }
+func (noQueue) EnqueueNotice(context.Context, *sql.Tx, identity.Notice) error       { return nil }
 
 // The index over a real directory: what is imported, added and ended is found or not, and a new index finds the same.
 func TestStore(t *testing.T) {
@@ -35,7 +37,7 @@ func TestStore(t *testing.T) {
 		by := directory.Author{Source: "test"}
 		load := func(rows *directory.Rows) {
 			t.Helper()
-			if r, report, err := store.Import(t.Context(), everything, rows, by, nil, false); err != nil || !r.Published {
+			if r, report, err := store.Import(t.Context(), everything, rows, by, directory.ImportOptions{}); err != nil || !r.Published {
 				t.Fatal(err, report.Faults())
 			}
 		}
