@@ -476,3 +476,27 @@ func TestSlackFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestSlackMessageMetadata(t *testing.T) {
+	f := newFixture(t)
+	c := f.channel("metadata")
+	meta := doc{"event_type": "musubi_message", "event_payload": doc{"key": "k1"}}
+	ts := f.web("chat.postMessage", doc{"channel": c, "text": "x", "metadata": meta}).str("ts")
+	first := func(body doc) any {
+		body["channel"] = c
+		return f.web("conversations.history", body).at("messages", 0, "metadata")
+	}
+	if got := first(doc{}); got != nil {
+		t.Errorf("shown without being asked for: %v", got)
+	}
+	if got := first(doc{"include_all_metadata": true}); fmt.Sprint(got) != fmt.Sprint(map[string]any(doc{"event_type": "musubi_message", "event_payload": map[string]any{"key": "k1"}})) {
+		t.Errorf("the metadata is %v", got)
+	}
+	f.web("chat.update", doc{"channel": c, "ts": ts, "text": "y"}) // left out, it stays
+	if got := first(doc{"include_all_metadata": true}); got == nil {
+		t.Error("an update lost the metadata")
+	}
+	f.webError("invalid_metadata_format", "chat.postMessage", doc{"channel": c, "text": "x", "metadata": "{"})
+	f.webError("invalid_metadata_schema", "chat.postMessage", doc{"channel": c, "text": "x", "metadata": doc{"event_type": "x"}})
+	f.webError("metadata_too_large", "chat.postMessage", doc{"channel": c, "text": "x", "metadata": doc{"event_type": "x", "event_payload": doc{"a": strings.Repeat("x", 9000)}}})
+}
