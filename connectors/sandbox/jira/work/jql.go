@@ -25,7 +25,7 @@ type clause struct {
 
 const maxQuery = 10_000
 
-var errUnbounded = errors.New("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.") //nolint:staticcheck // the vendor's words
+var errUnbounded = errors.New("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.")
 
 // fieldNames are the fields that the stand-in can search, by their names in lower case.
 var fieldNames = map[string]string{
@@ -38,7 +38,7 @@ var fieldNames = map[string]string{
 // parseQuery reads JQL.
 func parseQuery(text string) (*query, error) {
 	if len(text) > maxQuery {
-		return nil, errors.New("The JQL query is too long.") //nolint:staticcheck // as the vendor begins its messages
+		return nil, errors.New("The JQL query is too long.")
 	}
 	tokens, err := tokenize(text)
 	if err != nil {
@@ -48,7 +48,7 @@ func parseQuery(text string) (*query, error) {
 	q := &query{order: "created", desc: true}
 	for !p.done() && !p.isWord("order") {
 		if len(q.clauses) > 0 && !p.takeWord("and") {
-			return nil, fmt.Errorf("Error in the JQL Query: Expecting AND or ORDER BY but got '%s'.", p.peek().text) //nolint:staticcheck // the vendor's words
+			return nil, fmt.Errorf("Error in the JQL Query: Expecting AND or ORDER BY but got '%s'.", p.peek().text)
 		}
 		c, err := p.clause()
 		if err != nil {
@@ -89,7 +89,7 @@ func tokenize(text string) ([]jqlToken, error) {
 				b.WriteRune(r[i])
 			}
 			if i >= len(r) {
-				return nil, errors.New("Error in the JQL Query: The quoted string has not been completed.") //nolint:staticcheck // the vendor's words
+				return nil, errors.New("Error in the JQL Query: The quoted string has not been completed.")
 			}
 			i++
 			out = append(out, jqlToken{b.String(), true})
@@ -147,28 +147,28 @@ func (p *jqlParser) clause() (clause, error) {
 	field, ok := fieldNames[strings.ToLower(name.text)]
 	if !ok {
 		if slices.Contains([]string{"(", "not", "!"}, strings.ToLower(name.text)) {
-			return clause{}, errors.New("The stand-in understands clauses joined by AND alone.") //nolint:staticcheck // as the vendor begins its messages
+			return clause{}, errors.New("The stand-in understands clauses joined by AND alone.")
 		}
-		return clause{}, fmt.Errorf("Field '%s' does not exist or you do not have permission to view it.", name.text) //nolint:staticcheck // the vendor's words
+		return clause{}, fmt.Errorf("Field '%s' does not exist or you do not have permission to view it.", name.text)
 	}
 	c := clause{field: field, op: strings.ToLower(p.take().text)}
 	switch c.op {
 	case "not":
 		c.op = "not in"
 		if !p.takeWord("in") {
-			return c, errors.New("Error in the JQL Query: Expecting IN after NOT.") //nolint:staticcheck // as the vendor begins its messages
+			return c, errors.New("Error in the JQL Query: Expecting IN after NOT.")
 		}
 	case "is":
 		if p.takeWord("not") {
 			c.op = "is not"
 		}
 		if !p.takeWord("empty") && !p.takeWord("null") {
-			return c, errors.New("Error in the JQL Query: Expecting EMPTY after IS.") //nolint:staticcheck // as the vendor begins its messages
+			return c, errors.New("Error in the JQL Query: Expecting EMPTY after IS.")
 		}
 		return c, nil
 	}
 	if !slices.Contains(operators[field], c.op) {
-		return c, fmt.Errorf("The operator '%s' is not supported by the '%s' field.", c.op, name.text) //nolint:staticcheck // the vendor's words
+		return c, fmt.Errorf("The operator '%s' is not supported by the '%s' field.", c.op, name.text)
 	}
 	var err error
 	c.values, err = p.values(c.op == "in" || c.op == "not in")
@@ -198,12 +198,12 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 	one := func() (string, error) {
 		t := p.take()
 		if t.text == "" && !t.quoted || !t.quoted && strings.ContainsAny(t.text, "(),=~<>") {
-			return "", errors.New("Error in the JQL Query: Expecting a value.") //nolint:staticcheck // as the vendor begins its messages
+			return "", errors.New("Error in the JQL Query: Expecting a value.")
 		}
 		if !t.quoted && p.peek().text == "(" && !p.peek().quoted { // a function without arguments
 			p.at++
 			if p.take().text != ")" {
-				return "", errors.New("Error in the JQL Query: Expecting a closing bracket.") //nolint:staticcheck // as the vendor begins its messages
+				return "", errors.New("Error in the JQL Query: Expecting a closing bracket.")
 			}
 			return t.text + "()", nil
 		}
@@ -214,7 +214,7 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 		return []string{v}, err
 	}
 	if p.take().text != "(" {
-		return nil, errors.New("Error in the JQL Query: Expecting '(' after IN.") //nolint:staticcheck // as the vendor begins its messages
+		return nil, errors.New("Error in the JQL Query: Expecting '(' after IN.")
 	}
 	var out []string
 	for {
@@ -228,18 +228,18 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 		case ")":
 			return out, nil
 		default:
-			return nil, errors.New("Error in the JQL Query: Expecting ',' or ')'.") //nolint:staticcheck // as the vendor begins its messages
+			return nil, errors.New("Error in the JQL Query: Expecting ',' or ')'.")
 		}
 	}
 }
 
 func (p *jqlParser) orderBy(q *query) error {
 	if !p.takeWord("by") {
-		return errors.New("Error in the JQL Query: Expecting BY after ORDER.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("Error in the JQL Query: Expecting BY after ORDER.")
 	}
 	field := fieldNames[strings.ToLower(p.take().text)]
 	if !slices.Contains([]string{"created", "updated", "key"}, field) {
-		return errors.New("The stand-in orders by created, updated or key.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("The stand-in orders by created, updated or key.")
 	}
 	q.order, q.desc = field, field != "key"
 	if p.takeWord("asc") {
@@ -248,7 +248,7 @@ func (p *jqlParser) orderBy(q *query) error {
 		q.desc = true
 	}
 	if !p.done() {
-		return errors.New("Error in the JQL Query: something follows ORDER BY.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("Error in the JQL Query: something follows ORDER BY.")
 	}
 	return nil
 }
@@ -273,7 +273,7 @@ func moment(v string, now time.Time) (time.Time, error) {
 			return now.Add(time.Duration(n) * unit), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("Date value '%s' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.", v) //nolint:staticcheck // the vendor's words
+	return time.Time{}, fmt.Errorf("Date value '%s' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.", v)
 }
 
 // matches says whether an issue is found. The caller holds the lock.
