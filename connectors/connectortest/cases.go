@@ -12,7 +12,18 @@ import (
 )
 
 func cases() []testCase {
-	return slices.Concat(accountCases(), messageCases(), channelCases(), mentionCases(), guestCases(), eventCases(), credentialCases(), workCases())
+	return slices.Concat(
+		accountCases(), casesOf("message", messageCases()), casesOf("channel", channelCases()), casesOf("mention", mentionCases()),
+		casesOf("guest", guestCases()), casesOf("event", eventCases()), casesOf("credential", credentialCases()),
+		casesOf("work", workCases()),
+	)
+}
+
+func casesOf(section string, list []testCase) []testCase {
+	for i := range list {
+		list[i].section = section
+	}
+	return list
 }
 
 func accountCases() []testCase {

@@ -175,13 +175,13 @@ func manyInvited(r *run) {
 	c := r.channel(1)
 	own := r.channelMembers(c.ID, nil)
 	var ids []string
-	for n := range 230 {
+	for n := range 130 {
 		ids = append(ids, r.account(n).ID)
 	}
-	disabled := ids[117]
+	disabled := ids[57]
 	r.must(r.AccountWriter.DisableAccount(r.ctx, disabled), "DisableAccount")
 	refused, err := r.ChannelMembers.InviteToChannel(r.ctx, c.ID, ids)
-	r.must(err, "InviteToChannel of 230")
+	r.must(err, "InviteToChannel of 130")
 	if len(refused) != 1 || refused[0].AccountID != disabled {
 		r.errorf("refused: %+v, want the disabled account alone", refused)
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 type bug struct {
-	name  string
-	plant func(product) connectors.Connector
+	name    string
+	section string // of the cases that most likely catch it; empty: accounts and groups
+	plant   func(product) connectors.Connector
 	// A bug beyond accounts and groups has needs, and plantAny instead of plant.
 	needs    func(connectors.Opened) bool
 	plantAny func(connectors.Connector) connectors.Connector
@@ -26,6 +27,20 @@ func (b bug) into(conn connectors.Connector) (connectors.Connector, error) {
 		return nil, fmt.Errorf("%T lacks a capability: bugs are planted in connectors that have all", conn)
 	}
 	return b.plant(whole), nil
+}
+
+// likeliest puts the cases of the bug's own section first.
+func (b bug) likeliest(all []testCase) []testCase {
+	slices.SortStableFunc(all, func(x, y testCase) int {
+		switch {
+		case (x.section == b.section) == (y.section == b.section):
+			return 0
+		case x.section == b.section:
+			return -1
+		}
+		return 1
+	})
+	return all
 }
 
 // sick is a connector in which single calls are replaced.
@@ -116,10 +131,18 @@ func changed(err error, change func(*connectors.Error)) error {
 	return &c
 }
 
+func bugsIn(section string, list []bug) []bug {
+	for i := range list {
+		list[i].section = section
+	}
+	return list
+}
+
 func planted() []bug {
 	return slices.Concat(
-		plantedInAccounts(), plantedInGroups(), plantedInMessages(), plantedInChannels(), plantedInMentions(), plantedInEvents(), plantedInOthers(),
-		plantedInWork(),
+		plantedInAccounts(), plantedInGroups(), bugsIn("message", plantedInMessages()), bugsIn("channel", plantedInChannels()),
+		bugsIn("mention", plantedInMentions()), bugsIn("event", plantedInEvents()), bugsIn("guest", plantedInGuests()), bugsIn("credential", plantedInCredentials()),
+		bugsIn("work", plantedInWork()),
 	)
 }
 

@@ -380,7 +380,7 @@ func plantedInEvents() []bug {
 	}
 }
 
-func plantedInOthers() []bug {
+func plantedInGuests() []bug {
 	return []bug{
 		inMessenger("makes a full member of a guest", func(m messenger) sickMessenger {
 			return sickMessenger{guest: func(ctx context.Context, want connectors.Account, _ time.Time) (connectors.Account, error) {
@@ -398,6 +398,11 @@ func plantedInOthers() []bug {
 				return err
 			}}
 		}),
+	}
+}
+
+func plantedInCredentials() []bug {
+	return []bug{
 		inMessenger("calls every credential good", func(m messenger) sickMessenger {
 			return sickMessenger{check: func(ctx context.Context) ([]connectors.CredentialState, error) {
 				states, err := m.CheckCredentials(ctx)

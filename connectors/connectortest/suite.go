@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,11 +101,7 @@ func RunPlanted(t *testing.T, h Harness) {
 				}
 				return bug.into(conn)
 			}
-			order := cases()
-			if bug.needs != nil { // its cases stand at the end: it is caught sooner
-				slices.Reverse(order)
-			}
-			for _, c := range order {
+			for _, c := range bug.likeliest(cases()) {
 				var failures []Failure
 				synctest.Test(t, func(t *testing.T) { failures = runCase(t.Context(), sick, c) })
 				if len(failures) > 0 {
@@ -138,9 +133,10 @@ type product interface {
 }
 
 type testCase struct {
-	name  string
-	run   func(*run)
-	needs func(connectors.Opened) bool // nil: accounts and groups
+	name    string
+	run     func(*run)
+	needs   func(connectors.Opened) bool // nil: accounts and groups
+	section string                       // of which capability; empty: accounts and groups
 }
 
 // noting also says whether the case was run.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
 // ChannelRow is a conversation on the pages.
@@ -156,4 +158,99 @@ func (w *Workspace) readableText(m *message) string {
 		return "@" + part[2]
 	})
 	return html.UnescapeString(text) // the vendor wants &, < and > escaped in texts
+}
+
+// UserRow is an account on the pages.
+type UserRow struct {
+	ID, UserName, DisplayName, Email, Department, Title, Kind, KindEN, Until string
+	Active                                                                   bool
+	Groups                                                                   []string
+}
+
+// GroupRow is a user group on the pages.
+type GroupRow struct {
+	ID, Name, Handle string
+	Members          int
+	Disabled         bool
+}
+
+func (w *Workspace) userRow(id string, now time.Time) UserRow {
+	u := w.account(id)
+	a := u.Attr
+	r := UserRow{
+		ID: id, UserName: a.UserName, DisplayName: a.DisplayName, Email: a.Email(), Title: a.Title, Active: a.ActiveAt(now), Kind: "メンバー", KindEN: "Member",
+	}
+	if a.Enterprise != nil {
+		r.Department = a.Enterprise.Department
+	}
+	switch {
+	case u.Bot:
+		r.Kind, r.KindEN = "アプリ", "App"
+	case u.Owner:
+		r.Kind, r.KindEN = "所有者", "Owner"
+	case a.Guest != nil && a.Guest.Type == "single":
+		r.Kind, r.KindEN, r.Until = "シングルチャンネルゲスト", "Single-channel guest", a.Guest.Expiration
+	case a.Guest != nil:
+		r.Kind, r.KindEN, r.Until = "マルチチャンネルゲスト", "Multi-channel guest", a.Guest.Expiration
+	}
+	for _, gid := range w.groupOrder {
+		if g := w.groups[gid]; g.members.Has(id) {
+			r.Groups = append(r.Groups, g.Name)
+		}
+	}
+	return r
+}
+
+// pageSearchLimit bounds a search on the pages.
+const pageSearchLimit = 5000
+
+// Users gives one page of the accounts, those that match query if it isn't empty, guests alone if asked, and how many there are.
+func (w *Workspace) Users(query string, guests bool, start, limit int) (rows []UserRow, total int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ids := w.order
+	if query != "" {
+		ids = w.search.Search(query, pageSearchLimit, func(id string) bool {
+			u := w.account(id)
+			q := strings.ToLower(query)
+			return strings.HasPrefix(strings.ToLower(u.Attr.Email()), q) || strings.HasPrefix(u.Attr.UserName, q) || site.HasWordPrefix(u.Attr.DisplayName, query)
+		})
+	}
+	if guests {
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return w.account(id).Attr.Guest == nil })
+	}
+	now := w.ground.Now()
+	for _, id := range window(ids, start, limit) {
+		rows = append(rows, w.userRow(id, now))
+	}
+	return rows, len(ids)
+}
+
+// Groups gives one page of the user groups, and how many there are.
+func (w *Workspace) Groups(start, limit int) (rows []GroupRow, total int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range window(w.groupOrder, start, limit) {
+		rows = append(rows, w.groups[id].row())
+	}
+	return rows, len(w.groupOrder)
+}
+
+func (g *group) row() GroupRow {
+	return GroupRow{g.ID, g.Name, g.Handle, g.members.Len(), g.Disabled != 0}
+}
+
+// GroupMembers gives one page of a user group's members.
+func (w *Workspace) GroupMembers(id string, start, limit int) (row GroupRow, rows []UserRow, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.groups[id]
+	if g == nil {
+		return GroupRow{}, nil, false
+	}
+	now := w.ground.Now()
+	for _, u := range window(g.members.IDs(time.Time{}), start, limit) {
+		rows = append(rows, w.userRow(u, now))
+	}
+	return g.row(), rows, true
 }

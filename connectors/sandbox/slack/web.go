@@ -20,7 +20,6 @@ const jsonType = "application/json"
 
 // The vendor's tiers: calls a minute of one method. Bursts are allowed but not published; here a tier's whole minute.
 var (
-	tier1   = perMinute(1, 1)
 	tier2   = perMinute(20, 20)
 	tier3   = perMinute(50, 50)
 	tier4   = perMinute(100, 100)
