@@ -308,7 +308,7 @@ func agreedTimes(r *run) {
 		if s.Name == "" || !s.Running || s.Paused || s.Breached || s.Started.After(began) || !s.Due.After(began) || s.Remaining <= 0 || s.Remaining > s.Due.Sub(s.Started) {
 			r.errorf("an agreed time of a new item is %+v", s)
 		}
-		if left := s.Due.Sub(time.Now()); (left - s.Remaining).Abs() > time.Second {
+		if left := time.Until(s.Due); (left - s.Remaining).Abs() > time.Second {
 			r.errorf("due in %v, but %v remain", left, s.Remaining)
 		}
 	}

@@ -44,16 +44,22 @@ func (x *receiver) RoundTrip(r *http.Request) (*http.Response, error) {
 	_ = json.Unmarshal(body, &got.doc)
 	x.mu.Lock()
 	x.got = append(x.got, got)
-	n := len(x.got)
+	n, answer := len(x.got), x.answer
 	x.mu.Unlock()
 	status := http.StatusOK
-	if x.answer != nil {
+	if answer != nil {
 		var err error
-		if status, err = x.answer(n, r); err != nil {
+		if status, err = answer(n, r); err != nil {
 			return nil, err
 		}
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+func (x *receiver) will(answer func(int, *http.Request) (int, error)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.answer = answer
 }
 
 func (x *receiver) take() []received {
@@ -164,19 +170,19 @@ func TestWebhookRetriesAndFaults(t *testing.T) {
 			got[3].header.Get("X-Atlassian-Webhook-Identifier") != got[0].header.Get("X-Atlassian-Webhook-Identifier") {
 			t.Errorf("%d tries: %+v", len(got), got)
 		}
-		x.answer = func(int, *http.Request) (int, error) { return 400, nil } // not retried
+		x.will(func(int, *http.Request) (int, error) { return 400, nil }) // not retried
 		f.desk(201, "POST", "/request/"+key+"/comment", doc{"body": "x", "public": true})
 		time.Sleep(2 * time.Hour)
 		if got := x.take(); len(got) != 1 {
 			t.Errorf("a refused webhook was tried %d times", len(got))
 		}
-		x.answer = func(int, *http.Request) (int, error) { return 500, nil }
+		x.will(func(int, *http.Request) (int, error) { return 500, nil })
 		f.desk(201, "POST", "/request/"+key+"/comment", doc{"body": "x", "public": true})
 		time.Sleep(2 * time.Hour)
 		if got := x.take(); len(got) != 6 {
 			t.Errorf("%d tries in all, want 6", len(got))
 		}
-		x.answer = nil
+		x.will(nil)
 		plant := func(faults ...sandbox.Fault) []received {
 			t.Helper()
 			f.s.ClearFaults()

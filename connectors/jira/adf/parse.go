@@ -18,7 +18,8 @@ func parseLines(in []string, depth int) []block {
 	var out []block
 	for i := 0; i < len(in); {
 		l := in[i]
-		b, n := block{}, 0
+		var b block
+		var n int
 		switch {
 		case strings.Trim(l, " \t") == "":
 			i++
@@ -222,10 +223,10 @@ func parseParagraph(in []string, depth int) (block, int) {
 // token is a piece of a line before marks are matched.
 type token struct {
 	span
-	sign             string // "**", "*", "~~", "[" or "](": what it would be
-	address          string // of "]("
-	opens, closes    bool   // what stands beside it lets it open or close
-	matched, literal bool
+	sign          string // "**", "*", "~~", "[" or "](": what it would be
+	address       string // of "]("
+	opens, closes bool   // what stands beside it lets it open or close
+	matched       bool
 }
 
 // parseLine reads the words of one line.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/jql"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
@@ -85,8 +86,8 @@ func (t *Tracker) wants(h *hook, x *issue, now time.Time) bool {
 	if h.Filter == "" {
 		return true
 	}
-	q, err := parseQuery(h.Filter)
-	return err == nil && t.matches(q, x, now)
+	q, err := jql.Parse(h.Filter)
+	return err == nil && q.Matches(subject{t, x}, t.host.Owner().AccountID, now)
 }
 
 // payload is an event's body: the issue as version 2 of the platform shows it. A fault leaves the issue out of a comment's event,
@@ -201,7 +202,7 @@ func (t *Tracker) registerHooks(c *site.Call) {
 	results := []doc{}
 	t.mu.Lock()
 	for _, w := range b.Webhooks {
-		_, err := parseQuery(w.Filter)
+		_, err := jql.Parse(w.Filter)
 		switch {
 		case err != nil:
 			results = append(results, doc{"errors": []string{err.Error()}})
@@ -400,7 +401,7 @@ func (b adminHook) into(h *hook) *wire.Refusal {
 		return bad("The secret is too long.")
 	}
 	if f := b.Filters[issueFilter]; f != "" {
-		if _, err := parseQuery(f); err != nil {
+		if _, err := jql.Parse(f); err != nil {
 			return bad(err.Error())
 		}
 	}

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/jql"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/rich"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
@@ -93,11 +95,11 @@ func queryMark(jql string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-func (b searchBody) check() (*query, pageToken, *wire.Refusal) {
-	bad := func(message string) (*query, pageToken, *wire.Refusal) {
+func (b searchBody) check() (*jql.Query, pageToken, *wire.Refusal) {
+	bad := func(message string) (*jql.Query, pageToken, *wire.Refusal) {
 		return nil, pageToken{}, wire.Refuse(http.StatusBadRequest, "", message)
 	}
-	q, err := parseQuery(b.JQL)
+	q, err := jql.Parse(b.JQL)
 	var token pageToken
 	switch {
 	case err != nil:
@@ -138,7 +140,7 @@ func (t *Tracker) search(c *site.Call, b searchBody) {
 	found := t.found(c, q, b.ReconcileIssues)
 	start := 0
 	if token.After != "" {
-		for start < len(found) && q.before(sortKey(q, found[start]), token.After) {
+		for start < len(found) && before(q, sortKey(q, found[start]), token.After) {
 			start++
 		}
 	}
@@ -176,7 +178,7 @@ func (t *Tracker) searchHit(c *site.Call, x *issue, b searchBody, onlyID bool) d
 }
 
 // found gives the issues that match, in order. The caller holds the lock.
-func (t *Tracker) found(c *site.Call, q *query, reconcile []int64) []*issue {
+func (t *Tracker) found(c *site.Call, q *jql.Query, reconcile []int64) []*issue {
 	asOf := c.Now.Add(-t.opt.SearchLag)
 	if !c.AsOf.IsZero() && c.AsOf.Before(asOf) {
 		asOf = c.AsOf
@@ -193,7 +195,7 @@ func (t *Tracker) found(c *site.Call, q *query, reconcile []int64) []*issue {
 		}
 		shown := *x
 		shown.comments = visible(c, x) // a search for their text would tell a customer of internal ones
-		if t.matches(q, &shown, c.Now) {
+		if q.Matches(subject{t, &shown}, t.host.Owner().AccountID, c.Now) {
 			list = append(list, x)
 		}
 	}
@@ -201,7 +203,7 @@ func (t *Tracker) found(c *site.Call, q *query, reconcile []int64) []*issue {
 		switch ka, kb := sortKey(q, a), sortKey(q, b); {
 		case ka == kb:
 			return 0
-		case q.before(ka, kb):
+		case before(q, ka, kb):
 			return -1
 		}
 		return 1
@@ -210,9 +212,9 @@ func (t *Tracker) found(c *site.Call, q *query, reconcile []int64) []*issue {
 }
 
 // sortKey orders as text: the moment or nothing, then the id.
-func sortKey(q *query, x *issue) string {
+func sortKey(q *jql.Query, x *issue) string {
 	at := int64(0)
-	switch q.order {
+	switch q.Order {
 	case "created":
 		at = x.Created
 	case "updated":
@@ -223,8 +225,8 @@ func sortKey(q *query, x *issue) string {
 }
 
 // before reports whether a comes at or before b in the query's order.
-func (q *query) before(a, b string) bool {
-	if q.desc {
+func before(q *jql.Query, a, b string) bool {
+	if q.Desc {
 		return a >= b
 	}
 	return a <= b
@@ -235,10 +237,10 @@ func (t *Tracker) count(c *site.Call) {
 		JQL string `json:"jql"`
 	}
 	no := wire.ReadBody(c, &b)
-	var q *query
+	var q *jql.Query
 	if no == nil {
 		var err error
-		if q, err = parseQuery(b.JQL); err != nil {
+		if q, err = jql.Parse(b.JQL); err != nil {
 			no = wire.Refuse(http.StatusBadRequest, "", err.Error())
 		}
 	}
@@ -250,4 +252,69 @@ func (t *Tracker) count(c *site.Call) {
 	n := len(t.found(c, q, nil))
 	t.mu.RUnlock()
 	wire.WriteJSON(c.W, http.StatusOK, doc{"count": n})
+}
+
+// subject is an issue as a query sees it. The lock is held.
+type subject struct {
+	t *Tracker
+	x *issue
+}
+
+// Values gives every form in which a field's value can be named.
+func (s subject) Values(field string) []string { return s.t.valuesOf(field, s.x) }
+
+// Created is when the issue was made.
+func (s subject) Created() time.Time { return time.UnixMicro(s.x.Created) }
+
+// Updated is when it was last changed.
+func (s subject) Updated() time.Time { return time.UnixMicro(s.x.Updated) }
+
+// valuesOf gives every form in which a field's value can be named.
+func (t *Tracker) valuesOf(field string, x *issue) []string {
+	s := statusOf(x.Status)
+	switch field {
+	case "project":
+		return []string{t.opt.ProjectKey, t.opt.ProjectID, t.opt.ProjectName}
+	case "key":
+		return []string{x.Key, strconv.FormatInt(x.ID, 10)}
+	case "status":
+		return []string{s.Name, s.ID}
+	case "statusCategory":
+		return []string{s.category.Name, s.category.Key, strconv.Itoa(s.category.ID)}
+	case "labels":
+		return x.Labels
+	case "reporter":
+		return []string{x.Reporter}
+	case "assignee":
+		if x.Assignee == "" {
+			return nil
+		}
+		return []string{x.Assignee}
+	case "issuetype":
+		return []string{x.Type, issueTypes[x.Type]}
+	case "priority":
+		for _, p := range priorities {
+			if p.ID == x.Priority {
+				return []string{p.ID, p.Name}
+			}
+		}
+	case "resolution":
+		if x.Resolved > 0 {
+			return []string{"Done", "10000"}
+		}
+		return nil
+	case "organizations":
+		var out []string
+		for _, id := range x.Orgs {
+			if o, ok := t.host.Organization(id, ""); ok {
+				out = append(out, o.Name, strconv.FormatInt(id, 10))
+			}
+		}
+		return out
+	case "summary":
+		return []string{x.Summary}
+	case "text":
+		return t.searchText(x)
+	}
+	return nil
 }

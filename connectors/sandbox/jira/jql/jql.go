@@ -1,7 +1,6 @@
-package work
+package jql
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,11 +10,11 @@ import (
 	"unicode"
 )
 
-// query is a parsed search: clauses that must all hold, and an order. OR, NOT and brackets around clauses are not understood.
-type query struct {
+// Query is a parsed search: clauses that must all hold, and an order. OR, NOT and brackets around clauses are not understood.
+type Query struct {
 	clauses []clause
-	order   string // "created", "updated", "key"
-	desc    bool
+	Order   string // "created", "updated", "key"
+	Desc    bool
 }
 
 type clause struct {
@@ -25,7 +24,7 @@ type clause struct {
 
 const maxQuery = 10_000
 
-var errUnbounded = errors.New("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.") //nolint:staticcheck // the vendor's words
+var errUnbounded = errors.New("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.")
 
 // fieldNames are the fields that the stand-in can search, by their names in lower case.
 var fieldNames = map[string]string{
@@ -35,20 +34,20 @@ var fieldNames = map[string]string{
 	"cf[10002]": "organizations", "resolution": "resolution", "priority": "priority",
 }
 
-// parseQuery reads JQL.
-func parseQuery(text string) (*query, error) {
+// Parse reads JQL. Its errors are in the vendor's words.
+func Parse(text string) (*Query, error) {
 	if len(text) > maxQuery {
-		return nil, errors.New("The JQL query is too long.") //nolint:staticcheck // as the vendor begins its messages
+		return nil, errors.New("The JQL query is too long.")
 	}
 	tokens, err := tokenize(text)
 	if err != nil {
 		return nil, err
 	}
 	p := &jqlParser{tokens: tokens}
-	q := &query{order: "created", desc: true}
+	q := &Query{Order: "created", Desc: true}
 	for !p.done() && !p.isWord("order") {
 		if len(q.clauses) > 0 && !p.takeWord("and") {
-			return nil, fmt.Errorf("Error in the JQL Query: Expecting AND or ORDER BY but got '%s'.", p.peek().text) //nolint:staticcheck // the vendor's words
+			return nil, fmt.Errorf("Error in the JQL Query: Expecting AND or ORDER BY but got '%s'.", p.peek().text)
 		}
 		c, err := p.clause()
 		if err != nil {
@@ -89,7 +88,7 @@ func tokenize(text string) ([]jqlToken, error) {
 				b.WriteRune(r[i])
 			}
 			if i >= len(r) {
-				return nil, errors.New("Error in the JQL Query: The quoted string has not been completed.") //nolint:staticcheck // the vendor's words
+				return nil, errors.New("Error in the JQL Query: The quoted string has not been completed.")
 			}
 			i++
 			out = append(out, jqlToken{b.String(), true})
@@ -147,28 +146,28 @@ func (p *jqlParser) clause() (clause, error) {
 	field, ok := fieldNames[strings.ToLower(name.text)]
 	if !ok {
 		if slices.Contains([]string{"(", "not", "!"}, strings.ToLower(name.text)) {
-			return clause{}, errors.New("The stand-in understands clauses joined by AND alone.") //nolint:staticcheck // as the vendor begins its messages
+			return clause{}, errors.New("The stand-in understands clauses joined by AND alone.")
 		}
-		return clause{}, fmt.Errorf("Field '%s' does not exist or you do not have permission to view it.", name.text) //nolint:staticcheck // the vendor's words
+		return clause{}, fmt.Errorf("Field '%s' does not exist or you do not have permission to view it.", name.text)
 	}
 	c := clause{field: field, op: strings.ToLower(p.take().text)}
 	switch c.op {
 	case "not":
 		c.op = "not in"
 		if !p.takeWord("in") {
-			return c, errors.New("Error in the JQL Query: Expecting IN after NOT.") //nolint:staticcheck // as the vendor begins its messages
+			return c, errors.New("Error in the JQL Query: Expecting IN after NOT.")
 		}
 	case "is":
 		if p.takeWord("not") {
 			c.op = "is not"
 		}
 		if !p.takeWord("empty") && !p.takeWord("null") {
-			return c, errors.New("Error in the JQL Query: Expecting EMPTY after IS.") //nolint:staticcheck // as the vendor begins its messages
+			return c, errors.New("Error in the JQL Query: Expecting EMPTY after IS.")
 		}
 		return c, nil
 	}
 	if !slices.Contains(operators[field], c.op) {
-		return c, fmt.Errorf("The operator '%s' is not supported by the '%s' field.", c.op, name.text) //nolint:staticcheck // the vendor's words
+		return c, fmt.Errorf("The operator '%s' is not supported by the '%s' field.", c.op, name.text)
 	}
 	var err error
 	c.values, err = p.values(c.op == "in" || c.op == "not in")
@@ -198,12 +197,12 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 	one := func() (string, error) {
 		t := p.take()
 		if t.text == "" && !t.quoted || !t.quoted && strings.ContainsAny(t.text, "(),=~<>") {
-			return "", errors.New("Error in the JQL Query: Expecting a value.") //nolint:staticcheck // as the vendor begins its messages
+			return "", errors.New("Error in the JQL Query: Expecting a value.")
 		}
 		if !t.quoted && p.peek().text == "(" && !p.peek().quoted { // a function without arguments
 			p.at++
 			if p.take().text != ")" {
-				return "", errors.New("Error in the JQL Query: Expecting a closing bracket.") //nolint:staticcheck // as the vendor begins its messages
+				return "", errors.New("Error in the JQL Query: Expecting a closing bracket.")
 			}
 			return t.text + "()", nil
 		}
@@ -214,7 +213,7 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 		return []string{v}, err
 	}
 	if p.take().text != "(" {
-		return nil, errors.New("Error in the JQL Query: Expecting '(' after IN.") //nolint:staticcheck // as the vendor begins its messages
+		return nil, errors.New("Error in the JQL Query: Expecting '(' after IN.")
 	}
 	var out []string
 	for {
@@ -228,27 +227,27 @@ func (p *jqlParser) values(list bool) ([]string, error) {
 		case ")":
 			return out, nil
 		default:
-			return nil, errors.New("Error in the JQL Query: Expecting ',' or ')'.") //nolint:staticcheck // as the vendor begins its messages
+			return nil, errors.New("Error in the JQL Query: Expecting ',' or ')'.")
 		}
 	}
 }
 
-func (p *jqlParser) orderBy(q *query) error {
+func (p *jqlParser) orderBy(q *Query) error {
 	if !p.takeWord("by") {
-		return errors.New("Error in the JQL Query: Expecting BY after ORDER.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("Error in the JQL Query: Expecting BY after ORDER.")
 	}
 	field := fieldNames[strings.ToLower(p.take().text)]
 	if !slices.Contains([]string{"created", "updated", "key"}, field) {
-		return errors.New("The stand-in orders by created, updated or key.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("The stand-in orders by created, updated or key.")
 	}
-	q.order, q.desc = field, field != "key"
+	q.Order, q.Desc = field, field != "key"
 	if p.takeWord("asc") {
-		q.desc = false
+		q.Desc = false
 	} else if p.takeWord("desc") {
-		q.desc = true
+		q.Desc = true
 	}
 	if !p.done() {
-		return errors.New("Error in the JQL Query: something follows ORDER BY.") //nolint:staticcheck // as the vendor begins its messages
+		return errors.New("Error in the JQL Query: something follows ORDER BY.")
 	}
 	return nil
 }
@@ -273,46 +272,63 @@ func moment(v string, now time.Time) (time.Time, error) {
 			return now.Add(time.Duration(n) * unit), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("Date value '%s' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.", v) //nolint:staticcheck // the vendor's words
+	return time.Time{}, fmt.Errorf("Date value '%s' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'.", v)
 }
 
-// matches says whether an issue is found. The caller holds the lock.
-func (t *Tracker) matches(q *query, x *issue, now time.Time) bool {
+// Subject is what a query is asked about.
+type Subject interface {
+	// Values gives every form in which a field's value can be named; none: it is empty.
+	Values(field string) []string
+	Created() time.Time
+	Updated() time.Time
+}
+
+// Matches says whether a subject is found at now. me is what currentUser() stands for.
+func (q *Query) Matches(x Subject, me string, now time.Time) bool {
 	for _, c := range q.clauses {
-		if !t.holds(c, x, now) {
+		if !c.holds(x, me, now) {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *Tracker) holds(c clause, x *issue, now time.Time) bool {
-	has := t.valuesOf(c.field, x)
+func (c clause) holds(x Subject, me string, now time.Time) bool {
+	if c.field == "created" || c.field == "updated" {
+		return c.holdsAt(x, now)
+	}
+	has := x.Values(c.field)
 	switch c.op {
 	case "is":
 		return len(has) == 0
 	case "is not":
 		return len(has) > 0
 	case "=", "in":
-		if c.field != "created" && c.field != "updated" {
-			return t.anyOf(c, has)
-		}
+		return c.anyOf(has, me)
 	case "!=", "not in":
-		return len(has) > 0 && !t.anyOf(c, has)
+		return len(has) > 0 && !c.anyOf(has, me)
 	case "~":
 		return strings.Contains(strings.ToLower(strings.Join(has, "\n")), strings.ToLower(strings.TrimSuffix(c.values[0], "*")))
-	case "!~":
-		return !strings.Contains(strings.ToLower(strings.Join(has, "\n")), strings.ToLower(c.values[0]))
 	}
-	at := x.Created
+	return !strings.Contains(strings.ToLower(strings.Join(has, "\n")), strings.ToLower(c.values[0])) // !~
+}
+
+func (c clause) holdsAt(x Subject, now time.Time) bool {
+	at := x.Created()
 	if c.field == "updated" {
-		at = x.Updated
+		at = x.Updated()
+	}
+	switch c.op {
+	case "is":
+		return false
+	case "is not":
+		return true
 	}
 	limit, err := moment(c.values[0], now)
 	if err != nil {
 		return false
 	}
-	d := cmp.Compare(time.UnixMicro(at).Truncate(time.Minute).Unix(), limit.Truncate(time.Minute).Unix()) // JQL knows minutes
+	d := at.Truncate(time.Minute).Compare(limit.Truncate(time.Minute)) // JQL knows minutes
 	switch c.op {
 	case "=":
 		return d == 0
@@ -326,10 +342,10 @@ func (t *Tracker) holds(c clause, x *issue, now time.Time) bool {
 	return d >= 0
 }
 
-func (t *Tracker) anyOf(c clause, has []string) bool {
+func (c clause) anyOf(has []string, me string) bool {
 	return slices.ContainsFunc(c.values, func(v string) bool {
 		if strings.EqualFold(v, "currentUser()") {
-			v = t.host.Owner().AccountID
+			v = me
 		}
 		return slices.ContainsFunc(has, func(h string) bool {
 			if c.field == "labels" {
@@ -338,54 +354,4 @@ func (t *Tracker) anyOf(c clause, has []string) bool {
 			return strings.EqualFold(h, v)
 		})
 	})
-}
-
-// valuesOf gives every form in which a field's value can be named.
-func (t *Tracker) valuesOf(field string, x *issue) []string {
-	s := statusOf(x.Status)
-	switch field {
-	case "project":
-		return []string{t.opt.ProjectKey, t.opt.ProjectID, t.opt.ProjectName}
-	case "key":
-		return []string{x.Key, strconv.FormatInt(x.ID, 10)}
-	case "status":
-		return []string{s.Name, s.ID}
-	case "statusCategory":
-		return []string{s.category.Name, s.category.Key, strconv.Itoa(s.category.ID)}
-	case "labels":
-		return x.Labels
-	case "reporter":
-		return []string{x.Reporter}
-	case "assignee":
-		if x.Assignee == "" {
-			return nil
-		}
-		return []string{x.Assignee}
-	case "issuetype":
-		return []string{x.Type, issueTypes[x.Type]}
-	case "priority":
-		for _, p := range priorities {
-			if p.ID == x.Priority {
-				return []string{p.ID, p.Name}
-			}
-		}
-	case "resolution":
-		if x.Resolved > 0 {
-			return []string{"Done", "10000"}
-		}
-		return nil
-	case "organizations":
-		var out []string
-		for _, id := range x.Orgs {
-			if o, ok := t.host.Organization(id, ""); ok {
-				out = append(out, o.Name, strconv.FormatInt(id, 10))
-			}
-		}
-		return out
-	case "summary":
-		return []string{x.Summary}
-	case "text":
-		return t.searchText(x)
-	}
-	return nil
 }
