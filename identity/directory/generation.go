@@ -151,8 +151,8 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	}
 	written, err := exec(`INSERT INTO feed (number, at, actor, source, why, kind, org, object, before_json, after_json)
 		SELECT CAST($a AS BIGINT) + s.ordinal, CAST($b AS BIGINT), CAST($c AS TEXT), CAST($d AS TEXT), CAST($e AS TEXT), s.kind, s.org, s.id,
-			COALESCE(f.after_json, ''), s.after_json
-		FROM staged_person s LEFT JOIN feed f ON f.number = s.before AND s.before > 0 WHERE `+where,
+			COALESCE((SELECT f.after_json FROM feed f WHERE f.number = s.before), ''), s.after_json
+		FROM staged_person s WHERE `+where,
 		g.base, g.at, string(g.author.Actor), g.author.Source, g.author.Why)
 	if err != nil {
 		return 0, err
@@ -160,10 +160,7 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	if written == 0 {
 		return 0, nil
 	}
-	// Who still has in the table an address that now belongs to one of these has another in the batch: they step aside until their turn.
-	if _, err := exec(`UPDATE person SET email_key = '!' || id WHERE ended_at = 0 AND id IN (
-		SELECT p.id FROM staged_person s JOIN person p ON p.email_key = s.email_key AND p.ended_at = 0 AND p.id <> s.id
-		WHERE s.ended_at = 0 AND ` + where + `)`); err != nil {
+	if err := displace(ctx, tx, where, args); err != nil {
 		return 0, err
 	}
 	if _, err := exec(settlePeople+" WHERE "+where+settleConflict, g.at, g.base); err != nil {
@@ -174,6 +171,34 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 		err = fmt.Errorf("%d records moved, %d expected", deleted, written)
 	}
 	return deleted, err
+}
+
+// displace frees the e-mail addresses of the rows in the table: who still has one there that now belongs to a row has another in the
+// batch, or is ended by it, and steps aside until their turn.
+//
+// Here and wherever a staged row is looked up in a large table it is by a scalar subquery, which PostgreSQL answers through the index; a
+// join it may turn into a scan of the whole table, for each chunk again, while it believes the table as small as it was.
+func displace(ctx context.Context, tx *sql.Tx, where string, args []any) error {
+	q := &statement{args: args}
+	q.text.WriteString(`SELECT x.id FROM (
+		SELECT (SELECT p.id FROM person p WHERE p.email_key = s.email_key AND p.ended_at = 0 AND p.id <> s.id) AS id
+		FROM staged_person s WHERE s.ended_at = 0 AND ` + where + `) x WHERE x.id IS NOT NULL`)
+	var ids []any
+	err := each(ctx, tx, q, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(ids, 500) {
+		if _, err := tx.ExecContext(ctx, "UPDATE person SET email_key = '!' || id WHERE id IN ("+placeholders(1, len(part))+")", part...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settlePeople writes staged records over the people of the table. A later change of a person, which only a binary that knows nothing

@@ -75,6 +75,7 @@ type Hub struct {
 
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
+	settled   func() // ends the settling of imports and waits for it
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -82,7 +83,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -114,12 +115,6 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
-	if o.Work {
-		// What an import that was killed has left behind goes now, not at the next import.
-		if err := h.Directory.Sweep(ctx); err != nil {
-			return h, fmt.Errorf("database: %w", err)
-		}
-	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
@@ -130,6 +125,9 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	if err := h.makeJobs(o); err != nil {
 		return h, err
+	}
+	if o.Work {
+		return h, h.settleImports(ctx)
 	}
 	return h, nil
 }
@@ -315,6 +313,8 @@ func (h *Hub) Close() error {
 		errs = append(errs, h.Jobs.Stop(ctx))
 		h.Jobs = nil
 	}
+	h.settled()
+	h.settled = func() {}
 	h.sequenced()
 	h.sequenced = func() {}
 	if h.DB != nil {
