@@ -86,6 +86,12 @@ func (s *Store) activateInstant(ctx context.Context, at int64, orgs map[policies
 				done, err = s.activateChunk(ctx, tx, ids, orgs, again, final)
 				return err
 			})
+			if errors.Is(err, errUnsettled) { // an import was published meanwhile
+				if _, err = s.Settle(ctx); err == nil {
+					progress++ // look again
+					continue
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("directory: activate transfers: %w", err)
 			}
@@ -179,6 +185,11 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 	}
 	c := &chunk{
 		book: b, orgs: orgs, writes: map[policies.PersonID]int64{}, cause: map[policies.OrgID]string{}, since: map[policies.OrgID]int64{},
+	}
+	if g, err := s.live(ctx, tx); err != nil {
+		return Activated{}, err
+	} else if g.batch != 0 {
+		return Activated{}, errUnsettled
 	}
 	if c.people, err = readStandings(ctx, tx, list); err != nil {
 		return Activated{}, err

@@ -96,10 +96,16 @@ func checkTransfer(t *identity.Transfer) *fault {
 		limit         int
 		required      bool
 	}{
-		{"person", string(t.Person), maxName, true}, {"to_org", string(t.To), maxName, false},
-		{"to_staff_number", t.StaffNumber, maxStaffNumber, false}, {"section", t.Section, maxName, false}, {"title", t.Title, maxName, false},
-		{"duties", t.Duties, maxName, false}, {"phone", t.Phone, maxStaffNumber, false}, {"extension", t.Extension, maxStaffNumber, false},
-		{"fax", t.Fax, maxStaffNumber, false}, {"why", t.Why, maxName, false},
+		{"person", string(t.Person), maxName, true},
+		{"to_org", string(t.To), maxName, false},
+		{"to_staff_number", t.StaffNumber, maxStaffNumber, false},
+		{"section", t.Section, maxName, false},
+		{"title", t.Title, maxName, false},
+		{"duties", t.Duties, maxName, false},
+		{"phone", t.Phone, maxStaffNumber, false},
+		{"extension", t.Extension, maxStaffNumber, false},
+		{"fax", t.Fax, maxStaffNumber, false},
+		{"why", t.Why, maxName, false},
 	} {
 		if f := cell(c.column, c.value, c.limit, c.required); f != nil {
 			return &f[0]

@@ -65,8 +65,9 @@ func (s *Store) importTransfers(ctx context.Context, scope policies.Scope, rows 
 		return result, err
 	}
 	result.Added, result.Unchanged = len(good), unchanged
-	if opt.DryRun || !report.OK() && !opt.SkipBad || len(good) == 0 {
-		result.Published = !opt.DryRun && (report.OK() || opt.SkipBad)
+	take := report.OK() || opt.SkipBad && !report.Condemned() // of a file that couldn't be read to its end nothing is taken
+	if opt.DryRun || !take || len(good) == 0 {
+		result.Published = !opt.DryRun && take
 		return result, nil
 	}
 	if err := s.sweepTransfers(ctx); err != nil {
