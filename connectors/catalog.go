@@ -14,6 +14,10 @@ type Opened struct {
 	AccountWriter AccountWriter
 	Groups        GroupReader
 	GroupWriter   GroupWriter
+	Sender        Sender
+	SentFinder    SentFinder
+	MessageEditor MessageEditor
+	MessageLinker MessageLinker
 }
 
 // Catalog is the explicit map of the connectors that this hub has, made by cmd.
@@ -58,5 +62,9 @@ func (c *Catalog) Open(name string) (Opened, error) {
 	o.AccountWriter, _ = conn.(AccountWriter)
 	o.Groups, _ = conn.(GroupReader)
 	o.GroupWriter, _ = conn.(GroupWriter)
+	o.Sender, _ = conn.(Sender)
+	o.SentFinder, _ = conn.(SentFinder)
+	o.MessageEditor, _ = conn.(MessageEditor)
+	o.MessageLinker, _ = conn.(MessageLinker)
 	return o, nil
 }
