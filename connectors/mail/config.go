@@ -102,7 +102,12 @@ func New(cfg Config) (*Connector, error) {
 	if err != nil {
 		return fail(err)
 	}
-	c := &Connector{cfg: cfg, tls: secured, domain: domainOf(cfg.From), redact: outbound.Redact(cfg.Password, cfg.IDKey), logger: cfg.Logger}
+	c := &Connector{cfg: cfg, tls: secured, domain: domainOf(cfg.From), logger: cfg.Logger}
+	secrets := []outbound.Secret{cfg.Password, cfg.IDKey}
+	if !cfg.Password.Empty() { // as AUTH PLAIN sends it (RFC 4616); base64 of it is another text than base64 of the password
+		secrets = append(secrets, outbound.NewSecret("\x00"+cfg.User+"\x00"+cfg.Password.Reveal()))
+	}
+	c.redact = outbound.Redact(secrets...)
 	if c.cfg.HELO == "" {
 		c.cfg.HELO = c.domain
 	}

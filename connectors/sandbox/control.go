@@ -51,7 +51,7 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.postReset(w, r)
 	default:
 		writeControl(w, http.StatusNotFound, controlError{
-			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira, GET quota and POST reset below /_control/",
+			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|mail, GET quota and POST reset below /_control/",
 		})
 	}
 }

@@ -29,7 +29,7 @@ const (
 
 // Fault is one rule: which requests it meets and what it does to them.
 type Fault struct {
-	Target     string   `json:"target"`                // "atlassian" or "jira"
+	Target     string   `json:"target"`                // "atlassian", "jira" or "mail"
 	Method     string   `json:"method,omitempty"`      // "": every method
 	PathPrefix string   `json:"path_prefix,omitempty"` // with or without the product's prefix; "": every path
 	Op         string   `json:"op,omitempty"`          // the vendor's operation name; "": every operation
@@ -60,8 +60,10 @@ func (f Fault) check() error {
 	}
 	delay := time.Duration(f.DelayMS) * time.Millisecond
 	switch {
-	case f.Target != Atlassian && f.Target != Jira:
-		return fmt.Errorf("target %q must be %q or %q", f.Target, Atlassian, Jira)
+	case f.Target != Atlassian && f.Target != Jira && f.Target != Mail:
+		return fmt.Errorf("target %q must be %q, %q or %q", f.Target, Atlassian, Jira, Mail)
+	case f.Target == Mail && (f.Kind == FaultDropMember || f.Kind == FaultStaleRead || f.PathPrefix != "" || f.Method != ""):
+		return fmt.Errorf("mail knows status, latency, reset, timeout_after_success, html and no_retry_after, by op: CONNECT, MAIL, RCPT, DATA or END")
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q must be one of %s", f.Kind, strings.Join(kinds, ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 )
 
 //go:embed page
@@ -45,6 +46,8 @@ type view struct {
 	Customers      []jira.CustomerRow
 	Orgs           []jira.OrgRow
 	Org            jira.OrgRow
+	Mails          []mail.Row
+	Mail           mail.Row
 	Scale          float64
 }
 
@@ -80,7 +83,7 @@ func (p pager) link(page int) string {
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
 	p := &pageSet{s: s, templates: map[string]*template.Template{}}
-	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "missing"} {
+	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "mails", "mail", "missing"} {
 		t, err := template.ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
@@ -124,6 +127,12 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/"+Atlassian+"/", http.StatusMovedPermanently)
 	case path == "/"+Jira:
 		http.Redirect(w, r, "/"+Jira+"/", http.StatusMovedPermanently)
+	case path == "/"+Mail:
+		http.Redirect(w, r, "/"+Mail+"/", http.StatusMovedPermanently)
+	case path == "/mail/":
+		p.mails(w, r)
+	case strings.HasPrefix(path, "/mail/"):
+		p.mail(w, strings.TrimPrefix(path, "/mail/"))
 	case path == "/atlassian/":
 		p.users(w, r)
 	case path == "/atlassian/groups":

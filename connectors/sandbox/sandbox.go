@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -22,6 +24,9 @@ type AtlassianOptions = atlassian.Options
 
 // JiraOptions configure Jira Service Management.
 type JiraOptions = jira.Options
+
+// MailOptions configure the mail relay.
+type MailOptions = mail.Options
 
 // State is the ground truth of one product, the document of /_control/state.
 type State = site.State
@@ -33,6 +38,7 @@ type Counts = site.Counts
 const (
 	Atlassian = atlassian.Name
 	Jira      = jira.Name
+	Mail      = mail.Name
 )
 
 // Options configure a sandbox.
@@ -44,6 +50,7 @@ type Options struct {
 	BaseURL    string           // for links, e.g. "http://127.0.0.1:8081"; "": the request's host
 	Atlassian  AtlassianOptions
 	Jira       JiraOptions
+	Mail       MailOptions
 	Logger     *slog.Logger // nil: none; requests at debug level, never a query, body or header
 }
 
@@ -72,6 +79,7 @@ type Sandbox struct {
 	logger    *slog.Logger
 	directory *atlassian.Directory
 	service   *jira.Service
+	mail      *mail.Box
 	products  []product // in the order in which their locks are taken
 	journal   *journal.Journal
 	faults    *faultSet
@@ -106,7 +114,8 @@ func New(opt Options) (*Sandbox, error) {
 	}
 	s.directory = atlassian.New(opt.Atlassian, opt.Seed, appender(Atlassian))
 	s.service = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira))
-	s.products = []product{s.service, s.directory}
+	s.mail = mail.New(opt.Mail, opt.Seed, opt.Now, s.mailGate(), appender(Mail))
+	s.products = []product{s.service, s.directory, s.mail}
 	var err error
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
@@ -162,11 +171,21 @@ func (s *Sandbox) product(name string) (product, bool) {
 	return nil, false
 }
 
+// names lists the products.
+func (s *Sandbox) names() []string {
+	var names []string
+	for _, p := range s.products {
+		names = append(names, p.Name())
+	}
+	slices.Sort(names)
+	return names
+}
+
 // State gives the ground truth of a product.
 func (s *Sandbox) State(app string) (State, error) {
 	p, ok := s.product(app)
 	if !ok {
-		return State{}, fmt.Errorf("sandbox: unknown app %q; there are atlassian and jira", app)
+		return State{}, fmt.Errorf("sandbox: unknown app %q; there are %s", app, strings.Join(s.names(), ", "))
 	}
 	return p.State(), nil
 }
@@ -175,7 +194,7 @@ func (s *Sandbox) State(app string) (State, error) {
 func (s *Sandbox) Counts(app string) (Counts, error) {
 	p, ok := s.product(app)
 	if !ok {
-		return Counts{}, fmt.Errorf("sandbox: unknown app %q; there are atlassian and jira", app)
+		return Counts{}, fmt.Errorf("sandbox: unknown app %q; there are %s", app, strings.Join(s.names(), ", "))
 	}
 	return p.Counts(), nil
 }
@@ -215,6 +234,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/_control" || strings.HasPrefix(r.URL.Path, "/_control/") {
 		s.serveControl(rec, r)
+		return
+	}
+	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/"+Mail+"/") {
+		s.postMail(rec, r)
 		return
 	}
 	s.pages.ServeHTTP(rec, r)
