@@ -92,6 +92,7 @@ type Description struct {
 	ISMAP      string // "registered", "not registered", "unknown"
 	LGWAN      Reach
 	Limits     Limits
+	Absent     []Absence // what isn't there although one might look for it
 }
 
 // Limits are the vendor's bounds that a caller must keep.

@@ -33,7 +33,7 @@ var layers = []layer{
 		"connectors/...",
 		[]string{
 			"connectors", "connectors/outbound", "connectors/scimclient", "connectors/connectortest",
-			"connectors/atlassian", "connectors/jira",
+			"connectors/atlassian", "connectors/jira", "connectors/mail/...",
 		},
 		[]string{"connectors/sandbox/..."},
 		"a connector translates for one vendor; who gets an account, and when, is decided above it; only its tests meet the sandbox",
@@ -105,6 +105,11 @@ var closedImports = []closed{
 		"github.com/andygrunwald/go-jira/...",
 		[]string{"connectors/jira"},
 		"part of its calls are gone on the cloud; the package that imports it knows which",
+	},
+	{
+		"github.com/wneessen/go-mail/...",
+		[]string{"connectors/mail"},
+		"what an SMTP answer means, and that no half mail ends in QUIT, is decided once",
 	},
 	{
 		"go.opentelemetry.io/otel/...",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,6 +37,24 @@ func (s sandboxSite) tokenFile(product string) string {
 	return filepath.Join(s.dir, "secrets", "sandbox-"+product+".token")
 }
 
+// maildir is where bounces and answers are put.
+func (s sandboxSite) maildir() string { return filepath.Join(s.dir, "sandbox", "Maildir") }
+
+// openMail serves the stand-in's relay on listen, until ctx ends.
+func (s sandboxSite) openMail(ctx context.Context, listen string, box *sandbox.Sandbox) (address string, failed <-chan error, err error) {
+	if err := sandbox.PrepareMaildir(s.maildir()); err != nil {
+		return "", nil, boot.Outside(err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return "", nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address (--smtp)", listen, err))
+	}
+	done := make(chan error, 1)
+	go func() { done <- box.ServeMail(ctx, l) }()
+	return l.Addr().String(), done, nil
+}
+
 // open starts the stand-in on listen. Its state lives below the data folder and survives a kill.
 func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Time, log *slog.Logger) (*sandbox.Sandbox, *front, error) {
 	tokens := map[string]string{}
@@ -50,6 +69,7 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 		Now: now, Seed: 1, Dir: filepath.Join(s.dir, "sandbox"), QuotaScale: s.scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: sandboxDirectory, Token: tokens[sandbox.Atlassian], VerifiedDomains: s.domains},
 		Jira:      sandbox.JiraOptions{Email: sandboxEmail, Token: tokens[sandbox.Jira]},
+		Mail:      sandbox.MailOptions{Maildir: s.maildir()},
 		Logger:    log,
 	})
 	if err != nil {
@@ -98,21 +118,24 @@ func ensureSecret(path string) (string, error) {
 }
 
 func newSandbox(e *env) *cobra.Command {
-	var listen string
+	var listen, smtp string
 	var domains []string
 	var scale float64
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "SaaS の代役をこの機械で動かす / run the stand-in of the SaaS on this machine",
-		Long: `Atlassian (SCIM) と Jira Service Management (REST) の代役です。本物が断るものは断ります。
-A stand-in of Atlassian's SCIM directory and of the JSM customer API, in one process behind fixed prefixes. It refuses what the
-vendors refuse, and throttles as they do. /_control/ sets faults and tells the ground truth (docs/sandbox.md).
+		Long: `Atlassian (SCIM)、Jira Service Management (REST)、メールの中継サーバ (SMTP) の代役です。本物が断るものは断ります。
+A stand-in of Atlassian's SCIM directory, of the JSM customer API, behind fixed prefixes, and of a mail relay, in one process. It
+refuses what the vendors refuse, and throttles as they do. /_control/ sets faults and tells the ground truth (docs/sandbox.md).
 Its state is kept in sandbox/ of the data folder; the tokens to use are in secrets/.`,
 		Example: "  musubi sandbox --data /tmp/box --domain somu.example.go.jp\n  curl http://127.0.0.1:8081/_control/state?app=jira",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := config.Loopback(listen); err != nil {
 				return boot.Usage(fmt.Errorf("--listen: %w", err))
+			}
+			if err := config.Loopback(smtp); err != nil {
+				return boot.Usage(fmt.Errorf("--smtp: %w", err))
 			}
 			if !(scale > 0 && scale <= 1000) {
 				return boot.Usage(fmt.Errorf("--quota-scale %v: give a number above 0, at most 1000", scale))
@@ -131,9 +154,14 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 				return err
 			}
 			defer func() { f.close(); _ = box.Close() }()
+			relay, mailFailed, err := site.openMail(cmd.Context(), smtp, box)
+			if err != nil {
+				return err
+			}
 			say(e.stdout, "代役 / sandbox: http://%s/", f.address)
 			say(e.stdout, "  atlassian: http://%s/atlassian  directory %s  token file %s", f.address, sandboxDirectory, site.tokenFile(sandbox.Atlassian))
 			say(e.stdout, "  jira:      http://%s/jira  user %s  token file %s", f.address, sandboxEmail, site.tokenFile(sandbox.Jira))
+			say(e.stdout, "  mail:      smtp://%s (security: none)  http://%s/mail/  maildir %s", relay, f.address, site.maildir())
 			if len(domains) == 0 {
 				say(e.stdout, "  確認済みドメインがないため、atlassian は利用者を受け付けません (--domain)。 / No verified domain: atlassian refuses every user.")
 			}
@@ -142,10 +170,16 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 				return nil
 			case err := <-f.failed:
 				return boot.Outside(err)
+			case err := <-mailFailed:
+				if err == nil || cmd.Context().Err() != nil {
+					return nil
+				}
+				return boot.Outside(err)
 			}
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "address, loopback only")
+	cmd.Flags().StringVar(&smtp, "smtp", "127.0.0.1:8025", "address of the mail relay, loopback only")
 	cmd.Flags().StringArrayVar(&domains, "domain", nil, "e-mail domain that the Atlassian organization has verified; may be repeated")
 	cmd.Flags().Float64Var(&scale, "quota-scale", 1, "the vendors' quotas times this; 1 is the vendors' own")
 	return cmd

@@ -120,5 +120,6 @@ func describe(cfg Config) connectors.Description {
 				Class: ClassSCIM, Rate: 50 * cfg.QuotaScale, Burst: max(1, int(100*cfg.QuotaScale)),
 			}},
 		},
+		Absent: []connectors.Absence{{Ability: "Sender", Why: "accounts and groups only: people are written to by tickets, chat or mail"}},
 	}
 }

@@ -123,6 +123,10 @@ func describe(cfg Config) connectors.Description {
 				budget(ClassGet, 100), budget(ClassPost, 100), budget(ClassPut, 50), budget(ClassDelete, 50), budget(ClassCustomers, 5),
 			},
 		},
+		Absent: []connectors.Absence{
+			{Ability: "Sender", Why: "people are written to by comments on their tickets"},
+			{Ability: "CustomerSCIM", Why: "JSM can take portal customers by SCIM, but the vendor doesn't publish its wire contract; customers are made by REST"},
+		},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func (c *Connector) judge(parent, own context.Context, at step, err error) *conn
 	switch {
 	case errors.As(err, &large):
 		return c.fail(connectors.KindTooLarge, large.Error())
-	case errors.Is(err, errNoMechanism), errors.Is(err, errUnprotected):
+	case errors.Is(err, errNoMechanism):
 		return c.fail(connectors.KindAuth, "the relay can't be logged in to: "+err.Error())
 	case errors.As(err, &dial):
 		return c.cause(c.fail(connectors.KindUnavailable, "no connection to the relay: "+err.Error()), err)
@@ -68,7 +69,7 @@ func insecure(err error) bool {
 		author x509.UnknownAuthorityError
 	)
 	return errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &remote) && remote.Op == "remote error" || errors.As(err, &host) || errors.As(err, &author) ||
-		strings.Contains(err.Error(), "does not support STARTTLS") // go-mail has no error value for it
+		errors.Is(err, errUnprotected)
 }
 
 func timedOut(err error) bool {
@@ -91,8 +92,8 @@ func (c *Connector) answered(at step, code int, text string, err error) *connect
 	if errors.As(err, &recipient) {
 		detail = fmt.Sprintf("recipient %d of %d: %s", recipient.number, recipient.of, text)
 	}
-	f := c.fail(kind, detail)
-	f.Status, f.Code, f.RetryAfter = code, status, after
+	f := c.fail(kind, "the relay answers "+strconv.Itoa(code)+" "+detail)
+	f.Code, f.RetryAfter = strings.TrimSpace(strconv.Itoa(code)+" "+status), after
 	return f
 }
 

@@ -203,6 +203,13 @@ func (c *Connector) Describe() connectors.Description {
 		Limits: connectors.Limits{
 			Budgets: []connectors.Budget{{Class: ClassSend, Rate: c.cfg.Rate, Burst: max(1, int(math.Ceil(2*c.cfg.Rate)))}},
 		},
+		Absent: []connectors.Absence{
+			{Ability: "Accounts", Why: "whoever has an address can be written to; there are no accounts"},
+			{Ability: "AccountWriter", Why: "whoever has an address can be written to; there are no accounts"},
+			{Ability: "SentFinder", Why: "a relay doesn't tell what it took; a copy is known by its Message-ID"},
+			{Ability: "MessageEditor", Why: "a mail that was sent can't be changed"},
+			{Ability: "MessageLinker", Why: "a mail has no address at which everybody could open it"},
+		},
 	}
 }
 

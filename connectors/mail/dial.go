@@ -38,8 +38,8 @@ func (c *Connector) open(ctx context.Context) (*line, error) {
 			return c.protect(dialing, conn)
 		}),
 	}
-	if c.cfg.Security == StartTLS {
-		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	if c.cfg.Security == StartTLS { // go-mail has no error value for a relay that doesn't offer it; that is found out below
+		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
 	}
 	if c.cfg.User != "" {
 		opts = append(opts, gomail.WithSMTPAuthCustom(&login{user: c.cfg.User, password: c.cfg.Password.Reveal(), host: c.cfg.Host}))
@@ -54,6 +54,10 @@ func (c *Connector) open(ctx context.Context) (*line, error) {
 			l.hangUp()
 		}
 		return nil, err
+	}
+	if _, err := l.GetTLSConnectionState(); err != nil && c.cfg.Security != None {
+		l.hangUp()
+		return nil, errUnprotected
 	}
 	return l, nil
 }
@@ -80,8 +84,8 @@ func (e *dialError) Unwrap() error { return e.err }
 // errNoMechanism says that relay and hub share no way of logging in that keeps the password.
 var errNoMechanism = errors.New("the relay offers none of SCRAM-SHA-256, PLAIN and LOGIN")
 
-// errUnprotected says that a password was about to be sent in the clear.
-var errUnprotected = errors.New("the connection isn't encrypted, so no password is sent")
+// errUnprotected says that something was about to be sent in the clear.
+var errUnprotected = errors.New("the relay doesn't offer STARTTLS")
 
 // login is SMTP AUTH by the best mechanism of those that don't weaken the password: never CRAM-MD5 or NTLM.
 type login struct {

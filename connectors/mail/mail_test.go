@@ -236,8 +236,12 @@ func TestAnswers(t *testing.T) {
 			}
 			continue
 		}
+		code := ""
+		if len(c.answer) > 3 && c.answer[0] != '<' {
+			code = strings.TrimSpace(c.answer[:3] + " " + c.code)
+		}
 		var e *connectors.Error
-		if !errors.As(err, &e) || e.Kind != c.want || e.Code != c.code || e.RetryAfter != c.after || e.Vendor != "mail" || e.Op == "" {
+		if !errors.As(err, &e) || e.Kind != c.want || e.Code != code || e.RetryAfter != c.after || e.Vendor != "mail" || e.Op == "" {
 			t.Errorf("%s %q: %v (%#v)", c.verb, c.answer, err, e)
 			continue
 		}
@@ -384,6 +388,10 @@ func TestSecurity(t *testing.T) {
 		},
 		"not offered": {
 			nil, func(c *mail.Config) { c.Security = mail.StartTLS }, connectors.KindProtocol,
+		},
+		"not offered, with password": {
+			func(o *sandbox.MailOptions) { o.User, o.Password = "hub", password },
+			func(c *mail.Config) { c.Security = mail.StartTLS; login(c) }, connectors.KindProtocol,
 		},
 		"unknown authority": {
 			func(o *sandbox.MailOptions) { o.TLS = server },

@@ -60,7 +60,10 @@ func (c *Connector) deliver(parent context.Context, l letter) (time.Time, *conne
 	o := outbound.Observation{Vendor: Name, Op: opSend, Class: ClassSend, Attempt: 1, Status: 250, Duration: at.Sub(start)}
 	outcome := "ok"
 	if failure != nil {
-		o.Status, outcome = failure.Status, failure.Kind.String()
+		o.Status, outcome = 0, failure.Kind.String()
+		if code, _, ok := answerOf(err); ok {
+			o.Status = code
+		}
 	}
 	if c.cfg.Observe != nil {
 		c.cfg.Observe(o)

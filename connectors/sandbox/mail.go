@@ -158,3 +158,6 @@ func (p *pageSet) mail(w http.ResponseWriter, text string) {
 
 // NoSuchMailUser begins the local parts that the relay takes and then bounces.
 const NoSuchMailUser = mail.NoSuchUser
+
+// PrepareMaildir makes a Maildir's folders, so that a reader can begin before anything came.
+func PrepareMaildir(dir string) error { return mail.PrepareMaildir(dir) }

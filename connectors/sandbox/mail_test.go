@@ -116,13 +116,13 @@ func TestRelayRefusesWhatRelaysRefuse(t *testing.T) {
 	y.say("RCPT TO:<d@city.example.lg.jp>", "452 4.5.3")
 	y.say("RSET", "250")
 	for raw, want := range map[string]string{
-		strings.Replace(goodMail, "Date", "X-Date", 1):                "550",
-		strings.Replace(goodMail, "Message-ID", "X-Id", 1):            "550",
+		strings.Replace(goodMail, "Date", "X-Date", 1):                        "550",
+		strings.Replace(goodMail, "Message-ID", "X-Id", 1):                    "550",
 		strings.Replace(goodMail, "From: ", "From: x@y.example\r\nFrom: ", 1): "550",
-		strings.Replace(goodMail, "Subject: x", "Subject: 件名", 1):     "554",
-		goodMail + "bare\nline\r\n":                                   "550 5.5.2",
-		goodMail + strings.Repeat("x", 999) + "\r\n":                  "500",
-		goodMail + strings.Repeat(strings.Repeat("x", 500)+"\r\n", 9): "552",
+		strings.Replace(goodMail, "Subject: x", "Subject: 件名", 1):             "554",
+		goodMail + "bare\nline\r\n":                                           "550 5.5.2",
+		goodMail + strings.Repeat("x", 999) + "\r\n":                          "500",
+		goodMail + strings.Repeat(strings.Repeat("x", 500)+"\r\n", 9):         "552",
 	} {
 		z := dialMail(t, f.s)
 		z.say("EHLO hub.example.go.jp", "250")
@@ -227,8 +227,10 @@ func TestMailSurvivesARestart(t *testing.T) {
 func TestMailFaultsAreChecked(t *testing.T) {
 	f := newFixture(t)
 	for _, bad := range []sandbox.Fault{
-		{Target: sandbox.Mail, Kind: sandbox.FaultDropMember}, {Target: sandbox.Mail, Kind: sandbox.FaultStaleRead, DelayMS: 1},
-		{Target: sandbox.Mail, Kind: sandbox.FaultReset, Method: "POST"}, {Target: "smtp", Kind: sandbox.FaultReset},
+		{Target: sandbox.Mail, Kind: sandbox.FaultDropMember},
+		{Target: sandbox.Mail, Kind: sandbox.FaultStaleRead, DelayMS: 1},
+		{Target: sandbox.Mail, Kind: sandbox.FaultReset, Method: "POST"},
+		{Target: "smtp", Kind: sandbox.FaultReset},
 	} {
 		if f.s.AddFaults(bad) == nil {
 			t.Errorf("accepted %+v", bad)
@@ -287,9 +289,12 @@ func TestMailPages(t *testing.T) {
 		path, body string
 		want       int
 	}{
-		{"/mail/1/reply", reply, http.StatusSeeOther}, {"/mail/1/bounce", "action=delayed", http.StatusSeeOther},
-		{"/mail/1/bounce", "action=x", http.StatusBadRequest}, {"/mail/1/reply", "text=", http.StatusBadRequest},
-		{"/mail/9/reply", reply, http.StatusNotFound}, {"/mail/1/delete", "x=y", http.StatusNotFound},
+		{"/mail/1/reply", reply, http.StatusSeeOther},
+		{"/mail/1/bounce", "action=delayed", http.StatusSeeOther},
+		{"/mail/1/bounce", "action=x", http.StatusBadRequest},
+		{"/mail/1/reply", "text=", http.StatusBadRequest},
+		{"/mail/9/reply", reply, http.StatusNotFound},
+		{"/mail/1/delete", "x=y", http.StatusNotFound},
 		{"/mail/1/reply", "text=" + strings.Repeat("x", 70_000), http.StatusBadRequest},
 	} {
 		if w := page("POST", c.path, c.body, "Origin", base, "Sec-Fetch-Site", "same-origin"); w.Code != c.want {
