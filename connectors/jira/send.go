@@ -26,6 +26,7 @@ type Connector struct {
 	desk        string
 	description connectors.Description
 	orgs        *orgIndex
+	revoked     revocations
 }
 
 var (
