@@ -68,11 +68,17 @@ and when its token ends. No product is asked. One that doesn't meet "require" is
 				}
 				if e.json {
 					return e.printJSON("musubi.connectors/1", struct {
-						Connectors []connectorDocument `json:"connectors"`
-					}{list})
+						Connectors []connectorDocument  `json:"connectors"`
+						Functions  []boot.FunctionState `json:"functions"`
+					}{list, h.Functions()})
 				}
 				for _, d := range list {
 					e.tellConnector(d)
+				}
+				for _, f := range h.Functions() {
+					if len(f.Used) == 0 {
+						say(e.stdout, "機能 %s %s を担う製品がありません (%s)。 / No product carries function %s, %s.", f.Number, f.JA, strings.Join(f.By, ", "), f.Number, f.EN)
+					}
 				}
 				return nil
 			})

@@ -94,6 +94,9 @@ func TestRequiredOfProducts(t *testing.T) {
 	if !strings.Contains(r.err, "jira isn't used") || strings.Contains(r.out+r.err, "a-secret-of") {
 		t.Errorf("%s", r)
 	}
+	if strings.Contains(r.out, "機能 10") || !strings.Contains(r.out, "No product carries function 9, inquiries") {
+		t.Errorf("functions that nobody carries:\n%s", r.out)
+	}
 	nothing := listConnectors(t, configured(t, "listen: 127.0.0.1:0\n"))
 	if len(nothing) != 3 || nothing["mail"].State != connectorAbsent {
 		t.Errorf("%+v", nothing)

@@ -69,18 +69,43 @@ func (h *Hub) Products() []Product {
 	return list
 }
 
+// FunctionState is a function with the products that are to carry it and those that can.
+type FunctionState struct {
+	Number string   `json:"number"`
+	JA     string   `json:"ja"`
+	EN     string   `json:"en"`
+	By     []string `json:"by"`   // in the order in which they are used
+	Used   []string `json:"used"` // those of them that are open; none: nobody carries the function
+}
+
+// Functions lists the functions that connectors carry.
+func (h *Hub) Functions() []FunctionState {
+	list := carried(h.Config.Functions)
+	for i := range list {
+		f := &list[i]
+		f.Used = []string{}
+		for _, name := range f.By {
+			if _, ok := h.Open[policies.Product(name)]; ok {
+				f.Used = append(f.Used, name)
+			}
+		}
+	}
+	return list
+}
+
+// carried names the functions by the procurement document.
+func carried(f config.Functions) []FunctionState {
+	return []FunctionState{
+		{Number: "9", JA: "お問い合わせ", EN: "inquiries", By: f.Inquiry},
+		{Number: "10", JA: "異常時連絡等", EN: "contact on an incident", By: f.Incident},
+	}
+}
+
 func functionsOf(f config.Functions, product string) []Function {
 	var out []Function
-	for _, x := range []struct {
-		Function
-		by []string
-	}{
-		{Function{"9", "お問い合わせ", "inquiries", 0}, f.Inquiry},
-		{Function{"10", "異常時連絡等", "contact on an incident", 0}, f.Incident},
-	} {
-		if i := slices.Index(x.by, product); i >= 0 {
-			x.Place = i + 1
-			out = append(out, x.Function)
+	for _, x := range carried(f) {
+		if i := slices.Index(x.By, product); i >= 0 {
+			out = append(out, Function{x.Number, x.JA, x.EN, i + 1})
 		}
 	}
 	return out

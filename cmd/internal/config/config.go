@@ -111,7 +111,6 @@ type Mail struct {
 	IDKeyFile    string
 	HTML         string // yes or no
 	Rate         float64
-	Maildir      string // where bounces and answers are delivered; empty: none are read
 	DataRegion   string
 	ISMAP        string
 	LGWAN        connectors.Reach
@@ -146,8 +145,6 @@ func (m *Mail) field(name string) any {
 		return &m.HTML
 	case "rate":
 		return &m.Rate
-	case "maildir":
-		return &m.Maildir
 	case "data_region":
 		return &m.DataRegion
 	case "ismap":

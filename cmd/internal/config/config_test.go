@@ -161,6 +161,7 @@ func TestFaults(t *testing.T) {
 		{"mail port", "mail: {host: h, from: a@b.jp, id_key_file: k, port: 99999}\n", nil, []string{`mail.port: "99999" isn't a port`}},
 		{"unknown product", "functions: {9: mail}\n", nil, []string{`functions.9: "mail" isn't one of the choices: write jira`}},
 		{"product twice", "functions: {10: 'mail, mail'}\n", nil, []string{`functions.10: "mail" stands there twice`}},
+		{"product that isn't connected", "functions: {10: mail}\n", nil, []string{"functions.10: names mail, which isn't connected: add the section mail"}},
 		{"unknown function", "functions: {99: jira}\n", nil, []string{`functions.99: there is no such setting`}},
 		{"way to LGWAN", "require: {lgwan: tunnel}\n", nil, []string{`require.lgwan: "tunnel" isn't one of the choices: write direct, relay, no, or some of them`}},
 		{"sqlite password", "database_password_file: x\n", nil, []string{"/d/musubi.yaml:1:1: database_password_file: SQLite has no password"}},

@@ -224,10 +224,31 @@ func (l *Loaded) checkTogether() Faults {
 		pair(section+".client_cert_file", section+".client_key_file")
 	}
 	pair("mail.user", "mail.password_file")
+	for _, s := range settings {
+		v, ok := l.values[s.key]
+		if !ok || s.section() != "functions" || s.checkValue(v.text) != nil {
+			continue
+		}
+		for _, product := range splitList(v.text) {
+			if !l.configured(product) {
+				faults = append(faults, Fault{v.origin, s.key, "names " + product + ", which isn't connected", "add the section " + product + ", or name another product"})
+			}
+		}
+	}
 	if v, ok := l.values["mail.user"]; ok && l.text("mail.security") == "none" {
 		faults = append(faults, Fault{v.origin, "mail.user", "the password would go to the relay unencrypted", "set mail.security to starttls or tls, or remove user and password_file"})
 	}
 	return faults
+}
+
+// configured reports whether anything is set in a section.
+func (l *Loaded) configured(section string) bool {
+	for key := range l.values {
+		if strings.HasPrefix(key, section+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // text is the value that counts.

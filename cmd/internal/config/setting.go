@@ -177,10 +177,6 @@ var mailSettings = slices.Concat(
 			key: "mail.rate", def: "10", example: "10", number: true, check: scale,
 			ja: "一秒あたりの通数の上限 (中継サーバの運用者との取り決めどおりに)。", en: "Messages a second at most, as agreed with the relay's operator.",
 		},
-		{
-			key: "mail.maildir", example: "/var/mail/musubi/Maildir", path: true,
-			ja: "返信と不達の通知が配送される Maildir。", en: "The Maildir into which answers and bounces are delivered.",
-		},
 	},
 	place("mail"),
 	network("mail", false),
