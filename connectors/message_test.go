@@ -24,15 +24,19 @@ func TestMessageCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*connectors.Message){
-		"no key":             func(m *connectors.Message) { m.Key = "" },
-		"key with a space":   func(m *connectors.Message) { m.Key = "a b" },
-		"long key":           func(m *connectors.Message) { m.Key = strings.Repeat("k", 65) },
-		"nowhere":            func(m *connectors.Message) { m.Channel = "" },
-		"both":               func(m *connectors.Message) { m.To = people.To },
-		"many recipients":    func(m *connectors.Message) { m.Channel, m.To = "", make([]connectors.Recipient, 101) },
-		"no address":         func(m *connectors.Message) { m.Channel, m.To = "", []connectors.Recipient{{Name: "x"}} },
-		"header injection":   func(m *connectors.Message) { m.Channel, m.To = "", []connectors.Recipient{{Address: "a@b.example\r\nBcc: c"}} },
-		"name of two lines":  func(m *connectors.Message) { m.Channel, m.To = "", []connectors.Recipient{{Address: "a@b.example", Name: "x\ny"}} },
+		"no key":           func(m *connectors.Message) { m.Key = "" },
+		"key with a space": func(m *connectors.Message) { m.Key = "a b" },
+		"long key":         func(m *connectors.Message) { m.Key = strings.Repeat("k", 65) },
+		"nowhere":          func(m *connectors.Message) { m.Channel = "" },
+		"both":             func(m *connectors.Message) { m.To = people.To },
+		"many recipients":  func(m *connectors.Message) { m.Channel, m.To = "", make([]connectors.Recipient, 101) },
+		"no address":       func(m *connectors.Message) { m.Channel, m.To = "", []connectors.Recipient{{Name: "x"}} },
+		"header injection": func(m *connectors.Message) {
+			m.Channel, m.To = "", []connectors.Recipient{{Address: "a@b.example\r\nBcc: c"}}
+		},
+		"name of two lines": func(m *connectors.Message) {
+			m.Channel, m.To = "", []connectors.Recipient{{Address: "a@b.example", Name: "x\ny"}}
+		},
 		"subject, two lines": func(m *connectors.Message) { m.Subject = "a\nb" },
 		"long subject":       func(m *connectors.Message) { m.Subject = strings.Repeat("題", 251) },
 		"no text":            func(m *connectors.Message) { m.Text = " \n" },
