@@ -163,7 +163,6 @@ func scripted(answers map[string]string) mail.Dialer {
 					if line != "." {
 						continue
 					}
-					data = false
 					line = "END"
 				}
 				verb, _, _ := strings.Cut(line, " ")

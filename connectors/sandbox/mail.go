@@ -126,7 +126,7 @@ func (s *Sandbox) postMail(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	default:
-		http.Redirect(w, r, "/mail/"+number, http.StatusSeeOther)
+		http.Redirect(w, r, "/mail/"+strconv.FormatInt(id, 10), http.StatusSeeOther)
 	}
 }
 

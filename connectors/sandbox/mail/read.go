@@ -3,6 +3,7 @@ package mail
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -84,7 +85,7 @@ func (r *Reading) part(contentType, encoding string, body io.Reader, depth int) 
 		for {
 			p, err := mr.NextRawPart()
 			if err != nil {
-				if err != io.EOF { //nolint:errorlint // mime/multipart promises it bare
+				if !errors.Is(err, io.EOF) {
 					r.Faults = append(r.Faults, "the parts can't be read to the end")
 				}
 				return
