@@ -29,7 +29,7 @@ func (o Opened) Abilities() []Ability {
 		}
 		a := Ability{Name: f.Name, Present: !v.Field(i).IsNil()}
 		if !a.Present {
-			a.Why = "the product has nothing of the kind"
+			a.Why = "this connector offers nothing of the kind"
 		}
 		out = append(out, a)
 	}
