@@ -18,8 +18,8 @@ func TestTemplate(t *testing.T) {
 	i := &install{data: t.TempDir()}
 	i.begin(t)
 	for subject, row := range map[string]string{
-		"orgs":   "010006,prefecture,北海道,ほっかいどう,",
-		"people": "8000012010038,S1,神田,葵,カンダ,アオイ,aoi@digital.example.go.jp,general",
+		"orgs":   "010006,prefecture,北海道,ほっかいどう,,,,,,,,,,,",
+		"people": "8000012010038,S1,神田,葵,カンダ,アオイ,,,aoi@digital.example.go.jp,,general,,,,,,,,",
 	} {
 		text := strings.TrimRight(i.must(t, "import", subject, "--template"), "\r\n")
 		if strings.Count(text, ",") != strings.Count(row, ",") || strings.Contains(text, "\n") {
