@@ -14,6 +14,28 @@ type Opened struct {
 	AccountWriter AccountWriter
 	Groups        GroupReader
 	GroupWriter   GroupWriter
+	Sender        Sender
+	SentFinder    SentFinder
+	MessageEditor MessageEditor
+	MessageLinker MessageLinker
+
+	Channels           ChannelReader
+	ChannelWriter      ChannelWriter
+	ChannelMembers     ChannelMemberWriter
+	MentionGroups      MentionGroupReader
+	MentionGroupWriter MentionGroupWriter
+	Guests             GuestWriter
+	EventReader        EventReader
+	CredentialChecker  CredentialChecker
+
+	WorkItems    WorkItemReader
+	WorkCreator  WorkItemCreator
+	Comments     Commenter
+	Transitions  Transitioner
+	SLAs         SLAReader
+	Participants ParticipantWriter
+	Attachments  Attacher
+	WebhookSetup WebhookRegistrar
 }
 
 // Catalog is the explicit map of the connectors that this hub has, made by cmd.
@@ -58,5 +80,26 @@ func (c *Catalog) Open(name string) (Opened, error) {
 	o.AccountWriter, _ = conn.(AccountWriter)
 	o.Groups, _ = conn.(GroupReader)
 	o.GroupWriter, _ = conn.(GroupWriter)
+	o.Sender, _ = conn.(Sender)
+	o.SentFinder, _ = conn.(SentFinder)
+	o.MessageEditor, _ = conn.(MessageEditor)
+	o.MessageLinker, _ = conn.(MessageLinker)
+	o.Channels, _ = conn.(ChannelReader)
+	o.ChannelWriter, _ = conn.(ChannelWriter)
+	o.ChannelMembers, _ = conn.(ChannelMemberWriter)
+	o.MentionGroups, _ = conn.(MentionGroupReader)
+	o.MentionGroupWriter, _ = conn.(MentionGroupWriter)
+	o.Guests, _ = conn.(GuestWriter)
+	o.EventReader, _ = conn.(EventReader)
+	o.CredentialChecker, _ = conn.(CredentialChecker)
+
+	o.WorkItems, _ = conn.(WorkItemReader)
+	o.WorkCreator, _ = conn.(WorkItemCreator)
+	o.Comments, _ = conn.(Commenter)
+	o.Transitions, _ = conn.(Transitioner)
+	o.SLAs, _ = conn.(SLAReader)
+	o.Participants, _ = conn.(ParticipantWriter)
+	o.Attachments, _ = conn.(Attacher)
+	o.WebhookSetup, _ = conn.(WebhookRegistrar)
 	return o, nil
 }

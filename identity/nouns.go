@@ -107,7 +107,128 @@ type Post struct {
 	Role    policies.Role
 	From    int64
 	Until   int64 // 0: until further notice
+
+	// What a seconded person gets back on returning; empty for other kinds.
+	StaffNumber, Phone, Extension, Fax, Email string
 }
+
+// TransferID names a transfer. It says nothing of the person or the organizations.
+type TransferID string
+
+// TransferKind is what happens to a person on a date.
+type TransferKind string
+
+// The kinds of transfer.
+const (
+	TransferMove       TransferKind = "move"       // 異動: to another organization, or another section or title of the same
+	TransferSecond     TransferKind = "second"     // 出向: to another organization, keeping the home post
+	TransferReturn     TransferKind = "return"     // 復帰: back to the home post
+	TransferConcurrent TransferKind = "concurrent" // 兼務: a post beside the main one
+	TransferRelease    TransferKind = "release"    // 兼務解除: the end of such a post
+	TransferRole       TransferKind = "role"       // 権限変更
+	TransferLeave      TransferKind = "leave"      // 退職
+)
+
+// TransferKinds lists every kind, in the order in which they are shown.
+func TransferKinds() []TransferKind {
+	return []TransferKind{TransferMove, TransferSecond, TransferReturn, TransferConcurrent, TransferRelease, TransferRole, TransferLeave}
+}
+
+// TransferState is where a transfer stands.
+type TransferState string
+
+// The states. A transfer takes effect exactly once: planned -> done.
+const (
+	TransferPlanned   TransferState = "planned"
+	TransferDone      TransferState = "done"
+	TransferCancelled TransferState = "cancelled"
+	TransferBlocked   TransferState = "blocked" // its date came and it could not take effect, for Transfer.Reason; nothing of it happened
+)
+
+// TransferStates lists every state.
+func TransferStates() []TransferState {
+	return []TransferState{TransferPlanned, TransferDone, TransferCancelled, TransferBlocked}
+}
+
+// TransferReason is why a transfer was blocked, or was cancelled by the hub.
+type TransferReason string
+
+// The reasons.
+const (
+	ReasonNotAccepted  TransferReason = "not_accepted"       // the receiving organization hasn't accepted it; accepting it still takes effect
+	ReasonEnded        TransferReason = "person_ended"       // the person's service has ended
+	ReasonElsewhere    TransferReason = "person_elsewhere"   // the person isn't in the organization that was recorded
+	ReasonStaffNumber  TransferReason = "staff_number_taken" // somebody else has the staff number
+	ReasonEmail        TransferReason = "email_taken"        // somebody else in service has the e-mail address
+	ReasonOrganization TransferReason = "organization_gone"  // the receiving organization doesn't exist on that date
+	ReasonRank         TransferReason = "role_not_allowed"   // the receiving organization can't have such a person
+	ReasonOvertaken    TransferReason = "overtaken"          // a transfer of a later date took effect before this one was recorded
+	ReasonNoPost       TransferReason = "no_post"            // there is no such post to return to or to be released from
+)
+
+// Transfer is a dated change of a person's post. Times are UTC in microseconds; a date in Japan begins at 00:00 JST.
+type Transfer struct {
+	ID     TransferID
+	Person policies.PersonID
+	Name   string // the person's display name when it was recorded
+	Kind   TransferKind
+	From   policies.OrgID // the person's organization before it, as recorded
+	To     policies.OrgID // the organization after it; of the post for TransferConcurrent and TransferRelease
+
+	// The person after it. Inside one organization, what is empty stays. In another organization the role becomes general and the rest
+	// empty, but for the e-mail address, which stays.
+	StaffNumber, Section, Title, Duties, Phone, Extension, Fax, Email string
+	Role                                                              policies.Role
+
+	At            int64               // when it takes effect
+	ReturnAt      int64               // TransferSecond: when the person comes back; 0: not known
+	HandoverUntil int64               // the former post is kept until then 引継ぎ; 0: it isn't
+	Successor     policies.PersonID   // of the organization From: becomes administrator at At
+	Embargo       bool                // 内示: until At only Named see it
+	Named         []policies.PersonID // who see it under embargo, and who recorded it
+	AcceptedBy    policies.PersonID   // for the receiving organization
+	AcceptedAt    int64               // 0: not accepted yet
+	RecordedBy    policies.PersonID
+	RecordedAt    int64
+	Why           string
+	Source        string
+	State         TransferState
+	Reason        TransferReason
+	Late          bool  // recorded after its date
+	SettledAt     int64 // when it was done, cancelled or blocked; 0 while planned
+}
+
+// Crosses reports whether the transfer concerns two organizations.
+func (t Transfer) Crosses() bool { return t.From != t.To }
+
+// Embargoed reports whether only the named people may know of the transfer at a time (UTC, microseconds). What was cancelled before it
+// was announced is never announced.
+func (t Transfer) Embargoed(at int64) bool {
+	return t.Embargo && (at < t.At || t.State == TransferCancelled)
+}
+
+// Vacancy says that an organization has too few administrators. Times are UTC in microseconds.
+type Vacancy struct {
+	Org   policies.OrgID
+	Since int64
+	Cause string // what took the last one away: "transfer ID", "end ID", "appointment ID"
+}
+
+// Notice is what the hub tells the system administrator.
+type Notice struct {
+	ID     string
+	At     int64 // UTC, microseconds
+	Kind   string
+	Org    policies.OrgID
+	Object string // id of what it is about
+	Detail string // a word that makes it understandable: a reason, a cause
+}
+
+// The kinds of notice.
+const (
+	NoticeVacancy = "administrator.vacant" // an organization has too few administrators
+	NoticeBlocked = "transfer.blocked"     // a transfer could not take effect
+)
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.
 type Service struct {

@@ -30,8 +30,8 @@ type importFlags struct {
 func newImport(e *env) *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use:   "import orgs|people FILE",
-		Short: "組織・職員をファイルから取り込む / take organizations or people from a file",
+		Use:   "import orgs|people|transfers FILE",
+		Short: "組織・職員・異動をファイルから取り込む / take organizations, people or transfers from a file",
 		Long: `取り込みは「全部か無か」です。誤りのある行が一つでもあれば、何も変えず、すべての誤りを一度に報告します。
 An import is all or nothing: where any row is wrong nothing changes, and all wrong rows are reported at once.
 
@@ -46,8 +46,8 @@ Importing a file twice changes nothing. Nobody leaves by not being in a file, bu
 			if f.template && len(args) == 0 {
 				return nil
 			}
-			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people") {
-				return errors.New("say what to import: orgs or people")
+			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people" && args[0] != "transfers") {
+				return errors.New("say what to import: orgs, people or transfers")
 			}
 			if f.template && len(args) == 1 {
 				return nil
@@ -61,6 +61,9 @@ Importing a file twice changes nothing. Nobody leaves by not being in a file, bu
 			locale, err := review.ParseLocale(f.locale)
 			if err != nil {
 				return boot.Usage(err)
+			}
+			if subject := directory.Subject(append(args, "")[0]); subject == directory.SubjectTransfers {
+				return e.importTransfers(cmd, f, locale, args[1:])
 			}
 			if f.template {
 				return e.printTemplates(args, locale)

@@ -451,7 +451,13 @@ func newOrgsChange(e *env) *cobra.Command {
 
 func (e *env) changeOrg(cmd *cobra.Command, code string, f *orgFlags) error {
 	return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
-		scope, actor, err := e.scope(ctx, h, policies.ActionOrgWrite)
+		action := policies.ActionOrgContact
+		for name := range f.values {
+			if cmd.Flags().Changed(name) && !strings.HasPrefix(name, "duty-") && !strings.HasPrefix(name, "night-") {
+				action = policies.ActionOrgWrite
+			}
+		}
+		scope, actor, err := e.scope(ctx, h, action)
 		if err != nil {
 			return err
 		}

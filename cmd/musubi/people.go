@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func newPeople(e *env) *cobra.Command {
 A person is named by the hub's own id, or by --org and the staff number.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	people.AddCommand(newPeopleList(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
+	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
 	return people
 }
 
@@ -314,22 +315,31 @@ func newPeopleAdd(e *env) *cobra.Command {
 
 func newPeopleChange(e *env) *cobra.Command {
 	var org string
+	var self bool
 	var f personFlags
 	cmd := &cobra.Command{
-		Use: "change PERSON-ID | --org CODE STAFF-NUMBER", Short: "一人を変える / change one person",
+		Use: "change PERSON-ID | --org CODE STAFF-NUMBER | --self", Short: "一人を変える / change one person",
 		Long: `指定した項目だけを変えます。none は空にします。組織を移るときは musubi transfers add を使ってください。
-Changes what is given and nothing else; none clears. Whoever goes to another organization is transferred: musubi transfers add.`,
-		Example: "  musubi people change --org 011002 S00001 --section 情報政策課 --extension 1234 --as planner.cred\n  musubi people change --org 011002 S00001 --absent-from R9.5.1 --absent-until R9.6.1 --as planner.cred",
-		Args:    cobra.ExactArgs(1),
+Changes what is given and nothing else; none clears. Whoever goes to another organization is transferred: musubi transfers add.
+
+自分の電話、内線、FAX、不在は、だれでも --self で変えられます。
+Everybody changes their own telephone, extension, fax and absence: --self.`,
+		Example: "  musubi people change --org 011002 S00001 --section 情報政策課 --extension 1234 --as planner.cred\n  musubi people change --org 011002 S00001 --absent-from R9.5.1 --absent-until R9.6.1 --as planner.cred\n  musubi people change --self --extension 1234 --as hanako.cred",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if self == (len(args) == 1) || self && org != "" {
+				return boot.Usage(errors.New("say whom: a person's id, --org and a staff number, or --self"))
+			}
 			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
-				scope, actor, err := e.scope(ctx, h, policies.ActionPeopleWrite)
+				scope, actor, err := e.scope(ctx, h, map[bool]policies.Action{false: policies.ActionPeopleWrite, true: policies.ActionSelfWrite}[self])
 				if err != nil {
 					return err
 				}
-				id, err := e.personID(ctx, h, args[0], org)
-				if err != nil {
-					return err
+				id := actor.Person.ID
+				if !self {
+					if id, err = e.personID(ctx, h, args[0], org); err != nil {
+						return err
+					}
 				}
 				stored, err := h.Directory.EditPerson(ctx, scope, id, author(actor, f.why), func(p *identity.Person) error { return f.apply(cmd, p) })
 				if err != nil {
@@ -339,6 +349,7 @@ Changes what is given and nothing else; none clears. Whoever goes to another org
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&self, "self", false, "the acting person")
 	cmd.Flags().StringVar(&org, "org", "", orgFlagText)
 	f.register(cmd)
 	return cmd

@@ -69,6 +69,9 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 		return err
 	}
 	h.Sequence(ctx)
+	if err := h.CatchUp(ctx); err != nil {
+		return err
+	}
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
 	if e.as != "" {
 		actor, err := h.Actor(ctx, e.as)

@@ -12,32 +12,47 @@ import (
 )
 
 func cases() []testCase {
+	return slices.Concat(
+		accountCases(), casesOf("message", messageCases()), casesOf("channel", channelCases()), casesOf("mention", mentionCases()),
+		casesOf("guest", guestCases()), casesOf("event", eventCases()), casesOf("credential", credentialCases()),
+		casesOf("work", workCases()),
+	)
+}
+
+func casesOf(section string, list []testCase) []testCase {
+	for i := range list {
+		list[i].section = section
+	}
+	return list
+}
+
+func accountCases() []testCase {
 	return []testCase{
-		{"description", description},
-		{"create and find", createAndFind},
-		{"conflict", conflict},
-		{"update", update},
-		{"disable", disable},
-		{"restore", restore},
-		{"lost answer of a create", lostCreate},
-		{"failed create", failedCreate},
-		{"lost answers of repeatable calls", lostRepeatable},
-		{"throttled by the vendor", throttled},
-		{"throttled by our quota", throttledByUs},
-		{"wrong token", wrongToken},
-		{"echoed token", echoedToken},
-		{"login page", loginPage},
-		{"not found page", notFoundPage},
-		{"fifty megabytes", fiftyMegabytes},
-		{"redirect", redirect},
-		{"canceled", canceled},
-		{"deadline", deadline},
-		{"groups", groups},
-		{"lost answer of a group", lostGroup},
-		{"members", members},
-		{"member batch", memberBatch},
-		{"listing", listing},
-		{"at once", atOnce},
+		{name: "description", run: description},
+		{name: "create and find", run: createAndFind},
+		{name: "conflict", run: conflict},
+		{name: "update", run: update},
+		{name: "disable", run: disable},
+		{name: "restore", run: restore},
+		{name: "lost answer of a create", run: lostCreate},
+		{name: "failed create", run: failedCreate},
+		{name: "lost answers of repeatable calls", run: lostRepeatable},
+		{name: "throttled by the vendor", run: throttled},
+		{name: "throttled by our quota", run: throttledByUs},
+		{name: "wrong token", run: wrongToken},
+		{name: "echoed token", run: echoedToken},
+		{name: "login page", run: loginPage},
+		{name: "not found page", run: notFoundPage},
+		{name: "fifty megabytes", run: fiftyMegabytes},
+		{name: "redirect", run: redirect},
+		{name: "canceled", run: canceled},
+		{name: "deadline", run: deadline},
+		{name: "groups", run: groups},
+		{name: "lost answer of a group", run: lostGroup},
+		{name: "members", run: members},
+		{name: "member batch", run: memberBatch},
+		{name: "listing", run: listing},
+		{name: "at once", run: atOnce},
 	}
 }
 

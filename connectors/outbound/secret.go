@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -30,6 +32,18 @@ func (s Secret) reveal() string {
 	}
 	return *s.value
 }
+
+// HMACSHA256 authenticates the parts, one after the other, with the secret as key (RFC 2104): for what a vendor signs.
+func (s Secret) HMACSHA256(parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, []byte(s.reveal()))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
+}
+
+// Disclose gives the value, for the one request whose body must carry it to the vendor (a webhook's secret). Nothing else may.
+func (s Secret) Disclose() string { return s.reveal() }
 
 // String gives "[redacted]".
 func (s Secret) String() string { return redacted }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -14,8 +15,18 @@ type Leaver struct {
 	At     int64 // UTC, microseconds: when the person was ended
 }
 
-// Enqueuer hands work to the durable job engine inside the caller's transaction. sync/jobs and sync/provision implement it; the
-// identity packages know only this interface.
+// Activation says that something in the directory takes effect at an instant. It tells no more than that, so that the queue gives
+// nothing away of what is under embargo.
+type Activation struct {
+	At int64 // UTC, microseconds
+}
+
+// Enqueuer hands work to the durable job engine inside the caller's transaction. sync/dated implements it, with sync/provision for
+// leavers; the identity packages know only this interface.
 type Enqueuer interface {
 	EnqueueLeaver(ctx context.Context, tx *sql.Tx, l Leaver) error
+	// EnqueueActivation sees to it that Activate of the directory runs at a.At or soon after. Asking twice for an instant is asking once.
+	EnqueueActivation(ctx context.Context, tx *sql.Tx, a Activation) error
+	// EnqueueNotice tells the system administrator, once per n.ID.
+	EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error
 }

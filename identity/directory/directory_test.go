@@ -38,9 +38,11 @@ func (c *clock) advance(d time.Duration) { c.micros.Add(d.Microseconds()) }
 
 // queue remembers the leavers of committed and rolled back transactions alike, and fails when told to.
 type queue struct {
-	mu      sync.Mutex
-	leavers []access.Leaver
-	fail    error
+	mu          sync.Mutex
+	leavers     []access.Leaver
+	activations []int64
+	notices     []identity.Notice
+	fail        error
 }
 
 func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l access.Leaver) error {
@@ -53,11 +55,32 @@ func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l access.Leaver) err
 	return nil
 }
 
+func (q *queue) EnqueueActivation(_ context.Context, _ *sql.Tx, a access.Activation) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fail != nil {
+		return q.fail
+	}
+	q.activations = append(q.activations, a.At)
+	return nil
+}
+
+func (q *queue) EnqueueNotice(_ context.Context, _ *sql.Tx, n identity.Notice) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fail != nil {
+		return q.fail
+	}
+	q.notices = append(q.notices, n)
+	return nil
+}
+
 type fixture struct {
 	*Store
 	db    *sqldb.DB
 	clock *clock
 	queue *queue
+	ctx   context.Context // of a property test
 }
 
 func newFixture(t testing.TB, db *sqldb.DB) *fixture {
@@ -180,6 +203,50 @@ func scopeOf(t testing.TB, actor policies.Person, action policies.Action, orgs .
 		t.Fatal(err)
 	}
 	s, err := engine.Scope(actor, action, orgs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// openTwin opens another database of the same engine.
+func openTwin(t *testing.T, f *fixture) *sqldb.DB {
+	t.Helper()
+	if f.db.Engine() == sqldb.SQLite {
+		return sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
+	}
+	return sqldbtest.Open(t, sqldbtest.Start(t))
+}
+
+// scopeFor mints a scope over just these organizations.
+func scopeFor(t testing.TB, actor policies.Person, action policies.Action, orgs ...policies.Organization) policies.Scope {
+	t.Helper()
+	schema, err := fs.ReadFile(policies.Files, load.SchemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := load.Load(fstest.MapFS{
+		load.SchemaFile: {Data: schema},
+		"rules/all.cedar": {Data: []byte(`@id("all") permit (principal, action, resource is Musubi::Organization);
+`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := policies.NewEngine(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := engine.Scope(actor, action, orgs)
+	if err != nil || s.All() || len(s.Orgs()) != len(orgs) {
+		t.Fatalf("%v, %v", s.Orgs(), err)
+	}
+	return s
+}
+
+func breakGlass(t testing.TB, action policies.Action) policies.Scope {
+	t.Helper()
+	s, err := policies.BreakGlass(action)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,37 @@ const (
 	PersonAdded   ChangeKind = "person.added"
 	PersonChanged ChangeKind = "person.changed"
 	PersonEnded   ChangeKind = "person.ended"
+
+	// A person who changes organization makes two rows, so that neither organization reads what the other wrote of them: the
+	// former one reads that they left (After is empty), the new one who came (Before is empty).
+	PersonMovedOut ChangeKind = "person.moved_out"
+	PersonMovedIn  ChangeKind = "person.moved_in"
+
+	// A transfer's rows are seen by both organizations, and under embargo by the named people alone: others find a hole in the numbers.
+	TransferAdded     ChangeKind = "transfer.added"
+	TransferChanged   ChangeKind = "transfer.changed" // accepted
+	TransferDone      ChangeKind = "transfer.done"
+	TransferCancelled ChangeKind = "transfer.cancelled"
+	TransferBlocked   ChangeKind = "transfer.blocked"
+
+	PostAdded        ChangeKind = "post.added" // Object is the post's id
+	PostEnded        ChangeKind = "post.ended"
+	AppointmentAdded ChangeKind = "appointment.added" // Object is the person's id
+	AppointmentEnded ChangeKind = "appointment.ended"
+	VacancyBegun     ChangeKind = "administrator.vacant" // Object is the organization's id
+	VacancyEnded     ChangeKind = "administrator.filled"
 )
+
+func peopleKinds() []ChangeKind {
+	return []ChangeKind{
+		PersonAdded, PersonChanged, PersonEnded, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
+		VacancyBegun, VacancyEnded,
+	}
+}
+
+func transferKinds() []ChangeKind {
+	return []ChangeKind{TransferAdded, TransferChanged, TransferDone, TransferCancelled, TransferBlocked}
+}
 
 // Change is one row of the feed.
 type Change struct {
@@ -32,25 +62,34 @@ type Change struct {
 	Author Author
 	Kind   ChangeKind
 	Org    policies.OrgID  // the organization itself, or that of the person
-	Object string          // OrgID or PersonID
+	Object string          // OrgID, PersonID, TransferID or the id of a post
 	Before json.RawMessage // empty when something was added
-	After  json.RawMessage
+	After  json.RawMessage // empty when somebody left the organization
 }
 
 // Changes reads the feed after a number, at most limit rows (0: DefaultPage; at most MaxPage). A scope for org.read sees the changes of
 // organizations, one for people.read those of people, each inside its organizations; a system scope sees both.
 func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]Change, error) {
-	var kinds []any
-	if scope.For(policies.ActionOrgRead) {
-		kinds = append(kinds, string(OrgAdded), string(OrgChanged), string(ServiceAdded), string(ServiceEnded))
-	}
-	if scope.For(policies.ActionPeopleRead) {
-		kinds = append(kinds, string(PersonAdded), string(PersonChanged), string(PersonEnded))
-	}
-	if kinds == nil {
+	orgs, staff := scope.For(policies.ActionOrgRead), scope.For(policies.ActionPeopleRead)
+	if !orgs && !staff {
 		return nil, permit(scope, policies.ActionPeopleRead)
 	}
-	q := feedPage(scope, after, kinds, pageSize(limit))
+	var kinds []any
+	add := func(list ...ChangeKind) {
+		for _, k := range list {
+			kinds = append(kinds, string(k))
+		}
+	}
+	if orgs {
+		add(OrgAdded, OrgChanged, ServiceAdded, ServiceEnded)
+	}
+	if staff {
+		add(peopleKinds()...)
+	}
+	if staff && hub(scope) {
+		add(transferKinds()...)
+	}
+	q := s.feedPage(scope, after, kinds, staff && !hub(scope), pageSize(limit))
 	var list []Change
 	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
 		var c Change
@@ -62,7 +101,9 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 		if before != "" {
 			c.Before = json.RawMessage(before)
 		}
-		c.After = json.RawMessage(after)
+		if after != "" {
+			c.After = json.RawMessage(after)
+		}
 		list = append(list, c)
 		return nil
 	})
@@ -71,7 +112,8 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 
 // feedPage is the query of feed_now's rows after a number. It asks the two halves of the view for a page each, in their own order, so that
 // neither is read as a whole however many rows an import has just published.
-func feedPage(scope policies.Scope, after int64, kinds []any, limit int) *statement {
+// With transfers it asks for those that the scope's actor may know of, too.
+func (s *Store) feedPage(scope policies.Scope, after int64, kinds []any, transfers bool, limit int) *statement {
 	in := " IN (?" + strings.Repeat(",?", len(kinds)-1) + ")"
 	q := sqlText("SELECT * FROM (SELECT number, at, actor, source, why, kind, org, object, before_json, after_json FROM feed WHERE 1=1")
 	q.and("number > ?", after)
@@ -89,6 +131,14 @@ func feedPage(scope policies.Scope, after int64, kinds []any, limit int) *statem
 	q.within(scope, "s.org")
 	q.page("s.ordinal", limit)
 	q.text.WriteString(") AS live")
+	if transfers {
+		q.text.WriteString(` UNION ALL SELECT * FROM (SELECT m.number, m.at, m.actor, m.source, m.why, m.kind, m.org, m.object, m.before_json, m.after_json
+			FROM transfer t JOIN feed m ON m.object = t.id AND m.kind >= 'transfer.' AND m.kind < 'transfer/' WHERE 1=1`)
+		q.and("m.number > ?", after)
+		q.visible(scope, s.micros())
+		q.page("m.number", limit)
+		q.text.WriteString(") AS transfers")
+	}
 	q.page("number", limit)
 	return q
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -221,16 +220,16 @@ var settleConflict = func() string {
 // enqueueLeavers hands over whom the batch ends, in the transaction that settles them: once each, however often settling is tried.
 func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, where string, args []any) error {
 	q := &statement{args: args}
-	q.text.WriteString("SELECT s.id, s.ended_at FROM staged_person s WHERE " + where)
+	q.text.WriteString("SELECT s.id, s.ended_at, s.org, s.role FROM staged_person s WHERE " + where)
 	q.and("s.kind = ?", string(PersonEnded))
 	q.page("s.ordinal", 0)
-	var leavers []access.Leaver
+	var leavers []identity.Person
 	err := each(ctx, tx, q, func(rows *sql.Rows) error {
-		var l access.Leaver
-		var id string
-		err := rows.Scan(&id, &l.At)
-		l.Person = policies.PersonID(id)
-		leavers = append(leavers, l)
+		var id, org, role string
+		var p identity.Person
+		err := rows.Scan(&id, &p.EndedAt, &org, &role)
+		p.ID, p.Org, p.Role = policies.PersonID(id), policies.OrgID(org), policies.Role(role)
+		leavers = append(leavers, p)
 		return err
 	})
 	if err != nil || len(leavers) == 0 {
@@ -239,12 +238,23 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 	if s.enqueuer == nil {
 		return errors.New("this process has no job queue to hand the leavers of an import to")
 	}
-	for _, l := range leavers {
-		if err := s.enqueuer.EnqueueLeaver(ctx, tx, l); err != nil {
-			return fmt.Errorf("end person %s: enqueue the leaver: %w", l.Person, err)
+	b, err := s.openBook(ctx, tx, g.author)
+	if err != nil {
+		return err
+	}
+	for _, p := range leavers {
+		var watch []policies.OrgID
+		if p.Role != policies.RoleGeneral {
+			watch = append(watch, p.Org)
+		}
+		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+			return err
+		}
+		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
+			return err
 		}
 	}
-	return nil
+	return b.close(ctx, tx, s.db)
 }
 
 // stepAside frees a person's e-mail address in the table, where person_now says that nobody else has it: whoever has it there has

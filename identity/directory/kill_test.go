@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -42,6 +43,10 @@ func (q storedQueue) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Lea
 	_, err := tx.ExecContext(ctx, "INSERT INTO test_leaver (person, at) VALUES ($1, $2)", string(l.Person), l.At)
 	return err
 }
+
+func (q storedQueue) EnqueueActivation(context.Context, *sql.Tx, access.Activation) error { return nil }
+
+func (q storedQueue) EnqueueNotice(context.Context, *sql.Tx, identity.Notice) error { return nil }
 
 // killStore is a store on the database whose leavers are kept in it.
 func killStore(t testing.TB, db *sqldb.DB, opt func(*Options, *fixture)) *fixture {

@@ -14,19 +14,21 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// EditOrganization changes one organization (org.write): edit gets it as it is, inside the transaction, and changes what it wants.
-// Number and kind never change. What edit leaves as it was makes no change. The organization as stored is returned.
+// EditOrganization changes one organization (org.write; org.contact for its contacts and nothing else): edit gets it as it is, inside the
+// transaction, and changes what it wants. Number and kind never change. What edit leaves as it was makes no change. The organization as
+// stored is returned.
 //
-// identity.ErrNotFound outside the scope; a review.Finding where the result isn't sound. An organization that has people in service can't
+// identity.ErrRefused outside the scope (everyone sees that it exists); a review.Finding where the result isn't sound. An organization that has people in service can't
 // have ceased: they have to be transferred first, or with the same date.
 func (s *Store) EditOrganization(
 	ctx context.Context, scope policies.Scope, id policies.OrgID, by Author, edit func(*identity.Organization) error,
 ) (identity.Organization, error) {
-	if err := permitAuthor(scope, policies.ActionOrgWrite, by); err != nil {
+	contactsOnly := scope.For(policies.ActionOrgContact) && !scope.For(policies.ActionOrgWrite)
+	if err := permitAuthor(scope, either(contactsOnly, policies.ActionOrgContact, policies.ActionOrgWrite), by); err != nil {
 		return identity.Organization{}, err
 	}
 	if !scope.Covers(id) {
-		return identity.Organization{}, notFound("organization", string(id))
+		return identity.Organization{}, fmt.Errorf("change organization %s: outside the scope: %w", review.Visible(string(id), review.MaxShown), identity.ErrRefused)
 	}
 	var after identity.Organization
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -45,6 +47,11 @@ func (s *Store) EditOrganization(
 		if after == before {
 			return nil
 		}
+		others := after
+		others.Duty, others.Night = before.Duty, before.Night
+		if contactsOnly && others != before {
+			return fmt.Errorf("change organization %s: with %s only its contacts change: %w", id, policies.ActionOrgContact, identity.ErrRefused)
+		}
 		if err := s.checkEdit(ctx, tx, before, &after); err != nil {
 			return fmt.Errorf("change organization %s: %w", id, err)
 		}
@@ -58,6 +65,13 @@ func (s *Store) EditOrganization(
 		return s.audit(ctx, tx, by, "org.change", id, string(id), map[string]any{"fields": orgDifference(before, after), "feed": base + 1})
 	})
 	return after, err
+}
+
+func either(first bool, a, b policies.Action) policies.Action {
+	if first {
+		return a
+	}
+	return b
 }
 
 // checkEdit refuses an organization that isn't sound, alone or beside the others.

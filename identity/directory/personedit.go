@@ -11,21 +11,25 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// EditPerson changes one person in service (people.write): edit gets the person as they are, inside the transaction, and changes what
-// it wants. What edit leaves as it was makes no change. The person as stored is returned.
+// EditPerson changes one person in service (people.write; self.write for the actor's own telephone, extension, fax and absence): edit gets
+// the person as they are, inside the transaction, and changes what it wants. What edit leaves as it was makes no change. The person as
+// stored is returned.
 //
 // An organization is changed by a transfer, which has a date, and service is ended by EndPerson: both are refused here.
-// identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
+// ErrLastAdministrator if the new role leaves the organization alone; identity.ErrExists if the new staff number, or the new e-mail address, is somebody else's.
 func (s *Store) EditPerson(
 	ctx context.Context, scope policies.Scope, id policies.PersonID, by Author, edit func(*identity.Person) error,
 ) (identity.Person, error) {
-	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
+	selfOnly := scope.For(policies.ActionSelfWrite) && !scope.For(policies.ActionPeopleWrite)
+	if err := permitAuthor(scope, either(selfOnly, policies.ActionSelfWrite, policies.ActionPeopleWrite), by); err != nil {
 		return identity.Person{}, err
+	}
+	if selfOnly && scope.Actor() != id {
+		return identity.Person{}, notFound("person", string(id))
 	}
 	var after identity.Person
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		base, err := takeNumbers(ctx, tx, 0)
-		if err != nil {
+		if _, err := takeNumbers(ctx, tx, 0); err != nil {
 			return err
 		}
 		if err := s.settle(ctx, tx, id); err != nil {
@@ -45,10 +49,23 @@ func (s *Store) EditPerson(
 		if after == before {
 			return nil
 		}
+		others := after
+		others.Phone, others.Extension, others.Fax = before.Phone, before.Extension, before.Fax
+		others.AbsentFrom, others.AbsentUntil = before.AbsentFrom, before.AbsentUntil
+		if selfOnly && others != before {
+			return fmt.Errorf("with %s only one's own contact data changes: %w", policies.ActionSelfWrite, identity.ErrRefused)
+		}
 		if err := s.checkPersonEdit(ctx, tx, before, &after); err != nil {
 			return fmt.Errorf("change person %s: %w", id, err)
 		}
-		if _, err := takeNumbers(ctx, tx, 1); err != nil {
+		if after.Role != before.Role {
+			role := recorded{Transfer: identity.Transfer{Person: id, Kind: identity.TransferRole, From: before.Org, To: before.Org, Role: after.Role, At: s.micros()}}
+			if err := s.keepAdministered(ctx, tx, scope, before.Org, []recorded{role}, ""); err != nil {
+				return fmt.Errorf("change person %s: %w", id, err)
+			}
+		}
+		base, err := takeNumbers(ctx, tx, 1)
+		if err != nil {
 			return err
 		}
 		after.UpdatedAt = s.micros()
@@ -61,6 +78,18 @@ func (s *Store) EditPerson(
 		})
 		if err != nil {
 			return err
+		}
+		if after.Role != before.Role {
+			b, err := s.openBook(ctx, tx, by)
+			if err != nil {
+				return err
+			}
+			if err := s.closeVacancies(ctx, tx, b, []policies.OrgID{after.Org}); err != nil {
+				return err
+			}
+			if err := b.close(ctx, tx, s.db); err != nil {
+				return err
+			}
 		}
 		return s.audit(ctx, tx, by, "person.change", after.Org, string(id), map[string]any{"fields": personDifference(before, after), "feed": base + 1})
 	})

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -56,7 +55,17 @@ func (s *Store) AddPerson(ctx context.Context, scope policies.Scope, p identity.
 		if err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, by, "person.add", p.Org, string(p.ID), map[string]any{"role": string(p.Role), "feed": base + 1})
+		if err := s.audit(ctx, tx, by, "person.add", p.Org, string(p.ID), map[string]any{"role": string(p.Role), "feed": base + 1}); err != nil || p.Role == policies.RoleGeneral {
+			return err
+		}
+		b, err := s.openBook(ctx, tx, by)
+		if err != nil {
+			return err
+		}
+		if err := s.closeVacancies(ctx, tx, b, []policies.OrgID{p.Org}); err != nil {
+			return err
+		}
+		return b.close(ctx, tx, s.db)
 	})
 	if err != nil {
 		return identity.Person{}, err
@@ -87,7 +96,8 @@ func vacant(ctx context.Context, tx *sql.Tx, p identity.Person) error {
 }
 
 // EndPerson ends a person's service now (people.write): the person, the feed row and the leaver's job are one transaction, so no
-// account outlives it unnoticed. Ending somebody twice changes nothing and returns ErrEnded.
+// account outlives it unnoticed. Their planned transfers, posts and appointments end with it, and an organization that loses its last
+// administrator is flagged vacant: a leaver is never refused. Ending somebody twice changes nothing and returns ErrEnded.
 func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies.PersonID, by Author) error {
 	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
 		return err
@@ -124,8 +134,22 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if err != nil {
 			return err
 		}
-		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
-			return fmt.Errorf("end person %s: enqueue the leaver: %w", id, err)
+		b, err := s.openBook(ctx, tx, by)
+		if err != nil {
+			return err
+		}
+		var watch []policies.OrgID
+		if p.Role != policies.RoleGeneral {
+			watch = append(watch, p.Org)
+		}
+		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+			return err
+		}
+		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
+			return err
+		}
+		if err := b.close(ctx, tx, s.db); err != nil {
+			return err
 		}
 		return s.audit(ctx, tx, by, "person.end", p.Org, string(p.ID), map[string]any{"feed": base + 1})
 	})

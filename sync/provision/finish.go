@@ -177,9 +177,7 @@ func (s *Store) release(ctx context.Context, tx *sql.Tx, op Op) error {
 	return err
 }
 
-var _ access.Enqueuer = (*Store)(nil)
-
-// EnqueueLeaver implements access.Enqueuer: in the transaction that ends the person, it marks the person so that nothing is granted
+// EnqueueLeaver is the leavers' part of access.Enqueuer: in the transaction that ends the person, it marks the person so that nothing is granted
 // any more, and starts the work that ends every account. It needs neither plan nor approval.
 func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error {
 	if l.At == 0 {

@@ -72,7 +72,7 @@ type Inserter interface {
 	InsertTx(ctx context.Context, tx *sql.Tx, ins ...jobs.Insert) (int, error)
 }
 
-// Store keeps plans, operations and the ledger of accounts in SQL. It implements Ledger and access.Enqueuer.
+// Store keeps plans, operations and the ledger of accounts in SQL. It implements Ledger and dated.Leavers.
 type Store struct {
 	db   *sqldb.DB
 	now  func() time.Time

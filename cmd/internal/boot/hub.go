@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"database/sql"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +23,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/connectors/slack"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
@@ -29,6 +32,7 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
@@ -62,6 +66,7 @@ type Hub struct {
 	Resolver  *access.Resolver
 	Provision *provision.Store
 	Planner   *provision.Planner
+	Dated     *dated.Enqueuer
 	Jobs      *jobs.Client
 	Quota     *quota.Quota
 	Open      map[policies.Product]connectors.Opened
@@ -108,7 +113,8 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
-	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Provision})
+	h.Dated = dated.New(h.Provision)
+	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
@@ -157,19 +163,35 @@ func (h *Hub) makeJobs(o Options) error {
 	var err error
 	if !o.Work {
 		provision.Declare(w)
+		dated.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
+		dated.Register(w, h.Directory, o.Log)
+		queues := provision.Queues()
+		maps.Copy(queues, dated.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
-		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: provision.Queues(), Logger: o.Log, Trace: o.Tracer.Job()})
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
 		return err
 	}
 	h.Provision.Bind(h.Jobs)
+	h.Dated.Bind(h.Jobs)
+	return nil
+}
+
+// CatchUp lets the hub do at its start what its clock would have made it do while it was down.
+func (h *Hub) CatchUp(ctx context.Context) error {
+	err := h.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return h.Dated.EnqueueActivation(ctx, tx, access.Activation{At: h.Now().UnixMicro()})
+	})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
 	return nil
 }
 
@@ -218,6 +240,13 @@ func (h *Hub) connect(o Options) error {
 		}
 		made = append(made, c)
 	}
+	if e := o.Config.Slack; e != nil {
+		c, err := openSlack(e, o, transport, late)
+		if err != nil {
+			return Usage(err)
+		}
+		made = append(made, c)
+	}
 	cat, err := connectors.NewCatalog(made...)
 	if err != nil {
 		return err
@@ -237,6 +266,26 @@ func (h *Hub) connect(o Options) error {
 	}
 	late.q = h.Quota
 	return nil
+}
+
+// openSlack makes the Slack connector of its section.
+func openSlack(e *config.Slack, o Options, transport http.RoundTripper, quota connectors.Quota) (connectors.Connector, error) {
+	var secrets [3]outbound.Secret
+	for i, file := range []string{e.TokenFile, e.SigningSecretFile, e.SCIMTokenFile} {
+		if file == "" && i == 2 {
+			continue // no SCIM
+		}
+		text, err := config.ReadSecret(file)
+		if err != nil {
+			return nil, err
+		}
+		secrets[i] = outbound.NewSecret(text)
+	}
+	return slack.New(slack.Config{
+		BaseURL: e.BaseURL, Token: secrets[0], SigningSecret: secrets[1], SCIMToken: secrets[2], Transport: transport, Quota: quota, Now: o.Now,
+		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
+		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
+	})
 }
 
 // network is the one transport to the outside: bounded in time and connections, TLS 1.2 at least.

@@ -19,6 +19,7 @@ type Config struct {
 	Trace                Trace
 	Atlassian            *Atlassian // nil: not connected
 	Jira                 *Jira
+	Slack                *Slack
 	Keys                 Keys
 	Audit                Audit
 }
@@ -70,6 +71,13 @@ type Jira struct {
 	ServiceDesk string
 }
 
+// Slack connects a Slack organization: messages and channels by the Web API, accounts and groups by SCIM.
+type Slack struct {
+	Vendor
+	SCIMTokenFile     string // empty: no accounts, groups and guests
+	SigningSecretFile string
+}
+
 // field gives where the setting's value is kept, a *string, *float64 or *connectors.Reach; its section is made where it is missing.
 func (c *Config) field(key string) any {
 	section, name, _ := strings.Cut(key, ".")
@@ -93,6 +101,17 @@ func (c *Config) field(key string) any {
 			return &c.Jira.ServiceDesk
 		}
 		return c.Jira.field(name)
+	case "slack":
+		if c.Slack == nil {
+			c.Slack = &Slack{}
+		}
+		switch name {
+		case "scim_token_file":
+			return &c.Slack.SCIMTokenFile
+		case "signing_secret_file":
+			return &c.Slack.SigningSecretFile
+		}
+		return c.Slack.field(name)
 	}
 	switch key {
 	case "database":
@@ -140,7 +159,7 @@ func (v *Vendor) field(name string) any {
 }
 
 // optional sections exist only where something in them is set.
-var optional = []string{"atlassian", "jira"}
+var optional = []string{"atlassian", "jira", "slack"}
 
 func (c *Config) has(section string) bool {
 	switch section {
@@ -148,6 +167,8 @@ func (c *Config) has(section string) bool {
 		return c.Atlassian != nil
 	case "jira":
 		return c.Jira != nil
+	case "slack":
+		return c.Slack != nil
 	}
 	return !slices.Contains(optional, section)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
+	"github.com/musubi-hub/musubi/connectors/slack"
 )
 
 // setting is one line of the table that everything here is made of.
@@ -32,6 +33,7 @@ var sections = []section{
 	{"audit", "監査記録", "The audit log."},
 	{"atlassian", "Atlassian の組織: ライセンスを持つ利用者 (SCIM)。利用者のメールのドメインは、組織で確認済みである必要があります。", "Atlassian organization: licensed members, by SCIM. The address of every member must be on a domain that the organization has verified."},
 	{"jira", "Jira Service Management のサイト: ポータルだけの利用者とその組織 (REST)。", "Jira Service Management site: portal-only customers and their organizations, by REST."},
+	{"slack", "Slack: メッセージとチャンネル (Web API)、利用者とグループ (SCIM)。アプリケーションを一つ作り、そのボットトークンと署名シークレットを使います。", "Slack: messages and channels by the Web API, accounts and groups by SCIM. One application, its bot token and its signing secret."},
 }
 
 // settings is the whole configuration, in the order of the example.
@@ -93,6 +95,17 @@ var settings = slices.Concat(
 		key: "jira.service_desk", def: "1", example: "1", check: digits,
 		ja: "組織を結び付けるサービスデスクの番号。", en: "Number of the service desk with which organizations are associated.",
 	}},
+	vendor("slack", slack.DefaultBaseURL, slack.DefaultBaseURL),
+	[]setting{
+		{
+			key: "slack.signing_secret_file", example: "secrets/slack.signing", need: true, secret: true,
+			ja: "アプリケーションの署名シークレットのファイル (一行、0600)。届くイベントはすべてこれで検証します。", en: "File of the application's signing secret: one line, mode 0600. Every event that comes in is verified with it.",
+		},
+		{
+			key: "slack.scim_token_file", example: "secrets/slack.scim.token", secret: true,
+			ja: "SCIM のトークンのファイル (組織の所有者、スコープ admin)。書かなければ利用者とグループは扱いません。", en: "File of the SCIM token: an organization owner's, with the scope admin. Without it accounts and groups aren't provisioned.",
+		},
+	},
 )
 
 // vendor gives the settings that every SaaS has.

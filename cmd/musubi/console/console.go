@@ -89,9 +89,21 @@ type viewer struct {
 // mayReadPlans: a plan covers every organization, so it is shown to who may see them all.
 func (v viewer) mayReadPlans() bool { return v.plans.For(policies.ActionPlanRead) && v.plans.All() }
 
-// look authenticates the request and mints the scopes for the actions that its page reads with. A refusal is recorded in the audit log, so a
-// page asks for no more than it shows.
-func (c *Console) look(ctx context.Context, r *http.Request, actions ...policies.Action) (viewer, error) {
+// peopleOf says whose people the viewer sees; empty where it is everybody's or nobody's.
+func (v viewer) peopleOf() label {
+	orgs := v.people.Orgs()
+	switch {
+	case v.people.All() || len(orgs) == 0:
+		return label{}
+	case len(orgs) == 1 && orgs[0] == v.actor.Org.ID:
+		return label{v.actor.Org.Name, "your organization"}
+	}
+	return label{"権限のある " + num(len(orgs)) + " 組織", num(len(orgs)) + " organizations"}
+}
+
+// look authenticates the request and mints the scopes that its page reads with. Whom the policies refuse what the page needs attempted it:
+// that is recorded in the audit log, and the page is refused. What more the page would show is left out without a record.
+func (c *Console) look(ctx context.Context, r *http.Request, needs policies.Action, more ...policies.Action) (viewer, error) {
 	actor, err := c.authenticate(ctx, r)
 	if err != nil {
 		return viewer{}, err
@@ -100,16 +112,17 @@ func (c *Console) look(ctx context.Context, r *http.Request, actions ...policies
 	fields := map[policies.Action]*policies.Scope{
 		policies.ActionOrgRead: &v.orgs, policies.ActionPeopleRead: &v.people, policies.ActionPlanRead: &v.plans,
 	}
-	for _, action := range actions {
-		scope, err := c.cfg.Resolver.Scope(ctx, actor, action, nil, policies.Context{})
-		switch {
-		case err == nil:
-			*fields[action] = scope
-		case errors.Is(err, access.ErrPersonEnded): // between the two looks
-			return viewer{}, fmt.Errorf("%w: %w", errSessionEnded, err)
-		case !errors.Is(err, identity.ErrRefused):
-			return viewer{}, err
+	*fields[needs], err = c.cfg.Resolver.Scope(ctx, actor, needs, nil, policies.Context{})
+	for _, action := range more {
+		if err == nil {
+			*fields[action], err = c.cfg.Resolver.Ask(ctx, actor, action, nil, policies.Context{})
 		}
+	}
+	if errors.Is(err, access.ErrPersonEnded) { // between the two looks
+		err = fmt.Errorf("%w: %w", errSessionEnded, err)
+	}
+	if err != nil {
+		return viewer{}, err
 	}
 	return v, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -15,10 +16,11 @@ const latestPlans = 8
 
 // overviewBody is the first page.
 type overviewBody struct {
+	Vacant       []vacantRow
 	Steps        []step
 	Tiles        []tile
 	Products     []productCard
-	SeatsOf      string // whose seats are counted; empty: everybody's
+	SeatsOf      label // whose seats are counted; empty: everybody's
 	Plans        []planRow
 	MayReadPlans bool
 }
@@ -27,6 +29,12 @@ type overviewBody struct {
 type step struct {
 	label
 	Command string
+}
+
+// vacantRow is an organization with too few administrators.
+type vacantRow struct {
+	Org   policies.OrgID
+	Since string
 }
 
 // tile is one number with what it counts.
@@ -88,10 +96,17 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 	}
 	body.Tiles = tiles(counts, people, v)
-	if !v.people.Denied() && !v.people.All() {
-		body.SeatsOf = v.actor.Org.Name
-	}
+	body.SeatsOf = v.peopleOf()
 	var records []provision.PlanRecord
+	if !v.people.Denied() {
+		vacant, err := c.cfg.Directory.Vacancies(ctx, v.people)
+		if err != nil {
+			return err
+		}
+		for _, o := range vacant {
+			body.Vacant = append(body.Vacant, vacantRow{o.Org, jst.Date(o.Since)})
+		}
+	}
 	if body.MayReadPlans = v.mayReadPlans(); body.MayReadPlans {
 		if records, err = c.cfg.Provision.Records(ctx, v.plans, latestPlans); err != nil {
 			return err
@@ -122,7 +137,11 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 	case v.people.Denied():
 		staff.Note = label{"見る権限がありません", "outside your scope"}
 	case !v.people.All():
-		staff.Path, staff.Note = "/orgs/"+string(v.actor.Org.ID), label{v.actor.Org.Name + "のみ", "your organization"}
+		of := v.peopleOf()
+		staff.Note = label{of.JA + "のみ", of.EN}
+		if orgs := v.people.Orgs(); len(orgs) == 1 {
+			staff.Path = "/orgs/" + string(orgs[0])
+		}
 	case people.Ended > 0:
 		staff.Note = label{"ほかに在職終了 " + num(people.Ended), "and ended"}
 	}

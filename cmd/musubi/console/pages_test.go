@@ -14,6 +14,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -186,6 +187,60 @@ func TestScope(t *testing.T) {
 			t.Errorf("a neighbour's numbers are shown: %s", row)
 		}
 	})
+}
+
+// A page that leaves out what its reader may not see leaves no refusal in the audit log; an address that was asked for in vain does.
+func TestRefusalsInTheAuditLog(t *testing.T) {
+	h := sqliteHub(t)
+	people := h.country()
+	record := h.plan(people.planner)
+	refused := func() (list []string) {
+		t.Helper()
+		rows, err := audit.Find(t.Context(), h.db.Reader(), policies.System(policies.TaskTest), audit.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Outcome == audit.Refused {
+				list = append(list, r.Actor+" "+r.Action)
+			}
+		}
+		return list
+	}
+	b := h.open(people.sapporoStaff) // reads organizations and nothing else
+	for _, path := range []string{"/", "/orgs", "/orgs/" + string(sapporo)} {
+		wantText(t, b.get(path), http.StatusOK)
+	}
+	if got := refused(); got != nil {
+		t.Errorf("looking at pages was recorded as %v", got)
+	}
+	wantText(t, b.get("/plans/"+record.Hash), http.StatusForbidden)
+	if got, want := refused(), []string{string(people.sapporoStaff.ID) + " plan.read"}; !slices.Equal(got, want) {
+		t.Errorf("refusals %v, want %v", got, want)
+	}
+}
+
+// A caretaker sees the people of the organization taken care of, as long as the appointment lasts, and nobody else's.
+func TestCaretaker(t *testing.T) {
+	h := sqliteHub(t)
+	people := h.country()
+	if _, err := h.db.Writer().ExecContext(t.Context(), "INSERT INTO appointment (org, kind, person, valid_from, valid_until) VALUES ($1, 'caretaker', $2, 1, $3)",
+		string(aomori), string(people.sapporoAdmin.ID), h.clock.now().Add(time.Hour).UnixMicro()); err != nil {
+		t.Fatal(err)
+	}
+	b := h.open(people.sapporoAdmin)
+	wantText(t, b.get("/"), http.StatusOK, "権限のある 2 組織のみ", "席の数は権限のある 2 組織の分です", "Seats are those of 2 organizations.")
+	wantText(t, b.get("/orgs/"+string(aomori)), http.StatusOK, people.aomoriStaff.DisplayName())
+	if strings.Contains(b.get("/orgs/"+string(ministry)).body, people.official.DisplayName()) {
+		t.Error("a caretaker of one organization sees the people of another")
+	}
+	h.clock.forward(30 * time.Minute)
+	wantText(t, b.get("/orgs"), http.StatusOK)
+	h.clock.forward(30 * time.Minute)
+	if a := b.get("/orgs/" + string(aomori)); a.status != http.StatusOK || strings.Contains(a.body, people.aomoriStaff.DisplayName()) {
+		t.Errorf("%d: a caretaker no more sees their people", a.status)
+	}
+	wantText(t, b.get("/"), http.StatusOK, "席の数は札幌市の分です", "Seats are those of your organization.")
 }
 
 func TestOrganizationsAndPeople(t *testing.T) {

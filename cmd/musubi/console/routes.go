@@ -34,7 +34,7 @@ func (c *Console) Handler() http.Handler {
 	mux.Handle("GET /{$}", c.page(c.overview, orgs, people, plans))
 	mux.Handle("GET /orgs", c.page(c.orgList, orgs, people))
 	mux.Handle("GET /orgs/{id}", c.page(c.orgPage, orgs, people))
-	mux.Handle("GET /plans/{hash}", c.page(c.planPage, orgs, people, plans))
+	mux.Handle("GET /plans/{hash}", c.page(c.planPage, plans, orgs, people))
 	mux.HandleFunc("GET /open/{ticket}", c.showTicket)
 	mux.HandleFunc("POST /open/{ticket}", c.useTicket)
 	mux.HandleFunc("POST /logout", c.logout)
@@ -92,10 +92,10 @@ func loopback(host string) bool {
 	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
 }
 
-// page makes a handler of a page that a person sees within their scopes.
-func (c *Console) page(show func(context.Context, http.ResponseWriter, *http.Request, viewer) error, actions ...policies.Action) http.Handler {
+// page makes a handler of a page that is for who may do the one action, and shows more to who may do the others.
+func (c *Console) page(show func(context.Context, http.ResponseWriter, *http.Request, viewer) error, needs policies.Action, more ...policies.Action) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v, err := c.look(r.Context(), r, actions...)
+		v, err := c.look(r.Context(), r, needs, more...)
 		if err == nil {
 			err = show(r.Context(), w, r, v)
 		}

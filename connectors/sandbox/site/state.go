@@ -52,6 +52,7 @@ type Counts struct {
 	Active      int `json:"active"`
 	Groups      int `json:"groups"`
 	Memberships int `json:"memberships"`
+	Tickets     int `json:"tickets,omitempty"`
 	Duplicates  int `json:"duplicates"` // active accounts that share their e-mail or external id with another active one
 }
 
@@ -60,13 +61,43 @@ type State struct {
 	App      string    `json:"app"`
 	Accounts []Account `json:"accounts"`
 	Groups   []Group   `json:"groups"`
+	Tickets  []Ticket  `json:"tickets,omitempty"`
+	Channels []Channel `json:"channels,omitempty"` // of products that have some
 	Counts   Counts    `json:"counts"`
+}
+
+// Channel is a conversation in the ground truth.
+type Channel struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Private  bool      `json:"private"`
+	Direct   bool      `json:"direct"` // between people, without a name
+	Archived bool      `json:"archived"`
+	Topic    string    `json:"topic"`
+	Purpose  string    `json:"purpose"`
+	Members  []string  `json:"members"` // Account.ID, and the application's own user
+	Messages []Message `json:"messages"`
+}
+
+// Message is what somebody said in a channel, in the order of TS.
+type Message struct {
+	TS       string   `json:"ts"`
+	ThreadTS string   `json:"thread_ts,omitempty"` // of the thread's first message
+	User     string   `json:"user"`
+	Text     string   `json:"text"`
+	Subtype  string   `json:"subtype,omitempty"`
+	Edited   bool     `json:"edited,omitempty"`
+	Reacted  []string `json:"reacted,omitempty"` // "name:user"
+	OnlyTo   string   `json:"only_to,omitempty"` // the only one who sees it
+
+	Blocks   json.RawMessage `json:"blocks,omitempty"`   // what people see where it isn't the text
+	Metadata json.RawMessage `json:"metadata,omitempty"` // what an application hung on it
 }
 
 // Finish sorts the state and counts it.
 func (s *State) Finish() {
 	s.Counts = CountAccounts(slices.Values(s.Accounts))
-	s.Counts.Groups = len(s.Groups)
+	s.Counts.Groups, s.Counts.Tickets = len(s.Groups), len(s.Tickets)
 	for i := range s.Accounts {
 		slices.Sort(s.Accounts[i].Groups)
 	}

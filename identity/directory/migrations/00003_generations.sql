@@ -60,7 +60,7 @@ CREATE TABLE staged_person (
   PRIMARY KEY (batch, ordinal)
 );
 CREATE UNIQUE INDEX staged_person_id ON staged_person (batch, id);
-CREATE INDEX staged_person_page ON staged_person (batch, org, id);
+CREATE INDEX staged_person_page ON staged_person (batch, org, staff_number);
 CREATE INDEX staged_person_email ON staged_person (batch, email_key);
 
 -- The two halves of a view give each column the same affinity (hence the casts): only then does SQLite take the view apart and read each half

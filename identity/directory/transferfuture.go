@@ -1,0 +1,116 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// PeopleAt calls fn with everybody whom the scope (people.read) will see at a time (UTC, microseconds), ordered by id, as they will be then:
+// with every planned transfer applied that the actor may know of today. It changes nothing and looks for no collisions of staff numbers
+// or addresses, which are known only on the day. fn must not write to the directory. An error of fn ends it and is returned as it is.
+func (s *Store) PeopleAt(ctx context.Context, scope policies.Scope, at int64, fn func(identity.Person) error) error {
+	if err := permit(scope, policies.ActionPeopleRead); err != nil {
+		return err
+	}
+	moved, err := s.foresee(ctx, scope, at)
+	if err != nil {
+		return err
+	}
+	var come []identity.Person // from outside the scope
+	for _, st := range moved {
+		if st.outside && scope.Covers(st.person.Org) {
+			come = append(come, st.person)
+		}
+	}
+	slices.SortFunc(come, func(a, b identity.Person) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	give := func(p identity.Person) error {
+		for len(come) > 0 && come[0].ID < p.ID {
+			if err := fn(come[0]); err != nil {
+				return err
+			}
+			come = come[1:]
+		}
+		if st := moved[p.ID]; st != nil {
+			p = st.person
+		}
+		if !scope.Covers(p.Org) {
+			return nil
+		}
+		return fn(p)
+	}
+	q := sqlText(personSelect)
+	q.within(scope, "p.org")
+	q.page("p.id", 0)
+	err = each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		p, err := scanPerson(rows)
+		if err != nil {
+			return err
+		}
+		return give(p)
+	})
+	for err == nil && len(come) > 0 {
+		err = fn(come[0])
+		come = come[1:]
+	}
+	return err
+}
+
+// foreseen is a person as planned transfers will leave them.
+type foreseen struct {
+	standing
+	outside bool // of the scope today
+}
+
+func (s *Store) foresee(ctx context.Context, scope policies.Scope, at int64) (map[policies.PersonID]*foreseen, error) {
+	orgs, err := allOrganizations(ctx, s.db.Reader())
+	if err != nil {
+		return nil, err
+	}
+	q := sqlText(transferSelect)
+	q.and("t.state = 'planned'")
+	q.and("t.at <= ?", at)
+	q.visible(scope, s.micros())
+	q.page("t.at, t.number", 0)
+	list, err := transfers(ctx, s.db.Reader(), q)
+	if err != nil {
+		return nil, err
+	}
+	found := map[policies.PersonID]*foreseen{}
+	for part := range slices.Chunk(list, MaxPage) {
+		standings, err := readStandings(ctx, s.db.Reader(), part)
+		if err != nil {
+			return nil, err
+		}
+		for id, st := range standings {
+			if have := found[id]; have == nil {
+				found[id] = &foreseen{*st, !scope.Covers(st.person.Org)}
+			} else if have.posts == nil {
+				have.posts = st.posts
+			}
+		}
+	}
+	for _, t := range list {
+		st := found[t.Person]
+		if st == nil {
+			continue
+		}
+		e, reason := effectOf(t.Transfer, st.standing, nil, orgs[t.To])
+		if reason != "" {
+			continue
+		}
+		st.person = e.after
+		for _, end := range e.end {
+			st.posts = slices.DeleteFunc(st.posts, func(o identity.Post) bool { return o.ID == end.ID && o.Org == end.Org })
+		}
+		st.posts = append(st.posts, e.add...)
+		if next := found[t.Successor]; t.Successor != "" && next != nil && next.person.Active() && next.person.Org == t.From {
+			next.person.Role = administratorRole(orgs[t.From].Kind)
+		}
+	}
+	return found, nil
+}
