@@ -330,7 +330,8 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 		return nil
 	}
 	var ids []identity.TransferID
-	var aside, left []policies.PersonID
+	var aside []policies.PersonID
+	var left []identity.Person
 	for _, k := range c.done {
 		ids = append(ids, k.t.ID)
 		for _, w := range k.wants {
@@ -339,7 +340,7 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 			}
 		}
 		if !k.effect.after.Active() {
-			left = append(left, k.t.Person)
+			left = append(left, c.people[k.t.Person].person)
 		}
 	}
 	// Uniqueness is checked row by row: who gives something up to another steps aside first.
@@ -376,12 +377,10 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 			return err
 		}
 	}
-	for _, id := range left {
-		if err := s.wind(ctx, tx, c.book, c.people[id].person, c.look); err != nil {
-			return err
-		}
+	if len(left) == 0 {
+		return nil
 	}
-	return nil
+	return s.wind(ctx, tx, c.book, left, c.look)
 }
 
 // upsertPerson makes the bulk insert of people who are all there an update: one statement for both engines, set-based where that is faster.
@@ -396,12 +395,18 @@ var upsertPerson = func() string {
 	return text
 }()
 
-// wind ends what belongs to somebody whose service has ended: their planned transfers, posts and appointments; and hands the leaver over.
-func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, p identity.Person, look func(policies.OrgID, string, int64)) error {
-	cause := "end " + string(p.ID)
+// wind ends what belongs to people whose service has ended: their planned transfers, posts and appointments; and hands the leavers over.
+func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.Person, look func(policies.OrgID, string, int64)) error {
+	ended := make(map[policies.PersonID]int64, len(list))
+	ids := make([]policies.PersonID, 0, len(list))
+	for _, p := range list {
+		ended[p.ID] = p.EndedAt
+		ids = append(ids, p.ID)
+	}
 	q := sqlText(transferSelect)
-	q.and("t.person = ?", string(p.ID))
+	anyOf(q, "t.person", ids)
 	q.and("t.state = 'planned'")
+	q.page("t.number", 0)
 	planned, err := transfers(ctx, tx, q)
 	if err != nil {
 		return err
@@ -411,16 +416,18 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, p identity.Person
 	}
 	for _, t := range planned {
 		if t.Role != "" && t.Role != policies.RoleGeneral {
-			look(t.To, cause, p.EndedAt)
+			look(t.To, "end "+string(t.Person), ended[t.Person])
 		}
 	}
 	q = sqlText(postSelect)
-	q.and("o.person = ?", string(p.ID))
-	q.and("(o.valid_until = 0 OR o.valid_until > ?)", p.EndedAt)
+	anyOf(q, "o.person", ids)
+	q.page("o.id", 0)
 	var posts []identity.Post
 	err = each(ctx, tx, q, func(rows *sql.Rows) error {
 		o, err := scanPost(rows)
-		posts = append(posts, o)
+		if o.Until == 0 || o.Until > ended[o.Person] {
+			posts = append(posts, o)
+		}
 		return err
 	})
 	if err != nil {
@@ -428,21 +435,19 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, p identity.Person
 	}
 	for _, o := range posts {
 		was := postJSON(&o)
-		o.Until = max(p.EndedAt, o.From+1)
+		o.Until = max(ended[o.Person], o.From+1)
 		b.add(Change{Kind: PostEnded, Org: o.Org, Object: o.ID, Before: was, After: postJSON(&o)})
 		if _, err := tx.ExecContext(ctx, "UPDATE post SET valid_until = $1 WHERE id = $2", o.Until, o.ID); err != nil {
 			return fmt.Errorf("directory: end posts: %w", err)
 		}
 	}
-	orgs, err := s.dismiss(ctx, tx, b, p)
-	if err != nil {
+	if err := s.dismiss(ctx, tx, b, ids, ended, look); err != nil {
 		return err
 	}
-	for _, org := range orgs {
-		look(org, cause, p.EndedAt)
-	}
-	if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
-		return fmt.Errorf("end person %s: enqueue the leaver: %w", p.ID, err)
+	for _, p := range list {
+		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
+			return fmt.Errorf("end person %s: enqueue the leaver: %w", p.ID, err)
+		}
 	}
 	return nil
 }

@@ -245,15 +245,22 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 	if err != nil {
 		return err
 	}
+	cause, since := map[policies.OrgID]string{}, map[policies.OrgID]int64{}
+	var watch []policies.OrgID
+	look := func(org policies.OrgID, why string, at int64) {
+		watch = append(watch, org)
+		cause[org], since[org] = why, at
+	}
 	for _, p := range leavers {
-		var watch []policies.OrgID
 		if p.Role != policies.RoleGeneral {
-			watch = append(watch, p.Org)
+			look(p.Org, "end "+string(p.ID), p.EndedAt)
 		}
-		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
-			return err
-		}
-		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
+	}
+	if err := s.wind(ctx, tx, b, leavers, look); err != nil {
+		return err
+	}
+	for _, org := range unique(watch) {
+		if err := s.watchAdministrators(ctx, tx, b, []policies.OrgID{org}, cause[org], since[org]); err != nil {
 			return err
 		}
 	}
