@@ -138,6 +138,9 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	if err := s.enqueueLeavers(ctx, tx, g, where, args); err != nil {
 		return 0, err
 	}
+	if err := s.fillVacancies(ctx, tx, g, where, args); err != nil {
+		return 0, err
+	}
 	exec := func(text string, more ...any) (int, error) {
 		for i := range more { // $a, $b ... stand for what comes after the condition's own
 			text = strings.ReplaceAll(text, "$"+string(rune('a'+i)), fmt.Sprintf("$%d", len(args)+i+1))
@@ -260,6 +263,32 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 		if err := s.watchAdministrators(ctx, tx, b, []policies.OrgID{org}, cause[org], since[org]); err != nil {
 			return err
 		}
+	}
+	return b.close(ctx, tx, s.db)
+}
+
+// fillVacancies closes the vacancies of organizations for which the rows bring an administrator.
+func (s *Store) fillVacancies(ctx context.Context, tx *sql.Tx, g generation, where string, args []any) error {
+	q := &statement{args: args}
+	q.text.WriteString("SELECT v.org FROM vacancy v WHERE v.ended_at = 0 AND v.org IN (SELECT s.org FROM staged_person s WHERE s.ended_at = 0 AND " + where)
+	q.and("s.role <> ?", string(policies.RoleGeneral))
+	q.text.WriteString(")")
+	var orgs []policies.OrgID
+	err := each(ctx, tx, q, func(rows *sql.Rows) error {
+		var org string
+		err := rows.Scan(&org)
+		orgs = append(orgs, policies.OrgID(org))
+		return err
+	})
+	if err != nil || len(orgs) == 0 {
+		return err
+	}
+	b, err := s.openBook(ctx, tx, g.author)
+	if err != nil {
+		return err
+	}
+	if err := s.closeVacancies(ctx, tx, b, orgs); err != nil {
+		return err
 	}
 	return b.close(ctx, tx, s.db)
 }

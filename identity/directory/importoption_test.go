@@ -80,8 +80,16 @@ func TestImportComplete(t *testing.T) {
 		if len(f.queue.leavers) != 4+11+1 {
 			t.Errorf("%d leavers", len(f.queue.leavers))
 		}
+		// The post that the last administrator left is flagged vacant, until a file brings another.
+		if n := f.vacant(t, "011002"); n != 1 {
+			t.Errorf("%d vacancies", n)
+		}
+		f.importWith(t, strings.Replace(officeText(1, 7), "一般ユーザ", "管理ユーザ", 1), ImportOptions{})
+		if n := f.vacant(t, "011002"); n != 0 {
+			t.Errorf("%d vacancies", n)
+		}
 		// An organization may be named that the file doesn't speak of.
-		if r, report := f.importWith(t, officeText(1, 7), ImportOptions{Complete: true, CompleteOf: []policies.OrgID{"131016"}}); r.Leavers != 2 || !r.Published {
+		if r, report := f.importWith(t, strings.Replace(officeText(1, 7), "一般ユーザ", "管理ユーザ", 1), ImportOptions{Complete: true, CompleteOf: []policies.OrgID{"131016"}}); r.Leavers != 2 || !r.Published {
 			t.Fatalf("%+v, %v", r, report.Faults())
 		}
 		assertGapless(t, f)
@@ -329,4 +337,12 @@ func TestSectionMailbox(t *testing.T) {
 			t.Errorf("%s: %v", email, !want)
 		}
 	}
+}
+
+func (f *fixture) vacant(t testing.TB, org policies.OrgID) (n int) {
+	t.Helper()
+	if err := f.db.Reader().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM vacancy WHERE org = $1 AND ended_at = 0", string(org)).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -197,7 +197,8 @@ var probes = map[string]probe{
 		var orgs []policies.OrgID
 		for _, c := range list {
 			orgs = append(orgs, c.Org)
-			if strings.HasPrefix(string(c.Kind), "person.") == (s.Action() == policies.ActionOrgRead) {
+			ofOrganizations := strings.HasPrefix(string(c.Kind), "org.") || strings.HasPrefix(string(c.Kind), "service.")
+			if ofOrganizations != (s.Action() == policies.ActionOrgRead) {
 				return nil, fmt.Errorf("a scope for %s saw %s", s.Action(), c.Kind)
 			}
 		}
