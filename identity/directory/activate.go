@@ -17,9 +17,9 @@ import (
 // Transfers take effect in chunks, each a transaction of its own, so that logins and other writers get their turn on SQLite.
 const (
 	activateMin   = 50
-	activateFirst = 200
+	activateFirst = 500
 	activateMax   = 2000
-	activateGoal  = 100 * time.Millisecond
+	activateGoal  = 180 * time.Millisecond // the limit is 250 ms
 )
 
 // Activated counts what Activate did.
