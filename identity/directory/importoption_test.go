@@ -346,3 +346,26 @@ func (f *fixture) vacant(t testing.TB, org policies.OrgID) (n int) {
 	}
 	return n
 }
+
+// Newcomers take the addresses of people who leave by the same complete list, of their organization and of another one in it.
+func TestCompleteListFreesAddresses(t *testing.T) {
+	eachStore(t, func(t *testing.T, f *fixture) {
+		f.load(t, someOrgs, peopleHeader+`131016,N3,佐藤,,,,m4@example.lg.jp,general
+131016,N0,鈴木,,,,m3@example.lg.jp,general
+131016,N1,佐藤,,,,m2@example.lg.jp,general
+131016,N2,森,,,,m1@example.lg.jp,general
+011002,N1,佐藤,,,,m7@example.lg.jp,general
+`)
+		rows, _ := ReadPeople(strings.NewReader(peopleHeader+`131016,N4,佐藤,,,,m7@example.lg.jp,general
+011002,N0,森,,,,m1@example.lg.jp,general
+011002,N2,佐藤,,,,m3@example.lg.jp,general
+`), "people.csv")
+		r, report, err := f.Import(t.Context(), everything, rows, tester, ImportOptions{Complete: true})
+		if want := (Result{Added: 3, Leavers: 5, Published: true}); err != nil || r != want || !report.OK() {
+			t.Fatalf("%+v, want %+v; %v, %v", r, want, report.Faults(), err)
+		}
+		if len(f.queue.leavers) != 5 {
+			t.Errorf("%d leavers", len(f.queue.leavers))
+		}
+	})
+}
