@@ -22,7 +22,7 @@ func newPeople(e *env) *cobra.Command {
 A person is named by the hub's own id, or by --org and the staff number.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
+	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e), newPeopleErase(e))
 	return people
 }
 
@@ -420,4 +420,46 @@ func (e *env) endPerson(ctx context.Context, h *boot.Hub, id, org, why string) e
 	}
 	say(e.stdout, "在籍を終えました。アカウントの停止を始めます。 / Ended %s. Its accounts are being disabled by the serving hub (watch its pages, or run `musubi serve`).", person)
 	return nil
+}
+
+func newPeopleErase(e *env) *cobra.Command {
+	var why, org string
+	cmd := &cobra.Command{
+		Use:   "erase PERSON-ID | --org CODE STAFF-NUMBER",
+		Short: "退職者の個人情報を消す / erase what is known of somebody whose service has ended",
+		Long: `氏名・職員番号・連絡先を、名簿、異動、変更履歴から消します。履歴の行 (いつ・だれが・何を) は残り、監査記録の検証は通り続けます。元に戻せません。
+書き出したファイル、バックアップ、SaaS に残るものは消えません。
+Takes names, numbers and addresses away from the directory, its transfers and its change feed. The rows stay, and the audit log still
+verifies. It can't be undone. Exports, backups and what the SaaS keep are beyond it.`,
+		Example: "  musubi people erase --org 011002 S00001 --why 保存期間満了 --as planner.cred",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why == "" {
+				return boot.Usage(errors.New("say why: --why TEXT (without personal data: it stays in the log)"))
+			}
+			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
+				id, err := e.personID(ctx, h, args[0], org)
+				if err != nil {
+					return err
+				}
+				scope, actor, err := e.scope(ctx, h, policies.ActionPeopleWrite)
+				if err != nil {
+					return err
+				}
+				if err := h.Directory.ErasePerson(ctx, scope, id, author(actor, why)); err != nil {
+					return err
+				}
+				if e.json {
+					return e.printJSON("musubi.people.erase.v1", struct {
+						Person policies.PersonID `json:"person"`
+					}{id})
+				}
+				say(e.stdout, "消去しました。 / Erased %s.", id)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&org, "org", "", orgFlagText)
+	cmd.Flags().StringVar(&why, "why", "", "reason, kept in the change feed and in the audit log")
+	return cmd
 }

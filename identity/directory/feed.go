@@ -23,6 +23,7 @@ const (
 	PersonAdded   ChangeKind = "person.added"
 	PersonChanged ChangeKind = "person.changed"
 	PersonEnded   ChangeKind = "person.ended"
+	PersonErased  ChangeKind = "person.erased" // all earlier rows about the person were emptied: {"erased":true}
 
 	// A person who changes organization makes two rows, so that neither organization reads what the other wrote of them: the
 	// former one reads that they left (After is empty), the new one who came (Before is empty).
@@ -46,7 +47,7 @@ const (
 
 func peopleKinds() []ChangeKind {
 	return []ChangeKind{
-		PersonAdded, PersonChanged, PersonEnded, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
+		PersonAdded, PersonChanged, PersonEnded, PersonErased, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
 		VacancyBegun, VacancyEnded,
 	}
 }

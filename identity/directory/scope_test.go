@@ -162,6 +162,13 @@ var probes = map[string]probe{
 		more, err := f.People(ctx, s, PeopleFilter{Org: a.org})
 		return orgsOf(append(list, more...)), err
 	}},
+	"ErasePerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		orgs, err := writing(ctx, f, func() error { return f.ErasePerson(ctx, s, a.person.ID, by) })
+		if errors.Is(err, ErrInService) {
+			err = nil
+		}
+		return orgs, err
+	}},
 	"ExportPeople": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		var orgs []policies.OrgID
 		err := f.ExportPeople(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true, After: a.person.ID}, func(p identity.Person) error {
