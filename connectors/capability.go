@@ -92,12 +92,15 @@ type Description struct {
 	ISMAP      string // "registered", "not registered", "unknown"
 	LGWAN      Reach
 	Limits     Limits
+	Absent     []Absence // what the product is known to have and this connector doesn't, with the reason
 }
 
 // Limits are the vendor's bounds that a caller must keep.
 type Limits struct {
 	MemberBatch int           // members per AddMembers or RemoveMembers call
 	Staleness   time.Duration // how long a look-up may miss what was just written
+	SearchLag   time.Duration // how long a search for work items may miss what was just written
+	FileSize    int64         // octets of an attachment
 	Budgets     []Budget      // quota classes that the connector reserves from
 }
 

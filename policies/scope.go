@@ -82,6 +82,7 @@ type SystemTask string
 const (
 	TaskProvision SystemTask = "provision: compute wanted accounts of every organization"
 	TaskBootstrap SystemTask = "bootstrap: create the operating agency and its first administrators"
+	TaskSearch    SystemTask = "search: hold the contacts of everybody in memory; each search is scoped"
 	TaskConsole   SystemTask = "console: count rows for health and metrics, no personal data"
 	TaskTest      SystemTask = "test"
 )

@@ -329,12 +329,15 @@ func (a answers) words(t *testing.T, what string) string {
 	return strings.Join(parts, "、")
 }
 
-// accessTables has a table for each question: whom which role may do it to, by the kind of the actor's organization.
-func accessTables(t *testing.T, e *policies.Engine) (tables map[policies.Action]string, text string, used []string) {
+// accessTables has a table for each question about the actions: whom which role may do it to, by the kind of the actor's organization.
+func accessTables(t *testing.T, e *policies.Engine, actions ...policies.Action) (tables map[policies.Action]string, text string, used []string) {
 	t.Helper()
 	tables = map[policies.Action]string{}
 	var b strings.Builder
 	for _, q := range questions() {
+		if !slices.Contains(actions, q.action) {
+			continue
+		}
 		table := "| 所属組織の種別 | 在職 |"
 		for _, role := range policies.Roles() {
 			table += " " + roleName(role) + " |"

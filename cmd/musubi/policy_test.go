@@ -140,6 +140,8 @@ when { principal.kind == Musubi::Kind::"prefecture" };`)
 		{"permitted", append([]string{"people.write", "8000012010038"}, as...), boot.ExitOK, "Decided by: system-administrator-administers-workspace"},
 		{"somebody else's plan", append([]string{"plan.approve", "workspace"}, as...), boot.ExitOK, "Answer: yes."},
 		{"one's own plan", append([]string{"plan.approve", "workspace", "--own-plan"}, as...), boot.ExitOK, "Decided by: maker-never-approves"},
+		{"a key", append([]string{"key.rotate", "workspace"}, as...), boot.ExitOK, "署名鍵を替える"},
+		{"contacts", append([]string{"contact.read", "8000012010038"}, as...), boot.ExitOK, "Decided by: everyone-finds-own-colleagues"},
 		{"a seat", append([]string{"seat.licensed_member", "atlassian"}, as...), boot.ExitOK, "決め手の方針: system-administrator-holds-no-seat"},
 		{
 			"what a proposal would say",
@@ -165,7 +167,7 @@ when { principal.kind == Musubi::Kind::"prefecture" };`)
 	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || code != boot.ExitOK {
 		t.Fatalf("%d, %v\n%s", code, err, stdout)
 	}
-	if doc.Allow || doc.Person == "" || len(doc.Hash) != 64 || len(doc.Decisive) != 1 || len(doc.Nearest) != 1 || len(doc.Nearest[0].Missing) != 2 {
+	if doc.Allow || doc.Person == "" || len(doc.Hash) != 64 || len(doc.Decisive) != 1 || len(doc.Nearest) != policies.MaxNearest || len(doc.Nearest[0].Missing) != 2 {
 		t.Errorf("%+v", doc)
 	}
 }

@@ -2,13 +2,45 @@ package connectortest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/musubi-hub/musubi/connectors"
 )
 
 type bug struct {
-	name  string
-	plant func(product) connectors.Connector
+	name    string
+	section string // of the cases that most likely catch it; empty: accounts and groups
+	plant   func(product) connectors.Connector
+	// A bug beyond accounts and groups has needs, and plantAny instead of plant.
+	needs    func(connectors.Opened) bool
+	plantAny func(connectors.Connector) connectors.Connector
+}
+
+// into plants the bug.
+func (b bug) into(conn connectors.Connector) (connectors.Connector, error) {
+	if b.plantAny != nil {
+		return b.plantAny(conn), nil
+	}
+	whole, ok := conn.(product)
+	if !ok {
+		return nil, fmt.Errorf("%T lacks a capability: bugs are planted in connectors that have all", conn)
+	}
+	return b.plant(whole), nil
+}
+
+// likeliest puts the cases of the bug's own section first.
+func (b bug) likeliest(all []testCase) []testCase {
+	slices.SortStableFunc(all, func(x, y testCase) int {
+		switch {
+		case (x.section == b.section) == (y.section == b.section):
+			return 0
+		case x.section == b.section:
+			return -1
+		}
+		return 1
+	})
+	return all
 }
 
 // sick is a connector in which single calls are replaced.
@@ -99,13 +131,24 @@ func changed(err error, change func(*connectors.Error)) error {
 	return &c
 }
 
+func bugsIn(section string, list []bug) []bug {
+	for i := range list {
+		list[i].section = section
+	}
+	return list
+}
+
 func planted() []bug {
-	return append(plantedInAccounts(), plantedInGroups()...)
+	return slices.Concat(
+		plantedInAccounts(), plantedInGroups(), bugsIn("message", plantedInMessages()), bugsIn("channel", plantedInChannels()),
+		bugsIn("mention", plantedInMentions()), bugsIn("event", plantedInEvents()), bugsIn("guest", plantedInGuests()), bugsIn("credential", plantedInCredentials()),
+		bugsIn("work", plantedInWork()),
+	)
 }
 
 func plantedInAccounts() []bug {
 	return []bug{
-		{"swallows a conflict", func(p product) connectors.Connector {
+		{name: "swallows a conflict", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.CreateAccount(ctx, want)
 				if connectors.KindOf(err) == connectors.KindConflict {
@@ -114,7 +157,7 @@ func plantedInAccounts() []bug {
 				return a, err
 			}}
 		}},
-		{"reports a lost answer as success", func(p product) connectors.Connector {
+		{name: "reports a lost answer as success", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.CreateAccount(ctx, want)
 				if connectors.KindOf(err) == connectors.KindAmbiguous {
@@ -124,7 +167,7 @@ func plantedInAccounts() []bug {
 				return a, err
 			}}
 		}},
-		{"sends a create again", func(p product) connectors.Connector {
+		{name: "sends a create again", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.CreateAccount(ctx, want)
 				if connectors.KindOf(err) == connectors.KindAmbiguous {
@@ -135,19 +178,42 @@ func plantedInAccounts() []bug {
 				return a, err
 			}}
 		}},
-		{"leaks the token", func(p product) connectors.Connector {
+		{name: "asks again where the credential is refused", plant: func(p product) connectors.Connector {
+			return sick{product: p, find: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
+				a, err := p.FindAccount(ctx, want)
+				for range 2 {
+					if connectors.KindOf(err) == connectors.KindAuth {
+						a, err = p.FindAccount(ctx, want)
+					}
+				}
+				return a, err
+			}}
+		}},
+		{name: "storms a vendor that is away", plant: func(p product) connectors.Connector {
+			return sick{product: p, disable: func(ctx context.Context, id string) error {
+				err := p.DisableAccount(ctx, id)
+				if connectors.KindOf(err) == connectors.KindThrottled {
+					err = p.DisableAccount(ctx, id)
+					for range 3 {
+						err = p.DisableAccount(ctx, id)
+					}
+				}
+				return err
+			}}
+		}},
+		{name: "leaks the token", plant: func(p product) connectors.Connector {
 			return sick{product: p, find: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.FindAccount(ctx, want)
 				return a, changed(err, func(e *connectors.Error) { e.Detail += " sent with " + Token })
 			}}
 		}},
-		{"takes every failure of a look-up for absence", func(p product) connectors.Connector {
+		{name: "takes every failure of a look-up for absence", plant: func(p product) connectors.Connector {
 			return sick{product: p, find: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.FindAccount(ctx, want)
 				return a, changed(err, func(e *connectors.Error) { e.Kind = connectors.KindNotFound })
 			}}
 		}},
-		{"finds any account", func(p product) connectors.Connector {
+		{name: "finds any account", plant: func(p product) connectors.Connector {
 			var last connectors.Account
 			return sick{
 				product: p,
@@ -167,16 +233,16 @@ func plantedInAccounts() []bug {
 				},
 			}
 		}},
-		{"updates nothing", func(p product) connectors.Connector {
+		{name: "updates nothing", plant: func(p product) connectors.Connector {
 			return sick{product: p, update: func(_ context.Context, want connectors.Account) (connectors.Account, error) { return want, nil }}
 		}},
-		{"disables nothing", func(p product) connectors.Connector {
+		{name: "disables nothing", plant: func(p product) connectors.Connector {
 			return sick{product: p, disable: func(context.Context, string) error { return nil }}
 		}},
-		{"takes every failure of a disable for success", func(p product) connectors.Connector {
+		{name: "takes every failure of a disable for success", plant: func(p product) connectors.Connector {
 			return sick{product: p, disable: func(ctx context.Context, id string) error { _ = p.DisableAccount(ctx, id); return nil }}
 		}},
-		{"can't disable an account that is gone", func(p product) connectors.Connector {
+		{name: "can't disable an account that is gone", plant: func(p product) connectors.Connector {
 			return sick{product: p, disable: func(ctx context.Context, id string) error {
 				if _, err := p.UpdateAccount(ctx, connectors.Account{ID: id, Email: "x@example.invalid", DisplayName: "x"}); connectors.KindOf(err) == connectors.KindNotFound {
 					return err
@@ -184,13 +250,13 @@ func plantedInAccounts() []bug {
 				return p.DisableAccount(ctx, id)
 			}}
 		}},
-		{"forgets Retry-After", func(p product) connectors.Connector {
+		{name: "forgets Retry-After", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.CreateAccount(ctx, want)
 				return a, changed(err, func(e *connectors.Error) { e.RetryAfter = 0 })
 			}}
 		}},
-		{"takes a wrong token for an outage", func(p product) connectors.Connector {
+		{name: "takes a wrong token for an outage", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.CreateAccount(ctx, want)
 				return a, changed(err, func(e *connectors.Error) {
@@ -200,12 +266,12 @@ func plantedInAccounts() []bug {
 				})
 			}}
 		}},
-		{"goes on after the caller gave up", func(p product) connectors.Connector {
+		{name: "goes on after the caller gave up", plant: func(p product) connectors.Connector {
 			return sick{product: p, create: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				return p.CreateAccount(context.WithoutCancel(ctx), want)
 			}}
 		}},
-		{"lists the first page alone", func(p product) connectors.Connector {
+		{name: "lists the first page alone", plant: func(p product) connectors.Connector {
 			return sick{product: p, list: func(ctx context.Context, page func([]connectors.Account) error) error {
 				first := true
 				return p.ListAccounts(ctx, func(as []connectors.Account) error {
@@ -222,7 +288,7 @@ func plantedInAccounts() []bug {
 
 func plantedInGroups() []bug {
 	return []bug{
-		{"removes all members", func(p product) connectors.Connector {
+		{name: "removes all members", plant: func(p product) connectors.Connector {
 			return sick{product: p, remove: func(ctx context.Context, id string, ids []string) error {
 				if err := p.RemoveMembers(ctx, id, ids); err != nil {
 					return err
@@ -234,22 +300,22 @@ func plantedInGroups() []bug {
 				return p.RemoveMembers(ctx, id, all[:min(len(all), p.Describe().Limits.MemberBatch)])
 			}}
 		}},
-		{"forgets the last member to remove", func(p product) connectors.Connector {
+		{name: "forgets the last member to remove", plant: func(p product) connectors.Connector {
 			return sick{product: p, remove: func(ctx context.Context, id string, ids []string) error {
 				return p.RemoveMembers(ctx, id, ids[:max(len(ids)-1, 0)])
 			}}
 		}},
-		{"forgets the last member to add", func(p product) connectors.Connector {
+		{name: "forgets the last member to add", plant: func(p product) connectors.Connector {
 			return sick{product: p, add: func(ctx context.Context, id string, ids []string) error {
 				return p.AddMembers(ctx, id, ids[:max(len(ids)-1, 0)])
 			}}
 		}},
-		{"cuts a batch that is too large", func(p product) connectors.Connector {
+		{name: "cuts a batch that is too large", plant: func(p product) connectors.Connector {
 			return sick{product: p, add: func(ctx context.Context, id string, ids []string) error {
 				return p.AddMembers(ctx, id, ids[:min(len(ids), p.Describe().Limits.MemberBatch)])
 			}}
 		}},
-		{"lists the first members alone", func(p product) connectors.Connector {
+		{name: "lists the first members alone", plant: func(p product) connectors.Connector {
 			return sick{product: p, members: func(ctx context.Context, id string, page func([]string) error) error {
 				left := 50
 				return p.ListMembers(ctx, id, func(ids []string) error {
@@ -259,7 +325,7 @@ func plantedInGroups() []bug {
 				})
 			}}
 		}},
-		{"reports a lost group as success", func(p product) connectors.Connector {
+		{name: "reports a lost group as success", plant: func(p product) connectors.Connector {
 			return sick{product: p, group: func(ctx context.Context, want connectors.Group) (connectors.Group, error) {
 				g, err := p.CreateGroup(ctx, want)
 				if connectors.KindOf(err) == connectors.KindAmbiguous {
@@ -268,7 +334,7 @@ func plantedInGroups() []bug {
 				return g, err
 			}}
 		}},
-		{"takes every failure of a member change for success", func(p product) connectors.Connector {
+		{name: "takes every failure of a member change for success", plant: func(p product) connectors.Connector {
 			return sick{product: p, add: func(ctx context.Context, id string, ids []string) error { _ = p.AddMembers(ctx, id, ids); return nil }}
 		}},
 	}

@@ -15,7 +15,7 @@ func TestBrokenHarnessFails(t *testing.T) {
 		"error":   func(Env) (connectors.Connector, error) { return nil, errors.New("no vendor") },
 		"no wire": func(Env) (connectors.Connector, error) { return nil, nil },
 	} {
-		failures := runCase(t.Context(), Harness{New: build}, testCase{"x", func(*run) { t.Errorf("%s: the case ran", name) }})
+		failures := runCase(t.Context(), Harness{New: build}, testCase{name: "x", run: func(*run) { t.Errorf("%s: the case ran", name) }})
 		if len(failures) != 1 {
 			t.Errorf("%s: %v", name, failures)
 		}

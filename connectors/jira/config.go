@@ -42,6 +42,9 @@ type Config struct {
 	Quota         connectors.Quota  // required
 	Now           func() time.Time  // required
 
+	WebhookSecret outbound.Secret // signs webhooks; at least 16 octets. Empty: webhooks are neither registered nor believed
+	SearchLag     time.Duration   // how long a search for work items may miss what was just written; 0 is 30 s
+
 	QuotaScale float64       // multiplies the budgets, for a scaled sandbox; 0 is 1
 	Timeout    time.Duration // of a call; 0 is outbound's default
 	Staleness  time.Duration // how long a look-up may miss what was just written, and how long a full list of organizations is trusted; 0 is 5 s
@@ -67,6 +70,9 @@ func New(cfg Config) (*Connector, error) {
 	if cfg.Staleness == 0 {
 		cfg.Staleness = 5 * time.Second
 	}
+	if cfg.SearchLag == 0 {
+		cfg.SearchLag = 30 * time.Second
+	}
 	if cfg.LGWAN == "" {
 		cfg.LGWAN = connectors.ReachNo
 	}
@@ -81,13 +87,18 @@ func New(cfg Config) (*Connector, error) {
 		return fail(errors.New("ServiceDeskID must be the number of the service desk"))
 	case !(cfg.QuotaScale > 0) || math.IsInf(cfg.QuotaScale, 1):
 		return fail(fmt.Errorf("QuotaScale %v isn't a positive number", cfg.QuotaScale))
+	case !cfg.WebhookSecret.Empty() && len(cfg.WebhookSecret.Disclose()) < 16:
+		return fail(errors.New("WebhookSecret is shorter than 16 octets: make a random one"))
+	case cfg.SearchLag < 0 || cfg.SearchLag > time.Hour:
+		return fail(fmt.Errorf("SearchLag %v is outside 0 to 1 hour", cfg.SearchLag))
 	case cfg.Staleness < 0 || cfg.Staleness > time.Hour:
 		return fail(fmt.Errorf("Staleness %v is outside 0 to 1 hour", cfg.Staleness))
 	}
 	out, err := outbound.New(outbound.Config{
 		Vendor: Name, BaseURL: cfg.BaseURL, Transport: cfg.Transport, Quota: cfg.Quota,
 		Authorize: outbound.Basic(cfg.Email, cfg.Token), Now: cfg.Now, Timeout: cfg.Timeout,
-		Jitter: cfg.Jitter, Observe: cfg.Observe, Trace: cfg.Trace, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
+		Secrets: []outbound.Secret{cfg.WebhookSecret},
+		Jitter:  cfg.Jitter, Observe: cfg.Observe, Trace: cfg.Trace, Logger: cfg.Logger, AllowPlaintext: cfg.AllowPlaintext,
 	})
 	if err != nil {
 		return fail(err)
@@ -98,7 +109,7 @@ func New(cfg Config) (*Connector, error) {
 	}
 	return &Connector{
 		out: out, client: client, desk: cfg.ServiceDeskID, description: describe(cfg),
-		orgs: newOrgIndex(cfg.Now, cfg.Staleness),
+		orgs: newOrgIndex(cfg.Now, cfg.Staleness), site: &factsCache{}, hookSecret: cfg.WebhookSecret,
 	}, nil
 }
 
@@ -114,14 +125,21 @@ func describe(cfg Config) connectors.Description {
 		return connectors.Budget{Class: class, Rate: rate, Burst: max(1, int(rate))}
 	}
 	return connectors.Description{
-		Name: Name, Vendor: "Atlassian", Product: "Jira Service Management: portal-only customers and customer organizations",
+		Name: Name, Vendor: "Atlassian", Product: "Jira Service Management: portal-only customers, customer organizations and requests",
 		DataRegion: unknown(cfg.DataRegion), ISMAP: unknown(cfg.ISMAP), LGWAN: cfg.LGWAN,
 		Limits: connectors.Limits{
 			MemberBatch: memberBatch,
 			Staleness:   cfg.Staleness,
+			SearchLag:   cfg.SearchLag,
+			FileSize:    maxFile,
 			Budgets: []connectors.Budget{ // the vendor's bursts per tenant, endpoint and method
 				budget(ClassGet, 100), budget(ClassPost, 100), budget(ClassPut, 50), budget(ClassDelete, 50), budget(ClassCustomers, 5),
 			},
+		},
+		Absent: []connectors.Absence{
+			{Ability: "Sender", Why: "people are written to by comments on their tickets"},
+			{Ability: "CredentialChecker", Why: "the hub doesn't ask after the token; token_expires says when it ends"},
+			{Ability: "CustomerSCIM", Why: "the vendor offers it (users become customers, groups customer organizations), but its wire contract isn't published; customers are provisioned over REST instead"},
 		},
 	}
 }

@@ -1,9 +1,13 @@
 package jira_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,17 +38,61 @@ func options(now func() time.Time) sandbox.Options {
 func config(rt http.RoundTripper) jira.Config {
 	return jira.Config{
 		BaseURL: "http://sandbox.invalid/jira", Email: owner, Token: outbound.NewSecret(connectortest.Token), ServiceDeskID: "1",
-		Transport: rt, Quota: connectortest.Unlimited{}, Now: time.Now,
+		Transport: rt, Quota: connectortest.Unlimited{}, Now: time.Now, WebhookSecret: outbound.NewSecret(hookSecret),
 	}
 }
 
+// hookSecret signs the sample deliveries.
+const hookSecret = "conformance webhook secret"
+
+func post(suffix string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, suffix)
+	}
+}
+
+// delivery is a signed webhook.
+func delivery(id string, retry int, body []byte) connectors.Delivery {
+	mac := hmac.New(sha256.New, []byte(hookSecret))
+	mac.Write(body)
+	h := http.Header{"Content-Type": {"application/json"}}
+	h.Set("X-Hub-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	h.Set("X-Atlassian-Webhook-Identifier", id)
+	if retry > 0 {
+		h.Set("X-Atlassian-Webhook-Retry", strconv.Itoa(retry))
+	}
+	return connectors.Delivery{Header: h, Body: body}
+}
+
 func harness(t *testing.T) connectortest.Harness {
+	var current *sandbox.Sandbox
+	ground := func() []connectortest.GroundItem {
+		state, err := current.State(sandbox.Jira)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var items []connectortest.GroundItem
+		for _, x := range state.Tickets {
+			g := connectortest.GroundItem{ID: x.ID, Summary: x.Summary, Status: x.Status, Reporter: x.Reporter, Participants: x.Participants}
+			for _, m := range x.Comments {
+				if !strings.HasPrefix(m.Body, "[^") { // the comment that comes with a file
+					g.Comments = append(g.Comments, connectortest.GroundComment{Body: m.Body, Public: m.Public})
+				}
+			}
+			for _, f := range x.Files {
+				g.Files = append(g.Files, connectortest.GroundFile{Name: f.Name, Size: f.Size, Public: f.Public})
+			}
+			items = append(items, g)
+		}
+		return items
+	}
 	return connectortest.Harness{
 		New: func(env connectortest.Env) (connectors.Connector, error) {
 			box, err := sandbox.New(options(env.Now))
 			if err != nil {
 				return nil, err
 			}
+			current = box
 			t.Cleanup(func() { box.Close() })
 			cfg := config(env.Wire(box.Transport()))
 			cfg.Quota, cfg.Now, cfg.Logger = env.Quota, env.Now, env.Logger
@@ -54,6 +102,18 @@ func harness(t *testing.T) connectortest.Harness {
 		Restores:       true,
 		MissingID:      "qm:00000000-0000-4000-8000-000000000000:000000",
 		ListNeedsGroup: true,
+		Deliver: func(now time.Time) (first, retry connectors.Delivery) {
+			body := fmt.Appendf(nil, `{"timestamp":%d,"webhookEvent":"comment_created","comment":{"id":"10000","self":"https://x/rest/api/2/issue/10001/comment/10000","body":"x","jsdPublic":true,"author":{"accountId":"a"}}}`, now.UnixMilli())
+			return delivery("id-1", 0, body), delivery("id-1", 1, body)
+		},
+		Forge: func(_ time.Time, _ connectors.Delivery, body []byte) connectors.Delivery {
+			return delivery("id-2", 0, body)
+		},
+		Untimed: true, TooLong: 5 << 20,
+		Work: &connectortest.Work{
+			Type: "1", Next: "Waiting for customer", Unreachable: "Closed", Makes: post("/servicedeskapi/request"), Comments: post("/comment"), Moves: post("/transitions"),
+			Ground: ground,
+		},
 	}
 }
 

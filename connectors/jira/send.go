@@ -26,6 +26,9 @@ type Connector struct {
 	desk        string
 	description connectors.Description
 	orgs        *orgIndex
+	site        *factsCache
+	hookSecret  outbound.Secret
+	revoked     revocations
 }
 
 var (
@@ -34,12 +37,23 @@ var (
 	_ connectors.AccountWriter = (*Connector)(nil)
 	_ connectors.GroupReader   = (*Connector)(nil)
 	_ connectors.GroupWriter   = (*Connector)(nil)
+
+	_ connectors.WorkItemReader    = (*Connector)(nil)
+	_ connectors.WorkItemCreator   = (*Connector)(nil)
+	_ connectors.Commenter         = (*Connector)(nil)
+	_ connectors.Transitioner      = (*Connector)(nil)
+	_ connectors.SLAReader         = (*Connector)(nil)
+	_ connectors.ParticipantWriter = (*Connector)(nil)
+	_ connectors.Attacher          = (*Connector)(nil)
+	_ connectors.WebhookRegistrar  = (*Connector)(nil)
+	_ connectors.EventReader       = (*Connector)(nil)
 )
 
 // Describe gives the connector's fixed facts.
 func (c *Connector) Describe() connectors.Description {
 	d := c.description
 	d.Limits.Budgets = slices.Clone(d.Limits.Budgets)
+	d.Absent = slices.Clone(d.Absent)
 	return d
 }
 

@@ -31,7 +31,7 @@ func (e *exchange) judge(a *Response) *connectors.Error {
 		if len(a.Body) > 0 && !isJSON && !e.call.AllowAnyType {
 			return e.status(a, connectors.KindProtocol, fmt.Sprintf("the answer is %s, not JSON: is there a login page or a proxy in between?", typeName(a)))
 		}
-		return nil
+		return e.verdict(a)
 	}
 	switch kind := e.kindOf(a.Status, a.Header); {
 	case a.Status >= 300 && a.Status < 400:
@@ -49,6 +49,23 @@ func (e *exchange) judge(a *Response) *connectors.Error {
 		}
 		return f
 	}
+}
+
+// verdict asks the call whether an accepted answer reports a failure.
+func (e *exchange) verdict(a *Response) *connectors.Error {
+	if e.call.Verdict == nil {
+		return nil
+	}
+	kind, code, detail := e.call.Verdict(a.Body)
+	if kind == connectors.KindUnknown {
+		return nil
+	}
+	f := e.status(a, kind, detail)
+	f.Code = e.client.redact.detail(code)
+	if kind == connectors.KindThrottled || kind == connectors.KindUnavailable {
+		f.RetryAfter = retryAfter(a.Header, e.client.cfg.Now())
+	}
+	return f
 }
 
 func (e *exchange) accepts(status int) bool {

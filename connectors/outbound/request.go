@@ -25,6 +25,10 @@ type Call struct {
 	Accept func(status int) bool
 	// ParseError reads the vendor's machine code and words from the JSON body of an error answer; nil reads nothing.
 	ParseError func(status int, body []byte) (code, detail string)
+	// Verdict reads an accepted JSON answer of a vendor that reports failures with status 200 and says of what kind the failure is;
+	// KindUnknown: the answer is what was asked for. Nil: every accepted answer is. It may keep what it reads: it is called once for
+	// each attempt's answer.
+	Verdict func(body []byte) (kind connectors.Kind, code, detail string)
 	// AllowAnyType accepts an answer that isn't JSON. For the few vendor calls that answer with text.
 	AllowAnyType bool
 }

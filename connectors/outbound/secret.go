@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -24,12 +26,27 @@ func NewSecret(value string) Secret { return Secret{value: &value} }
 // Empty reports whether there is no value.
 func (s Secret) Empty() bool { return s.value == nil || *s.value == "" }
 
+// Reveal gives the value, for what puts it on a wire that isn't HTTP (SMTP AUTH) or computes with it (HMAC). Nothing else asks.
+func (s Secret) Reveal() string { return s.reveal() }
+
 func (s Secret) reveal() string {
 	if s.value == nil {
 		return ""
 	}
 	return *s.value
 }
+
+// HMACSHA256 authenticates the parts, one after the other, with the secret as key (RFC 2104): for what a vendor signs.
+func (s Secret) HMACSHA256(parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, []byte(s.reveal()))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
+}
+
+// Disclose gives the value, for the one request whose body must carry it to the vendor (a webhook's secret). Nothing else may.
+func (s Secret) Disclose() string { return s.reveal() }
 
 // String gives "[redacted]".
 func (s Secret) String() string { return redacted }
@@ -81,6 +98,10 @@ var credentialPattern = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9\-._~+
 
 // redactor replaces every known secret, in the encodings in which it may come back, by "[redacted]".
 type redactor struct{ replacer *strings.Replacer }
+
+// Redact gives a function that removes the secrets from a text, in the encodings in which they may come back, and makes it one
+// line of at most 300 characters: for the words of a vendor who isn't reached over HTTP.
+func Redact(secrets ...Secret) func(string) string { return newRedactor(secrets).detail }
 
 func newRedactor(secrets []Secret) redactor {
 	seen := map[string]bool{}

@@ -49,9 +49,19 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		writeControl(w, http.StatusOK, map[string]any{"scale": s.quotas.scale, "classes": s.Quotas()})
 	case "POST /reset":
 		s.postReset(w, r)
+	case "GET /subscription":
+		s.getSubscription(w, r)
+	case "POST /subscription":
+		s.postSubscription(w, r)
+	case "DELETE /subscription":
+		s.deleteSubscription(w, r)
+	case "GET /deliveries":
+		s.getDeliveries(w, r)
+	case "POST /act":
+		s.postAct(w, r)
 	default:
 		writeControl(w, http.StatusNotFound, controlError{
-			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira, GET quota and POST reset below /_control/",
+			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
 		})
 	}
 }

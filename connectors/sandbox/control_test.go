@@ -78,7 +78,7 @@ func TestControlDocuments(t *testing.T) {
 	if strings.TrimSpace(summary) != `{"app":"jira","counts":{"accounts":0,"active":0,"groups":0,"memberships":0,"duplicates":0}}` {
 		t.Errorf("summary %s", summary)
 	}
-	if r := f.browse("GET", "/_control/state?app=slack", "", nil); r.StatusCode != 400 {
+	if r := f.browse("GET", "/_control/state?app=none", "", nil); r.StatusCode != 400 {
 		t.Errorf("unknown app: %d", r.StatusCode)
 	}
 	if r := f.browse("GET", "/_control/nothing", "", nil); r.StatusCode != 404 {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -25,19 +28,39 @@ const (
 	FaultStaleRead    = "stale_read"            // a GET leaves out what was written in the last DelayMS
 	FaultHTML         = "html"                  // answer an HTML page (Status, default 502); nothing is done
 	FaultNoRetryAfter = "no_retry_after"        // answer 429 without Retry-After; nothing is done
+	FaultNotOK        = "not_ok"                // answer 200 with ok:false and Error, as Slack's Web API refuses; nothing is done
 )
+
+// The kinds of fault that meet what a product sends (webhooks, events): Op is the event's name, Method and PathPrefix mean nothing.
+const (
+	FaultDrop         = deliver.FaultDrop         // never sent
+	FaultDuplicate    = deliver.FaultDuplicate    // sent twice
+	FaultReorder      = deliver.FaultReorder      // sent after the one that follows it
+	FaultBadSignature = deliver.FaultBadSignature // one try carries a wrong signature
+	FaultNoIssue      = "no_issue"                // Jira: a comment's event lacks the issue
+)
+
+// sentKinds are the faults of what a product sends.
+func sentKinds() []string { return append(deliver.FaultKinds(), FaultNoIssue) }
+
+// smtpKinds are the faults of the mail relay.
+func smtpKinds() []string {
+	return []string{FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultHTML, FaultNoRetryAfter}
+}
 
 // Fault is one rule: which requests it meets and what it does to them.
 type Fault struct {
-	Target     string   `json:"target"`                // "atlassian" or "jira"
+	Target     string   `json:"target"`                // "atlassian", "jira", "slack" or "mail"
 	Method     string   `json:"method,omitempty"`      // "": every method
 	PathPrefix string   `json:"path_prefix,omitempty"` // with or without the product's prefix; "": every path
 	Op         string   `json:"op,omitempty"`          // the vendor's operation name; "": every operation
 	Kind       string   `json:"kind"`
 	Status     int      `json:"status,omitempty"`
+	Error      string   `json:"error,omitempty"` // the vendor's code, for not_ok
 	DelayMS    int      `json:"delay_ms,omitempty"`
-	Rate       *float64 `json:"rate,omitempty"`  // how likely a matching request is hit, 0 to 1; absent: 1
-	Count      int      `json:"count,omitempty"` // how often at most; 0: without end
+	Reason     string   `json:"reason,omitempty"` // Jira: RateLimit-Reason of a 429
+	Rate       *float64 `json:"rate,omitempty"`   // how likely a matching request is hit, 0 to 1; absent: 1
+	Count      int      `json:"count,omitempty"`  // how often at most; 0: without end
 	Seed       uint64   `json:"seed,omitempty"`
 }
 
@@ -57,21 +80,32 @@ const (
 func (f Fault) check() error {
 	kinds := []string{
 		FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultDropMember, FaultStaleRead, FaultHTML, FaultNoRetryAfter,
+		FaultNotOK, FaultDrop, FaultDuplicate, FaultReorder, FaultBadSignature, FaultNoIssue,
 	}
 	delay := time.Duration(f.DelayMS) * time.Millisecond
 	switch {
-	case f.Target != Atlassian && f.Target != Jira:
-		return fmt.Errorf("target %q must be %q or %q", f.Target, Atlassian, Jira)
+	case !slices.Contains(appNames, f.Target):
+		return fmt.Errorf("target %q must be one of %s", f.Target, strings.Join(appNames, ", "))
+	case f.Target == Mail && (!slices.Contains(smtpKinds(), f.Kind) || f.PathPrefix != "" || f.Method != ""):
+		return fmt.Errorf("mail knows status, latency, reset, timeout_after_success, html and no_retry_after, by op: CONNECT, MAIL, RCPT, DATA or END")
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q must be one of %s", f.Kind, strings.Join(kinds, ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status %d must be between 400 and 599 for kind status", f.Status)
+	case (f.Kind == FaultNotOK) != (f.Error != ""):
+		return fmt.Errorf("error must be set for kind not_ok, and for no other")
+	case f.Kind == FaultNotOK && f.Target != Slack:
+		return fmt.Errorf("kind not_ok is for target %s alone", Slack)
 	case f.Kind == FaultHTML && f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d must be between 200 and 599 for kind html", f.Status)
 	case f.DelayMS < 0 || delay > maxDelay:
 		return fmt.Errorf("delay_ms %d must be between 0 and %d", f.DelayMS, maxDelay.Milliseconds())
 	case f.Kind == FaultStaleRead && (f.DelayMS == 0 || delay > site.StaleWindow):
 		return fmt.Errorf("delay_ms %d must be between 1 and %d for kind stale_read", f.DelayMS, site.StaleWindow.Milliseconds())
+	case slices.Contains(sentKinds(), f.Kind) && (f.Method != "" || f.PathPrefix != "" || f.Status != 0 || f.DelayMS != 0):
+		return fmt.Errorf("kind %s meets what the product sends: set op (the event), rate, count and seed alone", f.Kind)
+	case f.Reason != "" && (f.Target != Jira || !slices.Contains(jira.Reasons(), f.Reason) || f.Kind != FaultNoRetryAfter && (f.Kind != FaultStatus || f.Status != http.StatusTooManyRequests)):
+		return fmt.Errorf("reason %q must be one of %s, for a 429 of jira", f.Reason, strings.Join(jira.Reasons(), ", "))
 	case f.Kind == FaultLatency && f.DelayMS == 0:
 		return fmt.Errorf("delay_ms must be set for kind latency")
 	case f.Rate != nil && (math.IsNaN(*f.Rate) || *f.Rate < 0 || *f.Rate > 1):
@@ -151,12 +185,12 @@ type faultPlan struct {
 }
 
 // plan decides once, when the request comes. Delays add up; of the rules that answer, the first one hits.
-func (x *faultSet) plan(target, op, path string, r *http.Request) faultPlan {
+func (x *faultSet) plan(target string, route *site.Route, path string, r *http.Request) faultPlan {
 	var p faultPlan
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, a := range x.rules {
-		if a.Target != target || !a.meets(op, path, r) {
+		if a.Target != target || slices.Contains(sentKinds(), a.Kind) || !a.meets(route.Op, path, r) {
 			continue
 		}
 		delay := time.Duration(a.DelayMS) * time.Millisecond
@@ -167,7 +201,7 @@ func (x *faultSet) plan(target, op, path string, r *http.Request) faultPlan {
 			}
 			continue
 		case FaultStaleRead:
-			if r.Method == http.MethodGet && a.hit() {
+			if (route.Read || r.Method == http.MethodGet) && a.hit() {
 				p.stale = max(p.stale, delay)
 			}
 			continue
@@ -222,6 +256,23 @@ func (x *faultSet) dropper(a *armed) func(int) int {
 	}
 }
 
+// event gives the hook of a fault of one kind in what target sends.
+func (x *faultSet) event(target, kind string) func(event string) bool {
+	hook := x.delivery(target)
+	return func(event string) bool { return hook(kind, deliver.Message{Event: event}) }
+}
+
+// delivery gives the hook of deliver.Options for what target sends. Each rule of a kind draws until one hits.
+func (x *faultSet) delivery(target string) func(kind string, m deliver.Message) bool {
+	return func(kind string, m deliver.Message) bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return slices.ContainsFunc(x.rules, func(a *armed) bool {
+			return a.Target == target && a.Kind == kind && (a.Op == "" || a.Op == m.Event) && (a.Count == 0 || a.Fired < a.Count) && a.hit()
+		})
+	}
+}
+
 // failBefore answers a request that a fault keeps from its handler.
 func (s *Sandbox) failBefore(w http.ResponseWriter, r *http.Request, p product, route *site.Route, f *Fault) {
 	delay := time.Duration(f.DelayMS) * time.Millisecond
@@ -236,10 +287,19 @@ func (s *Sandbox) failBefore(w http.ResponseWriter, r *http.Request, p product, 
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte("<!DOCTYPE html><html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"))
+	case FaultNotOK:
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_ = json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": f.Error})
 	case FaultNoRetryAfter:
+		if f.Reason != "" {
+			w.Header().Set("RateLimit-Reason", f.Reason)
+		}
 		p.Refuse(w, r, http.StatusTooManyRequests, "Too many requests")
 	default:
 		switch {
+		case f.Status == http.StatusTooManyRequests && f.Reason != "":
+			s.service.ThrottledFor(w, r, s.quotas.scaled(route.Limit), max(delay, time.Second), s.now(), f.Reason)
+			return
 		case f.Status == http.StatusTooManyRequests:
 			p.Throttled(w, r, s.quotas.scaled(route.Limit), max(delay, time.Second), s.now())
 			return

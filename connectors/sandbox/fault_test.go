@@ -195,7 +195,7 @@ func TestFaultRulesAreChecked(t *testing.T) {
 	high := 1.5
 	for _, bad := range []sandbox.Fault{
 		{Kind: "reset"},
-		{Target: "slack", Kind: "reset"},
+		{Target: "none", Kind: "reset"},
 		{Target: "jira"},
 		{Target: "jira", Kind: "status"},
 		{Target: "jira", Kind: "status", Status: 200},

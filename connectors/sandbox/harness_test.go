@@ -21,6 +21,9 @@ const (
 	scimToken     = "scim-secret"
 	jiraEmail     = "admin@example.go.jp"
 	jiraToken     = "jira-secret"
+	slackToken    = "xoxb-secret"
+	slackAdmin    = "xoxp-admin-secret"
+	slackSigning  = "signing-secret"
 	base          = "http://127.0.0.1:8081"
 )
 
@@ -51,6 +54,10 @@ func testOptions(c *clock) sandbox.Options {
 			DirectoryID: testDirectory, Token: scimToken, TokenExpires: c.now().Add(24 * time.Hour), VerifiedDomains: []string{"Example.go.jp"},
 		},
 		Jira: sandbox.JiraOptions{Email: jiraEmail, Token: jiraToken, TokenExpires: c.now().Add(24 * time.Hour)},
+		Slack: sandbox.SlackOptions{
+			Token: slackToken, AdminToken: slackAdmin, SigningSecret: slackSigning, OwnerEmail: "owner@example.go.jp",
+			TokenExpires: c.now().Add(24 * time.Hour), AdminTokenExpires: c.now().Add(24 * time.Hour),
+		},
 	}
 }
 
@@ -127,9 +134,14 @@ func (f *fixture) try(method, path string, body any, change ...func(*http.Reques
 	if r != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if strings.HasPrefix(path, "/atlassian") {
+	switch {
+	case strings.HasPrefix(path, "/atlassian"):
 		req.Header.Set("Authorization", "Bearer "+scimToken)
-	} else {
+	case strings.HasPrefix(path, "/slack/scim"):
+		req.Header.Set("Authorization", "Bearer "+slackAdmin)
+	case strings.HasPrefix(path, "/slack"):
+		req.Header.Set("Authorization", "Bearer "+slackToken)
+	default:
 		req.SetBasicAuth(jiraEmail, jiraToken)
 	}
 	for _, c := range change {

@@ -13,6 +13,9 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
+	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
 
 //go:embed page
@@ -45,6 +48,12 @@ type view struct {
 	Customers      []jira.CustomerRow
 	Orgs           []jira.OrgRow
 	Org            jira.OrgRow
+	Tickets        []work.Row
+	Ticket         work.View
+	AsCustomer     bool
+	Slack          slackView
+	Mails          []mail.Row
+	Mail           mail.Row
 	Scale          float64
 }
 
@@ -78,10 +87,18 @@ func (p pager) link(page int) string {
 	return p.Path + "?" + q.Encode()
 }
 
+// pageFuncs are what the templates call.
+var pageFuncs = template.FuncMap{
+	"jst": jst,
+	"pair": func(channel slackView, message slack.MessageRow) map[string]any {
+		return map[string]any{"Channel": channel, "Message": message}
+	},
+}
+
 func newPageSet(s *Sandbox) (*pageSet, error) {
 	p := &pageSet{s: s, templates: map[string]*template.Template{}}
-	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "missing"} {
-		t, err := template.ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
+	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "mails", "mail", "missing"} {
+		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
 		}
@@ -105,6 +122,10 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/slack/") {
+		p.slackPost(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -124,6 +145,16 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/"+Atlassian+"/", http.StatusMovedPermanently)
 	case path == "/"+Jira:
 		http.Redirect(w, r, "/"+Jira+"/", http.StatusMovedPermanently)
+	case path == "/"+Slack:
+		http.Redirect(w, r, "/"+Slack+"/", http.StatusMovedPermanently)
+	case strings.HasPrefix(path, "/slack/"):
+		p.serveSlack(w, r, strings.TrimPrefix(path, "/slack/"))
+	case path == "/"+Mail:
+		http.Redirect(w, r, "/"+Mail+"/", http.StatusMovedPermanently)
+	case path == "/mail/":
+		p.mails(w, r)
+	case strings.HasPrefix(path, "/mail/"):
+		p.mail(w, strings.TrimPrefix(path, "/mail/"))
 	case path == "/atlassian/":
 		p.users(w, r)
 	case path == "/atlassian/groups":
@@ -134,6 +165,10 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.customers(w, r)
 	case path == "/jira/organizations":
 		p.orgs(w, r)
+	case path == "/jira/requests":
+		p.tickets(w, r)
+	case strings.HasPrefix(path, "/jira/requests/"):
+		p.ticket(w, r, strings.TrimPrefix(path, "/jira/requests/"))
 	case strings.HasPrefix(path, "/jira/organizations/"):
 		p.org(w, r, strings.TrimPrefix(path, "/jira/organizations/"))
 	default:
@@ -180,12 +215,13 @@ func newPager(path, query string, page, rows, total int) pager {
 }
 
 func (p *pageSet) home(w http.ResponseWriter) {
-	a, j := p.s.directory.Counts(), p.s.service.Counts()
+	a, j, k := p.s.directory.Counts(), p.s.service.Counts(), p.s.workspace.Counts()
 	p.render(w, http.StatusOK, "home", view{
 		Title: "概要", TitleEN: "Overview", Tab: "home", Scale: p.s.quotas.scale,
 		Overview: []overview{
 			{"Atlassian", "SCIM", "府省職員の利用者とグループ", "Ministry staff: users and groups", "/atlassian/", "/atlassian/groups", "グループ", "Groups", a},
 			{"Jira Service Management", "REST", "自治体職員の顧客と顧客組織", "Municipal staff: portal customers and their organizations", "/jira/", "/jira/organizations", "顧客組織", "Organizations", j},
+			{"Slack", "SCIM, Web API", "連絡用のワークスペース：利用者、ゲスト、チャンネル", "The workspace for urgent contact: users, guests, channels", "/slack/", "/slack/groups", "グループ", "User groups", k},
 		},
 	})
 }

@@ -22,7 +22,20 @@ func world(t testing.TB, f *fixture) []any {
 	t.Helper()
 	a, _ := f.s.State("atlassian")
 	j, _ := f.s.State("jira")
-	all := []any{a, j}
+	k, _ := f.s.State("slack")
+	sub, _ := f.s.Workspace().Subscription()
+	all := []any{a, j, k, sub}
+	for _, path := range []string{
+		"/slack/scim/v2/Users?count=100", "/slack/scim/v2/Groups?count=100", "/slack/api/users.list", "/slack/api/usergroups.list?include_disabled=1&include_users=1",
+		"/slack/api/conversations.list?types=public_channel,private_channel,im,mpim&limit=100",
+	} {
+		answer := f.call(200, "GET", path, nil).doc
+		delete(answer, "cache_ts")
+		all = append(all, answer)
+	}
+	for _, c := range k.Channels {
+		all = append(all, f.call(200, "GET", "/slack/api/conversations.history?channel="+c.ID, nil).doc, f.call(200, "GET", "/slack/api/conversations.members?channel="+c.ID, nil).doc)
+	}
 	for _, path := range []string{
 		scimRoot + "/Users", scimRoot + "/Groups", deskRoot + "/organization", deskRoot + "/servicedesk/1/organization", deskRoot + "/servicedesk/1/customer",
 	} {
@@ -70,6 +83,7 @@ func TestStateSurvives(t *testing.T) {
 				customer = j.Accounts[n(len(j.Accounts)-1)].ID
 			}
 			org := fmt.Sprint(n(3) + 1)
+			slackStep(f, n)
 			switch n(13) {
 			case 0, 1:
 				send("POST", scimRoot+"/Users", userDoc(n(5)))
@@ -109,6 +123,73 @@ func TestStateSurvives(t *testing.T) {
 			}
 		}
 	})
+}
+
+// slackStep does one random thing in the workspace, by API or by hand.
+func slackStep(f *fixture, n func(max int) int) {
+	k, _ := f.s.State("slack")
+	pick := func(ids []string) string {
+		if len(ids) == 0 {
+			return "none"
+		}
+		return ids[n(len(ids)-1)]
+	}
+	var users, groups, channels []string
+	for _, a := range k.Accounts {
+		users = append(users, a.ID)
+	}
+	for _, g := range k.Groups {
+		groups = append(groups, g.ID)
+	}
+	for _, c := range k.Channels {
+		channels = append(channels, c.ID)
+	}
+	user, group, channel := pick(users), pick(groups), pick(channels)
+	ts := "none"
+	for _, c := range k.Channels {
+		if c.ID == channel && len(c.Messages) > 0 {
+			ts = c.Messages[n(len(c.Messages)-1)].TS
+		}
+	}
+	scim := func(method, path string, body any) { _, _ = f.try(method, slackScim+path, body) }
+	web := func(method string, body doc) { _, _ = f.try("POST", "/slack/api/"+method, body) }
+	switch n(11) {
+	case 0, 1:
+		d := slackUserDoc(n(5))
+		if n(3) == 0 {
+			d[guestSchema] = doc{"type": "multi", "expiration": "2027-03-31T00:00:00Z"}
+		}
+		scim("POST", "/Users", d)
+	case 2:
+		scim("PATCH", "/Users/"+user, patchDoc(doc{"op": "replace", "path": "active", "value": n(1) == 0}))
+	case 3:
+		scim("POST", "/Groups", groupDoc(fmt.Sprint("g", n(3)), user))
+	case 4:
+		scim("PATCH", "/Groups/"+group, patchDoc(doc{"op": "add", "path": "members", "value": []doc{{"value": user}}}))
+		web("usergroups.users.update", doc{"usergroup": group, "users": user})
+		web([]string{"usergroups.disable", "usergroups.enable"}[n(1)], doc{"usergroup": group})
+	case 5:
+		scim("DELETE", "/Groups/"+group, nil)
+	case 6:
+		web("conversations.create", doc{"name": fmt.Sprint("c", n(4)), "is_private": n(1) == 0})
+		web("conversations.open", doc{"users": user})
+	case 7:
+		web("conversations.invite", doc{"channel": channel, "users": user})
+		_ = f.s.Workspace().Join(channel, user)
+	case 8:
+		web([]string{"conversations.kick", "conversations.archive", "conversations.unarchive", "conversations.setTopic"}[n(3)], doc{"channel": channel, "user": user, "topic": "t"})
+		_ = f.s.Workspace().Leave(channel, user)
+	case 9:
+		web("chat.postMessage", doc{"channel": channel, "text": "x", "thread_ts": []string{"", ts}[n(1)]})
+		web("chat.postEphemeral", doc{"channel": channel, "user": user, "text": "x"})
+		_, _ = f.s.Workspace().Say(channel, user, "y", "")
+	case 10:
+		web("reactions.add", doc{"channel": channel, "timestamp": ts, "name": []string{"eyes", "ok"}[n(1)]})
+		web([]string{"chat.update", "chat.delete"}[n(1)], doc{"channel": channel, "ts": ts, "text": "z"})
+	case 11:
+		_ = f.s.Workspace().RestrictToOneChannel(user)
+		web("conversations.rename", doc{"channel": channel, "name": fmt.Sprint("r", n(3))})
+	}
 }
 
 func TestTornLastLineIsDropped(t *testing.T) {
@@ -185,6 +266,11 @@ func TestAClosedJournalRefusesChanges(t *testing.T) {
 	}
 	f.scim(503, "POST", "/Users", userDoc(1))
 	f.desk(503, "POST", "/customer", doc{"email": "a@b.example", "displayName": "a"})
+	f.refused(503, "service_unavailable", "POST", "/Users", slackUserDoc(1))
+	f.webError("fatal_error", "conversations.create", doc{"name": "a"})
+	if k, _ := f.s.State("slack"); len(k.Accounts) != 1 || len(k.Channels) != 1 {
+		t.Error("a change of the workspace that could not be stored was made")
+	}
 	if a, j := counts(f); a.Accounts+j.Accounts != 0 {
 		t.Error("a change that could not be stored was made")
 	}
@@ -198,7 +284,9 @@ func counts(f *fixture) (a, j sandbox.Counts) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for name, change := range map[string]func(*sandbox.Options){
-		"no token":       func(o *sandbox.Options) { o.Atlassian.Token, o.Jira.Token = "", "" },
+		"no token": func(o *sandbox.Options) {
+			o.Atlassian.Token, o.Jira.Token, o.Slack.Token, o.Slack.AdminToken = "", "", "", ""
+		},
 		"negative scale": func(o *sandbox.Options) { o.QuotaScale = -1 },
 		"base path":      func(o *sandbox.Options) { o.BaseURL = "http://127.0.0.1/x" },
 		"base scheme":    func(o *sandbox.Options) { o.BaseURL = "ftp://127.0.0.1" },

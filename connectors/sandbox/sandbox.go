@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
+	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
 
 // AtlassianOptions configure the SCIM directory.
@@ -22,6 +25,12 @@ type AtlassianOptions = atlassian.Options
 
 // JiraOptions configure Jira Service Management.
 type JiraOptions = jira.Options
+
+// SlackOptions configure the Slack workspace.
+type SlackOptions = slack.Options
+
+// MailOptions configure the mail relay.
+type MailOptions = mail.Options
 
 // State is the ground truth of one product, the document of /_control/state.
 type State = site.State
@@ -33,7 +42,12 @@ type Counts = site.Counts
 const (
 	Atlassian = atlassian.Name
 	Jira      = jira.Name
+	Slack     = slack.Name
+	Mail      = mail.Name
 )
+
+// appNames lists the products.
+var appNames = []string{Atlassian, Jira, Slack, Mail}
 
 // Options configure a sandbox.
 type Options struct {
@@ -44,7 +58,13 @@ type Options struct {
 	BaseURL    string           // for links, e.g. "http://127.0.0.1:8081"; "": the request's host
 	Atlassian  AtlassianOptions
 	Jira       JiraOptions
-	Logger     *slog.Logger // nil: none; requests at debug level, never a query, body or header
+	Slack      SlackOptions
+	Mail       MailOptions
+	// Outgoing carries what the products send (events, webhooks); nil: nothing is sent, and no subscription is taken. The caller
+	// decides what it reaches: the command lets it reach loopback alone.
+	Outgoing http.RoundTripper
+	After    func(time.Duration) <-chan time.Time // how deliveries wait by Now; nil: time.After
+	Logger   *slog.Logger                         // nil: none; requests at debug level, never a query, body or header
 }
 
 // product is one stand-in.
@@ -72,6 +92,8 @@ type Sandbox struct {
 	logger    *slog.Logger
 	directory *atlassian.Directory
 	service   *jira.Service
+	workspace *slack.Workspace
+	mail      *mail.Box
 	products  []product // in the order in which their locks are taken
 	journal   *journal.Journal
 	faults    *faultSet
@@ -81,8 +103,8 @@ type Sandbox struct {
 
 // New makes a sandbox, replaying the journal in opt.Dir. Another sandbox on the same folder is journal.ErrLocked.
 func New(opt Options) (*Sandbox, error) {
-	if opt.Atlassian.Token == "" && opt.Jira.Token == "" {
-		return nil, errors.New("sandbox: no token is set for any product, so that every call would be refused; set Atlassian.Token or Jira.Token")
+	if opt.Atlassian.Token == "" && opt.Jira.Token == "" && opt.Slack.Token == "" && opt.Slack.AdminToken == "" {
+		return nil, errors.New("sandbox: no token is set for any product, so that every call would be refused; set Atlassian.Token, Jira.Token or Slack.Token")
 	}
 	if opt.Now == nil {
 		return nil, errors.New("sandbox: no clock; set Now")
@@ -105,9 +127,21 @@ func New(opt Options) (*Sandbox, error) {
 		return func(changes []site.Change) error { return s.journal.Append(app, changes) }
 	}
 	s.directory = atlassian.New(opt.Atlassian, opt.Seed, appender(Atlassian))
-	s.service = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira))
-	s.products = []product{s.service, s.directory}
 	var err error
+	s.service, err = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira), jira.Sending{
+		Outgoing: opt.Outgoing, Now: opt.Now, After: opt.After, Fault: s.faults.delivery(Jira), Lean: s.faults.event(Jira, FaultNoIssue),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	s.workspace, err = slack.New(opt.Slack, slack.Ground{
+		Seed: opt.Seed, Log: appender(Slack), Base: strings.TrimSuffix(opt.BaseURL, "/"), Now: opt.Now, After: opt.After, Outgoing: opt.Outgoing, Fault: s.faults.delivery(Slack),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	s.mail = mail.New(opt.Mail, opt.Seed, opt.Now, s.mailGate(), appender(Mail))
+	s.products = []product{s.service, s.directory, s.workspace, s.mail}
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
 	}
@@ -119,8 +153,16 @@ func New(opt Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// Close releases the journal. Later changes are refused.
-func (s *Sandbox) Close() error { return s.journal.Close() }
+// Close ends the deliveries and releases the journal. Later changes are refused.
+func (s *Sandbox) Close() error {
+	return errors.Join(s.service.Close(), s.workspace.Close(), s.journal.Close())
+}
+
+// Deliveries gives the newest attempts to deliver Jira's webhooks, oldest first.
+func (s *Sandbox) Deliveries() []deliver.Record { return s.service.Deliveries() }
+
+// Workspace gives the Slack workspace, for what its people do and for its subscription.
+func (s *Sandbox) Workspace() *slack.Workspace { return s.workspace }
 
 // stateSource is the sandbox as the journal sees it.
 type stateSource struct{ s *Sandbox }
@@ -166,7 +208,7 @@ func (s *Sandbox) product(name string) (product, bool) {
 func (s *Sandbox) State(app string) (State, error) {
 	p, ok := s.product(app)
 	if !ok {
-		return State{}, fmt.Errorf("sandbox: unknown app %q; there are atlassian and jira", app)
+		return State{}, fmt.Errorf("sandbox: unknown app %q; there are %s", app, strings.Join(appNames, ", "))
 	}
 	return p.State(), nil
 }
@@ -175,7 +217,7 @@ func (s *Sandbox) State(app string) (State, error) {
 func (s *Sandbox) Counts(app string) (Counts, error) {
 	p, ok := s.product(app)
 	if !ok {
-		return Counts{}, fmt.Errorf("sandbox: unknown app %q; there are atlassian and jira", app)
+		return Counts{}, fmt.Errorf("sandbox: unknown app %q; there are %s", app, strings.Join(appNames, ", "))
 	}
 	return p.Counts(), nil
 }
@@ -217,6 +259,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveControl(rec, r)
 		return
 	}
+	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/"+Mail+"/") {
+		s.postMail(rec, r)
+		return
+	}
 	s.pages.ServeHTTP(rec, r)
 }
 
@@ -237,7 +283,10 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // apiOf finds the product that a request's path belongs to, and the path below its prefix.
 func (s *Sandbox) apiOf(r *http.Request) (product, string, bool) {
 	path := r.URL.EscapedPath()
-	for prefix, p := range map[string]product{"/" + Atlassian + "/scim/": s.directory, "/" + Jira + "/rest/": s.service} {
+	for prefix, p := range map[string]product{
+		"/" + Atlassian + "/scim/": s.directory, "/" + Jira + "/rest/": s.service,
+		"/" + Slack + "/scim/": s.workspace, "/" + Slack + "/api/": s.workspace,
+	} {
 		if strings.HasPrefix(path, prefix) {
 			return p, strings.TrimPrefix(path, "/"+p.Name()), true
 		}
@@ -260,7 +309,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, p product, pa
 		p.Unrouted(w, r, allowed)
 		return
 	}
-	plan := s.faults.plan(p.Name(), route.Op, path, r)
+	plan := s.faults.plan(p.Name(), route, path, r)
 	if !wait(r.Context(), plan.latency) {
 		abort(w)
 		return
@@ -274,7 +323,11 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, p product, pa
 		out = newRecorder()
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop}
+	call := &site.Call{W: out, R: r, Vars: vars, Base: s.baseOf(r), Now: now, Drop: plan.drop, Scale: s.quotas.scale}
+	call.Take = func(class string, l site.Limit) (bool, time.Duration) {
+		ok, _, after := s.quotas.take(p.Name(), class, s.quotas.scaled(l), now)
+		return ok, after
+	}
 	if plan.stale > 0 {
 		call.AsOf = now.Add(-plan.stale)
 	}

@@ -12,28 +12,56 @@ import (
 	"unicode"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/keylock"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 )
 
 // Client speaks SCIM to one server, whose base URL is that of out.
 type Client struct {
 	out     *outbound.Client
-	class   connectors.Class
+	classes Classes
 	dialect Dialect
+	locks   keylock.Locks
+}
+
+// Classes are the quota classes of a server that counts kinds of requests apart.
+type Classes struct {
+	UserRead, UserWrite, GroupRead, GroupCreate, GroupWrite connectors.Class
 }
 
 // New makes a client. Every request reserves one token of class.
 func New(out *outbound.Client, class connectors.Class, d Dialect) (*Client, error) {
+	return NewClassed(out, Classes{class, class, class, class, class}, d)
+}
+
+// NewClassed makes a client whose requests reserve one token of the class of their kind.
+func NewClassed(out *outbound.Client, classes Classes, d Dialect) (*Client, error) {
 	switch {
 	case out == nil:
 		return nil, errors.New("scimclient: the outbound client is nil")
-	case class == "":
+	case classes.UserRead == "" || classes.UserWrite == "" || classes.GroupRead == "" || classes.GroupCreate == "" || classes.GroupWrite == "":
 		return nil, errors.New("scimclient: no quota class is given")
 	}
 	if err := d.validate(); err != nil {
 		return nil, fmt.Errorf("scimclient: %w", err)
 	}
-	return &Client{out: out, class: class, dialect: d}, nil
+	return &Client{out: out, classes: classes, dialect: d}, nil
+}
+
+// of gives the class of a request.
+func (c Classes) of(method, path string) connectors.Class {
+	group, read := strings.HasPrefix(path, "Groups"), method == http.MethodGet
+	switch {
+	case group && read:
+		return c.GroupRead
+	case group && method == http.MethodPost:
+		return c.GroupCreate
+	case group:
+		return c.GroupWrite
+	case read:
+		return c.UserRead
+	}
+	return c.UserWrite
 }
 
 // ServiceProvider is what a server says of itself (RFC 7643, 5).
@@ -84,12 +112,23 @@ func (c *Client) do(ctx context.Context, r request) error {
 	if r.body != nil {
 		header.Set("Content-Type", "application/scim+json")
 	}
+	if c.dialect.OneUpdateAtATime && r.method != http.MethodGet && r.method != http.MethodPost {
+		release, err := c.locks.Lock(ctx, r.path)
+		if err != nil {
+			f := c.out.Fail(r.op, connectors.KindCanceled, "the caller gave up while another update of the same resource was under way")
+			f.Err = err
+			return f
+		}
+		defer release()
+	}
 	answer, err := c.out.Do(ctx, outbound.Request{
-		Call:   outbound.Call{Op: r.op, Class: c.class, Idempotent: !r.once, MaxBody: r.maxBody, ParseError: parseError},
+		Call: outbound.Call{
+			Op: r.op, Class: c.classes.of(r.method, r.path), Idempotent: !r.once, MaxBody: r.maxBody, ParseError: parseError,
+		},
 		Method: r.method, Path: r.path, Query: r.query, Header: header, Body: r.body,
 	})
 	if err != nil {
-		return err
+		return c.coded(err)
 	}
 	if raw, ok := r.into.(*json.RawMessage); ok && len(answer.Body) == 0 {
 		*raw = nil
@@ -99,6 +138,27 @@ func (c *Client) do(ctx context.Context, r request) error {
 		return nil
 	}
 	return c.out.Decode(r.op, answer, r.into)
+}
+
+// coded gives an error the kind of its code, where the dialect's "detail" is one. An answer that isn't the server's own JSON has
+// no detail, and keeps its kind.
+func (c *Client) coded(err error) error {
+	var e *connectors.Error
+	if c.dialect.Codes == nil || !errors.As(err, &e) || e.Status == 0 || e.Kind == connectors.KindProtocol || e.Code != "" {
+		return err
+	}
+	if !machineCode(e.Detail) {
+		return err
+	}
+	e.Code = e.Detail
+	if kind, ok := c.dialect.Codes[e.Code]; ok {
+		e.Kind = kind
+	}
+	return err
+}
+
+func machineCode(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 // path joins a resource type and an identifier that came from a server or from storage.

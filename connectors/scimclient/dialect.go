@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/musubi-hub/musubi/connectors"
 )
 
 // Deactivation is how a server ends a user's access.
@@ -20,6 +22,7 @@ const (
 type Dialect struct {
 	Name        string
 	PageMax     int      // resources a page; RFC 7644 lets a server return fewer
+	GroupPage   int      // groups a page, where they come with all their members; 0 is PageMax
 	UserFilters []string // attributes that Users can be filtered by with a single eq: "externalId", "userName"; none: lists are searched
 	GroupFilter bool     // Groups can be filtered by displayName
 	MemberBatch int      // members a PATCH
@@ -34,6 +37,17 @@ type Dialect struct {
 	ExcludeMembers bool
 	// JoinSchema and JoinAttribute name the extension attribute with the account's id in the vendor's other products.
 	JoinSchema, JoinAttribute string
+	// BareMemberFilter: one member is removed by members[value eq ID], the id without the quotes that RFC 7644 asks for. Only ids of
+	// ASCII letters and digits can be written so.
+	BareMemberFilter bool
+	// ReadBackMembers: the server answers a change of members without showing the group, and may have left somebody out: the group is
+	// read after each change.
+	ReadBackMembers bool
+	// OneUpdateAtATime: the server refuses a second update of a user or group while it works on one. Updates of one resource then
+	// wait for each other, within this process.
+	OneUpdateAtATime bool
+	// Codes: the "detail" of an error is a machine code. Those listed have a kind of their own, whatever the status; nil: it is words.
+	Codes map[string]connectors.Kind
 	// MaxResources bounds how many resources a list may claim to have.
 	MaxResources int
 	// MaxGroupBody bounds a group's answer in octets: it holds every member.
@@ -55,6 +69,8 @@ func (d Dialect) validate() error {
 		return errors.New("the dialect has no name")
 	case d.PageMax < 1 || d.PageMax > 10_000:
 		return fmt.Errorf("dialect %s: PageMax %d is outside 1 to 10000", d.Name, d.PageMax)
+	case d.GroupPage < 0 || d.GroupPage > d.PageMax:
+		return fmt.Errorf("dialect %s: GroupPage %d is outside 0 to PageMax", d.Name, d.GroupPage)
 	case d.MemberBatch < 1 || d.MemberBatch > 15_000:
 		return fmt.Errorf("dialect %s: MemberBatch %d is outside 1 to 15000", d.Name, d.MemberBatch)
 	case d.MaxResources < 1 || d.MaxGroupBody < 1:

@@ -117,7 +117,11 @@ func (c *Client) RemoveMembers(ctx context.Context, groupID string, ids []string
 	return c.changeMembers(ctx, op, groupID, ids, connectors.KindInvalid, "noTarget", func(ids []string) []Operation {
 		operations := make([]Operation, len(ids))
 		for i, id := range ids {
-			operations[i] = Operation{Op: "remove", Path: "members[" + eq("value", id) + "]"}
+			filter := eq("value", id)
+			if c.dialect.BareMemberFilter {
+				filter = "value eq " + id
+			}
+			operations[i] = Operation{Op: "remove", Path: "members[" + filter + "]"}
 		}
 		return operations
 	}, false)
@@ -160,15 +164,23 @@ func (c *Client) patchMembers(ctx context.Context, op, groupID string, ids []str
 	if err := c.do(ctx, request{op: op, method: http.MethodPatch, path: path, body: body, into: &raw, maxBody: c.dialect.MaxGroupBody}); err != nil {
 		return err
 	}
-	if len(raw) == 0 {
+	var now []string
+	switch {
+	case len(raw) > 0:
+		g, err := c.readGroup(op, raw)
+		if err != nil {
+			return err
+		}
+		now = g.ids()
+	case c.dialect.ReadBackMembers:
+		if now, err = c.Members(ctx, groupID); err != nil {
+			return err
+		}
+	default:
 		return nil // 204: the server shows nothing
 	}
-	g, err := c.readGroup(op, raw)
-	if err != nil {
-		return err
-	}
 	present := map[string]bool{}
-	for _, id := range g.ids() {
+	for _, id := range now {
 		present[id] = true
 	}
 	wrong := 0
@@ -178,7 +190,7 @@ func (c *Client) patchMembers(ctx context.Context, op, groupID string, ids []str
 		}
 	}
 	if wrong > 0 {
-		return c.out.Fail(op, connectors.KindAmbiguous, fmt.Sprintf("the server reports success, but its answer shows %d of %d members unchanged", wrong, len(ids)))
+		return c.out.Fail(op, connectors.KindAmbiguous, fmt.Sprintf("the server reports success, but shows %d of %d members unchanged", wrong, len(ids)))
 	}
 	return nil
 }
@@ -194,12 +206,24 @@ func (c *Client) checkMembers(op string, ids []string) ([]string, error) {
 		if _, err := c.path(op, "Users", id); err != nil {
 			return nil, err
 		}
+		if c.dialect.BareMemberFilter && !alphanumeric(id) {
+			return nil, c.out.Fail(op, connectors.KindInvalid, fmt.Sprintf("%q is no id of a user: only letters and digits are", shorten(id)))
+		}
 		if !seen[id] {
 			seen[id] = true
 			unique = append(unique, id)
 		}
 	}
 	return unique, nil
+}
+
+func alphanumeric(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Client) checkName(op, name string) error {

@@ -27,7 +27,11 @@ func (c *Client) list(ctx context.Context, op, path string, query url.Values, ma
 	bad := func(format string, args ...any) error {
 		return c.out.Fail(op, connectors.KindProtocol, fmt.Sprintf(format, args...))
 	}
-	maxPages := c.dialect.MaxResources/c.dialect.PageMax*4 + 16 // a server may return a quarter of what was asked for
+	size := c.dialect.PageMax
+	if path == "Groups" && c.dialect.GroupPage > 0 {
+		size = c.dialect.GroupPage
+	}
+	maxPages := c.dialect.MaxResources/size*4 + 16 // a server may return a quarter of what was asked for
 	next, received, before := 1, 0, ""
 	for page := 0; ; page++ {
 		if page >= maxPages {
@@ -38,7 +42,7 @@ func (c *Client) list(ctx context.Context, op, path string, query url.Values, ma
 			q[k] = v
 		}
 		q.Set("startIndex", strconv.Itoa(next))
-		q.Set("count", strconv.Itoa(c.dialect.PageMax))
+		q.Set("count", strconv.Itoa(size))
 		var p listPage
 		if err := c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: q, into: &p, maxBody: maxBody}); err != nil {
 			return err
@@ -48,8 +52,8 @@ func (c *Client) list(ctx context.Context, op, path string, query url.Values, ma
 			return bad("the answer is no ListResponse")
 		case p.TotalResults == nil || *p.TotalResults < 0 || *p.TotalResults > c.dialect.MaxResources:
 			return bad("totalResults is missing or outside 0 to %d", c.dialect.MaxResources)
-		case len(p.Resources) > c.dialect.PageMax:
-			return bad("%d resources came where at most %d were asked for", len(p.Resources), c.dialect.PageMax)
+		case len(p.Resources) > size:
+			return bad("%d resources came where at most %d were asked for", len(p.Resources), size)
 		case len(p.Resources) > 0 && p.StartIndex != 0 && p.StartIndex != next:
 			return bad("the page starts at %d where %d was asked for", p.StartIndex, next)
 		case len(p.Resources) == 0 && received < *p.TotalResults && next <= *p.TotalResults:

@@ -15,12 +15,32 @@ import (
 
 // CreateUser makes a user. It is sent once: after KindAmbiguous the caller looks the user up.
 func (c *Client) CreateUser(ctx context.Context, want connectors.Account) (connectors.Account, error) {
+	return c.createUser(ctx, want, c.dialect.encode(want, false))
+}
+
+// CreateUserWith makes a user who also has the extension of the given schema (RFC 7643, 3.3).
+func (c *Client) CreateUserWith(ctx context.Context, want connectors.Account, schema string, extension any) (connectors.Account, error) {
+	plain := c.dialect.encode(want, false)
+	plain.Schemas = append(plain.Schemas, schema)
+	encoded, err := json.Marshal(plain)
+	var body map[string]any
+	if err == nil {
+		err = json.Unmarshal(encoded, &body)
+	}
+	if err != nil {
+		return connectors.Account{}, c.out.Fail("create user", connectors.KindInvalid, "the user can't be encoded as JSON")
+	}
+	body[schema] = extension
+	return c.createUser(ctx, want, body)
+}
+
+func (c *Client) createUser(ctx context.Context, want connectors.Account, body any) (connectors.Account, error) {
 	const op = "create user"
 	if err := c.checkWanted(op, want); err != nil {
 		return connectors.Account{}, err
 	}
 	var raw json.RawMessage
-	err := c.do(ctx, request{op: op, method: http.MethodPost, path: "Users", body: c.dialect.encode(want, false), into: &raw, once: true})
+	err := c.do(ctx, request{op: op, method: http.MethodPost, path: "Users", body: body, into: &raw, once: true})
 	if err != nil {
 		return connectors.Account{}, err
 	}
@@ -29,16 +49,40 @@ func (c *Client) CreateUser(ctx context.Context, want connectors.Account) (conne
 
 // User reads the user with id.
 func (c *Client) User(ctx context.Context, id string) (connectors.Account, error) {
+	a, _, err := c.rawUser(ctx, "read user", id)
+	return a, err
+}
+
+// UserExtension reads the user's extension of the given schema into v; found is false where the user has none.
+func (c *Client) UserExtension(ctx context.Context, id, schema string, v any) (found bool, err error) {
 	const op = "read user"
+	_, raw, err := c.rawUser(ctx, op, id)
+	if err != nil {
+		return false, err
+	}
+	var top map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &top) // it was read as a user already
+	extension := attribute(top, schema)
+	if len(extension) == 0 || string(extension) == "null" {
+		return false, nil
+	}
+	if err := json.Unmarshal(extension, v); err != nil {
+		return false, c.out.Fail(op, connectors.KindProtocol, "an extension of the user can't be read: "+err.Error())
+	}
+	return true, nil
+}
+
+func (c *Client) rawUser(ctx context.Context, op, id string) (connectors.Account, json.RawMessage, error) {
 	path, err := c.path(op, "Users", id)
 	if err != nil {
-		return connectors.Account{}, err
+		return connectors.Account{}, nil, err
 	}
 	var raw json.RawMessage
 	if err := c.do(ctx, request{op: op, method: http.MethodGet, path: path, into: &raw}); err != nil {
-		return connectors.Account{}, err
+		return connectors.Account{}, nil, err
 	}
-	return c.readUser(op, raw)
+	a, err := c.readUser(op, raw)
+	return a, raw, err
 }
 
 // FindUser looks a user up by an attribute, "externalId" or "userName", with a filter where the server has it, else through

@@ -3,9 +3,11 @@
 package interop_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/musubi-hub/musubi/connectors"
@@ -70,6 +72,38 @@ func TestSandboxPagesInChromium(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/atlassian/", "/jira/"} {
 		t.Run(path, func(t *testing.T) { checkPage(t, server.URL+path) })
+	}
+}
+
+func TestSlackPagesInChromium(t *testing.T) {
+	needChromium(t)
+	box, address, ids := startSlack(t, 2)
+	state, err := box.State("slack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	general := state.Channels[0].ID
+	first, err := box.Workspace().Say(general, ids[0], "開設しました", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Workspace().Say(general, ids[1], "了解 &lt;至急&gt;", first); err != nil {
+		t.Fatal(err)
+	}
+	body := strings.NewReader(`{"channel":"` + general + `","text":"確認","blocks":[{"type":"actions","elements":[{"type":"button","action_id":"ack","text":{"type":"plain_text","text":"確認した"}}]}]}`)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/slack/api/chat.postMessage", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+slackToken)
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	for _, path := range []string{"/slack/", "/slack/guests", "/slack/channels", "/slack/channels/" + general, "/slack/groups"} {
+		t.Run(path, func(t *testing.T) { checkPage(t, address+path) })
 	}
 }
 

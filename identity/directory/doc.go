@@ -2,8 +2,9 @@
 //
 // It owns the tables org, person, feed, transfer, post, appointment, vacancy, notice and the import's staging tables. Each change writes one append-only feed row (number,
 // who, when, why, source, before, after) in the transaction that makes it; numbers have no gaps and follow the order of the
-// commits, so a cursor over the feed never misses a row. Files are read by the pure readers ReadOrganizations and ReadPeople,
-// staged in short transactions and published in one.
+// commits, so a cursor over the feed never misses a row. Files are read by the pure Read, compared, staged in short transactions,
+// published in one small one and settled afterwards: all reads of people and feed go through the views person_now and feed_now
+// (generation.go).
 //
 // Transfers are recorded before their date and take effect at it, exactly once (Activate); under embargo nobody finds them who isn't
 // named, by any method. What an organization's administrators are at which time is one pure decision (administrator.go).

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +91,7 @@ func (s *Store) place(ctx context.Context, scope policies.Scope, rows *Rows, opt
 			continue
 		}
 		if c.orgs[p.Org] == nil {
-			c.orgs[p.Org] = &office{complete: opt.Complete}
+			c.orgs[p.Org] = newOffice(have[p.Org].Kind, opt.Complete)
 		}
 	}
 	for _, id := range opt.CompleteOf {
@@ -100,10 +101,25 @@ func (s *Store) place(ctx context.Context, scope policies.Scope, rows *Rows, opt
 		case !known:
 			report.Stop(0, unknownOrganization("org", string(id)))
 		default:
-			c.orgs[id] = &office{complete: true}
+			c.orgs[id] = newOffice(have[id].Kind, true)
 		}
 	}
-	return c, nil
+	q := sqlText("SELECT org, person FROM appointment WHERE 1=1")
+	q.and("kind = ?", string(identity.AppointmentCaretaker))
+	q.and("valid_from <= ?", c.now)
+	q.and("(valid_until = 0 OR valid_until > ?)", c.now)
+	return c, each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		var org, person string
+		err := rows.Scan(&org, &person)
+		if o := c.orgs[policies.OrgID(org)]; o != nil && o.role == policies.RoleAdministrator {
+			o.caretakers++ // those of the operating agency can't do its administrators' work
+		}
+		return err
+	})
+}
+
+func newOffice(kind policies.OrgKind, complete bool) *office {
+	return &office{complete: complete, role: administratorRole(kind), needed: administratorsNeeded(kind)}
 }
 
 func placePerson(scope policies.Scope, p *identity.Person, have map[policies.OrgID]identity.Organization, now int64) []fault {
@@ -119,26 +135,37 @@ func placePerson(scope policies.Scope, p *identity.Person, have map[policies.Org
 	return rank(org.Kind, p)
 }
 
-// bringIn stages what a comparison found, publishes it and settles it. Nothing is left in staging if it fails before publishing, also
-// when ctx is cancelled; what a crash leaves, Sweep finds.
-func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Author) (err error) {
-	n := len(c.leavers) + len(c.changes)
-	if n == 0 {
+// bringIn stages what a comparison found, publishes it and settles it.
+func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Author) error {
+	if len(c.leavers)+len(c.changes) == 0 {
 		return nil
 	}
+	if err := s.bringLive(ctx, c, rows, by); err != nil {
+		return err
+	}
+	// From here on everything has happened, and a hub settles what is left if this process can't.
+	if _, err := s.settleAll(ctx, c.opt.Progress); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("everything is imported, but not yet in its final place; the hub goes on with that: %w", err)
+	}
+	return nil
+}
+
+// bringLive stages and publishes. Nothing is left in staging if it fails before publishing, also when ctx is cancelled; what a crash leaves,
+// Sweep finds.
+func (s *Store) bringLive(ctx context.Context, c *comparison, rows *Rows, by Author) (err error) {
+	n := len(c.leavers) + len(c.changes)
 	b, err := s.openBatch(ctx)
 	if err != nil {
 		return err
 	}
-	published := false
 	defer func() {
-		if published {
+		if err == nil {
 			return
 		}
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
-		if e := s.dropBatch(clean, b, c.opt.Progress); e != nil && err == nil {
-			err = e
+		if e := s.dropBatch(clean, b, c.opt.Progress); e != nil {
+			err = errors.Join(err, e)
 		}
 	}()
 	if err := s.stage(ctx, b, c); err != nil {
@@ -149,12 +176,7 @@ func (s *Store) bringIn(ctx context.Context, c *comparison, rows *Rows, by Autho
 	if err := s.publishWhenFree(ctx, b, c, by, record); err != nil {
 		return err
 	}
-	published = true
 	c.opt.Progress(int64(n), int64(n), StagePublish)
-	// From here on everything has happened, and a hub settles what is left if this process can't.
-	if _, err := s.settleAll(ctx, c.opt.Progress); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("everything is imported, but not yet in its final place; the hub goes on with that: %w", err)
-	}
 	return nil
 }
 

@@ -16,12 +16,45 @@ type PeopleFilter struct {
 	Org          policies.OrgID    // empty: every organization of the scope
 	Query        string            // part of the name or kana, or the beginning of the e-mail address or staff number
 	IncludeEnded bool              // also people whose service has ended
-	After        policies.PersonID // the last id of the page before
+	After        policies.PersonID // the last person of the page before
 	Limit        int               // 0: DefaultPage; at most MaxPage
 }
 
-// People lists people inside the scope (people.read), ordered by id.
+// People lists people inside the scope (people.read), ordered by organization and staff number.
 func (s *Store) People(ctx context.Context, scope policies.Scope, filter PeopleFilter) ([]identity.Person, error) {
+	var list []identity.Person
+	q, err := filter.query(scope)
+	if err != nil {
+		return nil, err
+	}
+	q.page("p.org, p.staff_number", pageSize(filter.Limit))
+	err = each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		p, err := scanPerson(rows)
+		list = append(list, p)
+		return err
+	})
+	return list, err
+}
+
+// ExportPeople calls fn with everybody of the filter inside the scope (people.read), whatever its Limit, in the order of People. It streams, as
+// of one moment, from the reader pool; fn must not write to the directory. An error of fn ends it and is returned as it is.
+func (s *Store) ExportPeople(ctx context.Context, scope policies.Scope, filter PeopleFilter, fn func(identity.Person) error) error {
+	q, err := filter.query(scope)
+	if err != nil {
+		return err
+	}
+	q.page("p.org, p.staff_number", 0)
+	return each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		p, err := scanPerson(rows)
+		if err != nil {
+			return err
+		}
+		return fn(p)
+	})
+}
+
+// query selects the people of the filter inside the scope, without order.
+func (filter PeopleFilter) query(scope policies.Scope) (*statement, error) {
 	if err := permit(scope, policies.ActionPeopleRead); err != nil {
 		return nil, err
 	}
@@ -40,16 +73,9 @@ func (s *Store) People(ctx context.Context, scope policies.Scope, filter PeopleF
 			` OR p.email_key LIKE ? ESCAPE '\' OR lower(p.staff_number) LIKE ? ESCAPE '\')`, joined, joined, start, start)
 	}
 	if filter.After != "" {
-		q.and("p.id > ?", storable(string(filter.After)))
+		q.and("(p.org, p.staff_number) > (SELECT a.org, a.staff_number FROM "+personTable+" a WHERE a.id = ?)", storable(string(filter.After)))
 	}
-	q.page("p.id", pageSize(filter.Limit))
-	var list []identity.Person
-	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
-		p, err := scanPerson(rows)
-		list = append(list, p)
-		return err
-	})
-	return list, err
+	return q, nil
 }
 
 // EachPerson calls fn with every person inside the scope (people.read), those whose service has ended too, ordered by id. It

@@ -162,6 +162,14 @@ var probes = map[string]probe{
 		more, err := f.People(ctx, s, PeopleFilter{Org: a.org})
 		return orgsOf(append(list, more...)), err
 	}},
+	"ExportPeople": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		var orgs []policies.OrgID
+		err := f.ExportPeople(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true, After: a.person.ID}, func(p identity.Person) error {
+			orgs = append(orgs, p.Org)
+			return nil
+		})
+		return orgs, err
+	}},
 	"EachPerson": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
 		var orgs []policies.OrgID
 		err := f.EachPerson(ctx, s, func(p identity.Person) error {
@@ -189,11 +197,21 @@ var probes = map[string]probe{
 		var orgs []policies.OrgID
 		for _, c := range list {
 			orgs = append(orgs, c.Org)
-			if strings.HasPrefix(string(c.Kind), "person.") == (s.Action() == policies.ActionOrgRead) {
+			ofOrganizations := strings.HasPrefix(string(c.Kind), "org.") || strings.HasPrefix(string(c.Kind), "service.")
+			if ofOrganizations != (s.Action() == policies.ActionOrgRead) {
 				return nil, fmt.Errorf("a scope for %s saw %s", s.Action(), c.Kind)
 			}
 		}
 		return orgs, err
+	}},
+	"LastChange": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
+		number, err := f.LastChange(ctx, s)
+		if err != nil || number == 0 {
+			return nil, err
+		}
+		var org string
+		err = f.db.Reader().QueryRowContext(ctx, "SELECT org FROM feed WHERE number = $1", number).Scan(&org)
+		return []policies.OrgID{policies.OrgID(org)}, err
 	}},
 	"Counts": {[]policies.Action{policies.ActionOrgRead, policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, _ args) ([]policies.OrgID, error) {
 		c, err := f.Counts(ctx, s)

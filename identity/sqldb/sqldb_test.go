@@ -269,3 +269,40 @@ func TestLockServing(t *testing.T) {
 		}
 	})
 }
+
+// A process that writes one transaction after another leaves the others their turn.
+func TestYield(t *testing.T) {
+	url := sqldbtest.SQLiteURL(t)
+	busy, other := sqldbtest.Open(t, url), sqldbtest.Open(t, url)
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	begun := make(chan struct{}, 1000)
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			err := busy.WithTx(t.Context(), func(context.Context, *sql.Tx) error {
+				begun <- struct{}{}
+				time.Sleep(60 * time.Millisecond)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			busy.Yield(ctx)
+		}
+	})
+	var longest time.Duration
+	for range 10 {
+		<-begun
+		began := time.Now()
+		if err := other.WithTx(t.Context(), func(context.Context, *sql.Tx) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		longest = max(longest, time.Since(began))
+	}
+	stop()
+	wg.Wait()
+	if longest > time.Second { // without gaps, or with SQLite's own intervals, it is several; here some 80 ms
+		t.Errorf("another process waited %s", longest)
+	}
+}

@@ -48,14 +48,14 @@ func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database file %s: %w", abs, err)
 	}
-	d.writer = sql.OpenDB(stmtCache{writer})
+	d.writer = sql.OpenDB(stmtCache{writer, opt.BusyTimeout})
 	d.writer.SetMaxOpenConns(1)
 	d.writer.SetMaxIdleConns(1)
 	// The writer goes first: it turns the file to WAL, so that the readers find it so and never have to.
 	if err := d.writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(explainSQLite(abs, opt, err), d.writer.Close())
 	}
-	d.reader = sql.OpenDB(stmtCache{reader})
+	d.reader = sql.OpenDB(stmtCache{reader, 0})
 	d.reader.SetMaxOpenConns(opt.MaxReaders)
 	d.reader.SetMaxIdleConns(opt.MaxReaders)
 	return d, nil
@@ -75,7 +75,7 @@ func openSQLiteCopy(ctx context.Context, path string, opt Options) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("database file %s: %w", path, err)
 	}
-	d := &DB{engine: SQLite, path: path, opt: opt, reader: sql.OpenDB(stmtCache{reader})}
+	d := &DB{engine: SQLite, path: path, opt: opt, reader: sql.OpenDB(stmtCache{reader, 0})}
 	d.writer, d.group.db = d.reader, d
 	d.reader.SetMaxOpenConns(opt.MaxReaders)
 	d.reader.SetMaxIdleConns(opt.MaxReaders)

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 )
 
 // stmtMax is how many prepared statements one SQLite connection keeps.
@@ -14,7 +16,10 @@ const stmtMax = 256
 // stmtCache gives connections that keep prepared statements by their text. The driver prepares anew for every Exec and Query,
 // which for River's larger statements takes four fifths of their time; database/sql can keep a statement only for a caller who
 // holds on to it, and River doesn't.
-type stmtCache struct{ driver.Connector }
+type stmtCache struct {
+	driver.Connector
+	patience time.Duration // of the writer: how long BEGIN waits for another process; 0 for readers
+}
 
 // sqliteConn is what the SQLite driver's connections can do.
 type sqliteConn interface {
@@ -51,14 +56,15 @@ func (s stmtCache) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("sqldb: the SQLite driver's %T lacks a method", c), c.Close())
 	}
-	return &cachedConn{sqliteConn: sc, idle: map[string]*list.Element{}, order: list.New()}, nil
+	return &cachedConn{sqliteConn: sc, patience: s.patience, idle: map[string]*list.Element{}, order: list.New()}, nil
 }
 
 // cachedConn is used by one goroutine at a time, as database/sql promises.
 type cachedConn struct {
 	sqliteConn
-	idle  map[string]*list.Element // statements that nobody uses just now
-	order *list.List               // of *cachedStmt, the last used in front
+	patience time.Duration
+	idle     map[string]*list.Element // statements that nobody uses just now
+	order    *list.List               // of *cachedStmt, the last used in front
 }
 
 type cachedStmt struct {
@@ -96,6 +102,34 @@ func (c *cachedConn) put(st *cachedStmt) error {
 	last, _ := c.order.Remove(c.order.Back()).(*cachedStmt)
 	delete(c.idle, last.query)
 	return last.stmt.Close()
+}
+
+// beginWait is how long SQLite itself waits at BEGIN before BeginTx asks again, in milliseconds.
+const beginWait = 10
+
+// BeginTx implements driver.ConnBeginTx. SQLite looks for the write lock again and again at ever longer intervals, up to 100 ms, so that a
+// process with many transactions one after another (an import) keeps it from others for seconds. Asked anew each time after a few
+// milliseconds, it finds the gaps that DB.Yield leaves.
+func (c *cachedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.patience <= beginWait*time.Millisecond {
+		return c.sqliteConn.BeginTx(ctx, opts)
+	}
+	wait := func(ms int64) error {
+		_, err := c.ExecContext(context.WithoutCancel(ctx), "PRAGMA busy_timeout = "+strconv.FormatInt(ms, 10), nil)
+		return err
+	}
+	if err := wait(beginWait); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	tx, err := c.sqliteConn.BeginTx(ctx, opts)
+	for sqliteCode(err)&0xff == sqliteBusy && ctx.Err() == nil && time.Since(began) < c.patience {
+		tx, err = c.sqliteConn.BeginTx(ctx, opts)
+	}
+	if e := wait(c.patience.Milliseconds()); e != nil && err == nil {
+		return nil, errors.Join(e, tx.Rollback())
+	}
+	return tx, err
 }
 
 // ExecContext implements driver.ExecerContext.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrNested is returned by WithTx and Group inside a transaction of the same database. On SQLite the one writer connection
@@ -49,4 +50,21 @@ func (d *DB) explainBegin(err error) error {
 		return fmt.Errorf("database file %s: another process held the write lock for more than %s; try again: %w", d.path, d.opt.BusyTimeout, err)
 	}
 	return fmt.Errorf("begin transaction: %w", err)
+}
+
+// yieldFor is longer than the intervals at which another process asks for SQLite's write lock (beginWait).
+const yieldFor = 12 * time.Millisecond
+
+// Yield leaves a gap between two of many transactions, in which other processes get their turn: SQLite's write lock has no queue. On
+// PostgreSQL, where nobody waits for a whole database, it does nothing.
+func (d *DB) Yield(ctx context.Context) {
+	if d.engine != SQLite {
+		return
+	}
+	timer := time.NewTimer(yieldFor)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

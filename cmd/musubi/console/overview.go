@@ -55,6 +55,8 @@ type productCard struct {
 	Region    label
 	ISMAP     badge
 	LGWAN     badge
+	Token     *badge // nil: there is none
+	TokenEnds string // YYYY-MM-DD
 	Budgets   []budget
 	Link      string
 	Seats     *seatCount // nil: outside the viewer's scope
@@ -229,6 +231,12 @@ func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) (
 		if opened, ok := c.cfg.Connectors[product]; ok {
 			card.Connected, card.Facts = true, opened.Description
 			card.Region, card.ISMAP, card.LGWAN = regionLabel(opened.DataRegion), ismapBadge(opened.ISMAP), reachBadge(opened.LGWAN)
+			if c.cfg.TokenEnds != nil {
+				if date, days, ok := c.cfg.TokenEnds(product); ok {
+					b := tokenBadge(date, days)
+					card.Token, card.TokenEnds = &b, date
+				}
+			}
 			for _, b := range opened.Limits.Budgets {
 				card.Budgets = append(card.Budgets, budget{b.Class, rate(b.Rate), b.Burst})
 			}

@@ -5,49 +5,50 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
 type deskOut struct {
-	ID             string   `json:"id"`
-	ProjectID      string   `json:"projectId"`
-	ProjectName    string   `json:"projectName"`
-	ProjectKey     string   `json:"projectKey"`
-	ProjectTypeKey string   `json:"projectTypeKey"`
-	Links          selfLink `json:"_links"`
+	ID             string        `json:"id"`
+	ProjectID      string        `json:"projectId"`
+	ProjectName    string        `json:"projectName"`
+	ProjectKey     string        `json:"projectKey"`
+	ProjectTypeKey string        `json:"projectTypeKey"`
+	Links          wire.SelfLink `json:"_links"`
 }
 
 func (s *Service) renderDesk(base string) deskOut {
 	return deskOut{
 		s.opt.ServiceDeskID, s.opt.ProjectID, s.opt.ProjectName, s.opt.ProjectKey, "service_desk",
-		selfLink{rest(base, "/servicedeskapi/servicedesk/"+s.opt.ServiceDeskID)},
+		wire.SelfLink{Self: wire.Rest(base, "/servicedeskapi/servicedesk/"+s.opt.ServiceDeskID)},
 	}
 }
 
 func (s *Service) getInfo(c *site.Call) {
 	const build = 1_788_220_800_000_000 // 2026-09-01, the documentation that this stand-in follows
-	writeJSON(c.W, http.StatusOK, map[string]any{
-		"version": "sandbox", "platformVersion": "1001.0.0-SANDBOX", "buildDate": newDate(build), "buildChangeSet": "sandbox",
-		"isLicensedForUse": true, "_links": selfLink{rest(c.Base, "/servicedeskapi/info")},
+	wire.WriteJSON(c.W, http.StatusOK, map[string]any{
+		"version": "sandbox", "platformVersion": "1001.0.0-SANDBOX", "buildDate": wire.NewDate(build), "buildChangeSet": "sandbox",
+		"isLicensedForUse": true, "_links": wire.SelfLink{Self: wire.Rest(c.Base, "/servicedeskapi/info")},
 	})
 }
 
 func (s *Service) listDesks(c *site.Call) {
-	w, no := readWindow(c)
+	w, no := wire.ReadWindow(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	all := []deskOut{s.renderDesk(c.Base)}
-	writePage(c, w, len(all), cut(all, w))
+	wire.WritePage(c, w, len(all), wire.Cut(all, w))
 }
 
-func (s *Service) getDesk(c *site.Call) { writeJSON(c.W, http.StatusOK, s.renderDesk(c.Base)) }
+func (s *Service) getDesk(c *site.Call) { wire.WriteJSON(c.W, http.StatusOK, s.renderDesk(c.Base)) }
 
 func (s *Service) listDeskOrgs(c *site.Call) {
-	w, no := readWindow(c)
+	w, no := wire.ReadWindow(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	account := c.Query().Get("accountId")
@@ -64,18 +65,18 @@ func (s *Service) listDeskOrgs(c *site.Call) {
 	}
 	values, total := s.pageOrgs(c, w, ids)
 	s.mu.RUnlock()
-	writePage(c, w, total, values)
+	wire.WritePage(c, w, total, values)
 }
 
-func readOrgID(c *site.Call) (int64, *refusal) {
+func readOrgID(c *site.Call) (int64, *wire.Refusal) {
 	var b struct {
 		OrganizationID *int64 `json:"organizationId"`
 	}
-	if no := readBody(c, &b); no != nil {
+	if no := wire.ReadBody(c, &b); no != nil {
 		return 0, no
 	}
 	if b.OrganizationID == nil {
-		return 0, badRequest("organizationId is required.")
+		return 0, wire.BadRequest("organizationId is required.")
 	}
 	return *b.OrganizationID, nil
 }
@@ -91,7 +92,7 @@ func (s *Service) addDeskOrg(c *site.Call) {
 		}
 		s.mu.Unlock()
 	}
-	finish(c, no)
+	wire.Finish(c, no)
 }
 
 func (s *Service) removeDeskOrg(c *site.Call) {
@@ -103,15 +104,7 @@ func (s *Service) removeDeskOrg(c *site.Call) {
 		}
 		s.mu.Unlock()
 	}
-	finish(c, no)
-}
-
-func finish(c *site.Call, no *refusal) {
-	if no != nil {
-		writeRefusal(c.W, c.R, no)
-		return
-	}
-	c.W.WriteHeader(http.StatusNoContent)
+	wire.Finish(c, no)
 }
 
 // onDesk says whether a person is the service desk's customer: added to it, or in an organization that is. The caller holds the lock.
@@ -129,9 +122,9 @@ func (s *Service) onDesk(accountID string) bool {
 
 // listDeskCustomers gives the customers that still have access. Without a query it walks all customers: the quota is 5 a second.
 func (s *Service) listDeskCustomers(c *site.Call) {
-	w, no := readWindow(c)
+	w, no := wire.ReadWindow(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	query := c.Query().Get("query")
@@ -150,26 +143,26 @@ func (s *Service) listDeskCustomers(c *site.Call) {
 	} else {
 		ids = s.search.Search(query, len(s.order), keep)
 	}
-	var values []deskUser
-	for _, id := range cut(ids, w) {
-		values = append(values, fromCustomer(s.customers[id].At(c.AsOf)).desk(c.Base))
+	var values []wire.DeskUser
+	for _, id := range wire.Cut(ids, w) {
+		values = append(values, fromCustomer(s.customers[id].At(c.AsOf)).Desk(c.Base))
 	}
 	s.mu.RUnlock()
-	writePage(c, w, len(ids), values)
+	wire.WritePage(c, w, len(ids), values)
 }
 
 // addDeskCustomers adds people to the service desk. A customer whose portal-only access was revoked gets it back (unverified).
 func (s *Service) addDeskCustomers(c *site.Call) {
-	ids, no := readAccountIDs(c)
+	ids, no := wire.ReadAccountIDs(c)
 	if no == nil {
 		s.mu.Lock()
 		no = s.addDeskCustomersLocked(c, ids)
 		s.mu.Unlock()
 	}
-	finish(c, no)
+	wire.Finish(c, no)
 }
 
-func (s *Service) addDeskCustomersLocked(c *site.Call, ids []string) *refusal {
+func (s *Service) addDeskCustomersLocked(c *site.Call, ids []string) *wire.Refusal {
 	if no := s.checkAccounts(ids); no != nil {
 		return no
 	}
@@ -183,25 +176,25 @@ func (s *Service) addDeskCustomersLocked(c *site.Call, ids []string) *refusal {
 		x.Active, x.Modified = true, c.Now.UnixMicro()
 		change, err := site.NewChange(changeCustomer, &x)
 		if err != nil {
-			return unavailable(err)
+			return wire.Unavailable(err)
 		}
 		changes = append(changes, change)
 	}
 	if add := fresh(&s.deskUsers, ids); len(add) > 0 {
 		change, err := site.NewChange(changeDeskUsers, memberRecord{Add: add, At: c.Now.UnixMicro()})
 		if err != nil {
-			return unavailable(err)
+			return wire.Unavailable(err)
 		}
 		changes = append(changes, change)
 	}
 	if len(changes) == 0 {
 		return nil
 	}
-	return unavailable(s.commit(changes...))
+	return wire.Unavailable(s.commit(changes...))
 }
 
 func (s *Service) removeDeskCustomers(c *site.Call) {
-	ids, no := readAccountIDs(c)
+	ids, no := wire.ReadAccountIDs(c)
 	if no == nil {
 		s.mu.Lock()
 		if no = s.checkAccounts(ids); no == nil {
@@ -212,5 +205,5 @@ func (s *Service) removeDeskCustomers(c *site.Call) {
 		}
 		s.mu.Unlock()
 	}
-	finish(c, no)
+	wire.Finish(c, no)
 }

@@ -10,15 +10,16 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
-func noSuchOrg() *refusal {
-	return refuse(http.StatusNotFound, "sd.customer.organisation.error.not.found", "The organization does not exist.")
+func noSuchOrg() *wire.Refusal {
+	return wire.Refuse(http.StatusNotFound, "sd.customer.organisation.error.not.found", "The organization does not exist.")
 }
 
 // withOrg finds the organization of the path and answers with what use refuses. It holds the lock for writing where write is set.
-func (s *Service) withOrg(c *site.Call, write bool, use func(*organization) *refusal) bool {
+func (s *Service) withOrg(c *site.Call, write bool, use func(*organization) *wire.Refusal) bool {
 	id, err := strconv.ParseInt(c.Vars["organizationId"], 10, 64)
 	if write {
 		s.mu.Lock()
@@ -36,15 +37,15 @@ func (s *Service) withOrg(c *site.Call, write bool, use func(*organization) *ref
 		s.mu.RUnlock()
 	}
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 	}
 	return no == nil
 }
 
 func (s *Service) listOrgs(c *site.Call) {
-	w, no := readWindow(c)
+	w, no := wire.ReadWindow(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	s.mu.RLock()
@@ -52,24 +53,24 @@ func (s *Service) listOrgs(c *site.Call) {
 	if account := c.Query().Get("accountId"); account != "" {
 		if _, ok := s.find(c, account); !ok {
 			s.mu.RUnlock()
-			writeRefusal(c.W, c.R, refuse(http.StatusNotFound, "sd.rest.user.not.found", "The user was not found."))
+			wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusNotFound, "sd.rest.user.not.found", "The user was not found."))
 			return
 		}
 		ids = slices.Sorted(maps.Keys(s.memberOf[account]))
 	}
 	values, total := s.pageOrgs(c, w, ids)
 	s.mu.RUnlock()
-	writePage(c, w, total, values)
+	wire.WritePage(c, w, total, values)
 }
 
 // pageOrgs renders one page of ids. The caller holds the lock.
-func (s *Service) pageOrgs(c *site.Call, w window, ids []int64) (values []orgOut, total int) {
+func (s *Service) pageOrgs(c *site.Call, w wire.Window, ids []int64) (values []orgOut, total int) {
 	if !c.AsOf.IsZero() {
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool {
 			return time.UnixMicro(s.orgs[id].Created).After(c.AsOf)
 		})
 	}
-	for _, id := range cut(ids, w) {
+	for _, id := range wire.Cut(ids, w) {
 		values = append(values, s.renderOrg(s.orgs[id], c.Base))
 	}
 	return values, len(ids)
@@ -79,13 +80,13 @@ func (s *Service) createOrg(c *site.Call) {
 	var b struct {
 		Name string `json:"name"`
 	}
-	no := readBody(c, &b)
+	no := wire.ReadBody(c, &b)
 	name := strings.TrimSpace(b.Name)
-	if no == nil && (name == "" || utf8.RuneCountInString(name) > maxName) {
-		no = refuse(http.StatusBadRequest, "sd.customer.organisation.error.name", "The name must have 1 to 200 characters.")
+	if no == nil && (name == "" || utf8.RuneCountInString(name) > wire.MaxName) {
+		no = wire.Refuse(http.StatusBadRequest, "sd.customer.organisation.error.name", "The name must have 1 to 200 characters.")
 	}
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	s.mu.Lock()
@@ -100,21 +101,21 @@ func (s *Service) createOrg(c *site.Call) {
 	}
 	s.mu.Unlock()
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
-	writeJSON(c.W, http.StatusCreated, out) // the vendor answers 201 with the one that exists, too
+	wire.WriteJSON(c.W, http.StatusCreated, out) // the vendor answers 201 with the one that exists, too
 }
 
 func (s *Service) getOrg(c *site.Call) {
 	var out orgOut
-	if s.withOrg(c, false, func(o *organization) *refusal { out = s.renderOrg(o, c.Base); return nil }) {
-		writeJSON(c.W, http.StatusOK, out)
+	if s.withOrg(c, false, func(o *organization) *wire.Refusal { out = s.renderOrg(o, c.Base); return nil }) {
+		wire.WriteJSON(c.W, http.StatusOK, out)
 	}
 }
 
 func (s *Service) deleteOrg(c *site.Call) {
-	if s.withOrg(c, true, func(o *organization) *refusal {
+	if s.withOrg(c, true, func(o *organization) *wire.Refusal {
 		return s.save(changeOrgDelete, numberRecord{o.ID, c.Now.UnixMicro()})
 	}) {
 		c.W.WriteHeader(http.StatusNoContent)
@@ -122,34 +123,34 @@ func (s *Service) deleteOrg(c *site.Call) {
 }
 
 func (s *Service) listOrgUsers(c *site.Call) {
-	w, no := readWindow(c)
+	w, no := wire.ReadWindow(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
-	var values []deskUser
+	var values []wire.DeskUser
 	var total int
-	if s.withOrg(c, false, func(o *organization) *refusal {
+	if s.withOrg(c, false, func(o *organization) *wire.Refusal {
 		ids := o.members.IDs(c.AsOf)
 		total = len(ids)
-		for _, id := range cut(ids, w) {
+		for _, id := range wire.Cut(ids, w) {
 			if p, ok := s.find(&site.Call{}, id); ok {
-				values = append(values, p.desk(c.Base))
+				values = append(values, p.Desk(c.Base))
 			}
 		}
 		return nil
 	}) {
-		writePage(c, w, total, values)
+		wire.WritePage(c, w, total, values)
 	}
 }
 
 func (s *Service) addOrgUsers(c *site.Call) {
-	ids, no := readAccountIDs(c)
+	ids, no := wire.ReadAccountIDs(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
-	if s.withOrg(c, true, func(o *organization) *refusal {
+	if s.withOrg(c, true, func(o *organization) *wire.Refusal {
 		if no := s.checkAccounts(ids); no != nil {
 			return no
 		}
@@ -171,7 +172,7 @@ func fresh(m *site.Members, ids []string) []string {
 }
 
 // saveMembers stores a change of members. A fault may leave one new member out. The caller holds the lock.
-func (s *Service) saveMembers(c *site.Call, kind string, org int64, add, remove []string) *refusal {
+func (s *Service) saveMembers(c *site.Call, kind string, org int64, add, remove []string) *wire.Refusal {
 	if len(add) > 0 && c.Drop != nil {
 		if i := c.Drop(len(add)); i >= 0 {
 			add = slices.Delete(add, i, i+1)
@@ -184,12 +185,12 @@ func (s *Service) saveMembers(c *site.Call, kind string, org int64, add, remove 
 }
 
 func (s *Service) removeOrgUsers(c *site.Call) {
-	ids, no := readAccountIDs(c)
+	ids, no := wire.ReadAccountIDs(c)
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
-	if s.withOrg(c, true, func(o *organization) *refusal {
+	if s.withOrg(c, true, func(o *organization) *wire.Refusal {
 		if no := s.checkAccounts(ids); no != nil {
 			return no
 		}
@@ -206,8 +207,8 @@ const (
 	maxPropertyValue = 32768
 )
 
-func noSuchProperty() *refusal {
-	return refuse(http.StatusNotFound, "sd.rest.property.not.found", "The property does not exist.")
+func noSuchProperty() *wire.Refusal {
+	return wire.Refuse(http.StatusNotFound, "sd.rest.property.not.found", "The property does not exist.")
 }
 
 func (s *Service) listProperties(c *site.Call) {
@@ -216,47 +217,47 @@ func (s *Service) listProperties(c *site.Call) {
 		Key  string `json:"key"`
 	}
 	keys := []key{}
-	if s.withOrg(c, false, func(o *organization) *refusal {
+	if s.withOrg(c, false, func(o *organization) *wire.Refusal {
 		for _, k := range slices.Sorted(maps.Keys(o.Props)) {
-			keys = append(keys, key{rest(c.Base, "/servicedeskapi/organization/"+strconv.FormatInt(o.ID, 10)+"/property/"+k), k})
+			keys = append(keys, key{wire.Rest(c.Base, "/servicedeskapi/organization/"+strconv.FormatInt(o.ID, 10)+"/property/"+k), k})
 		}
 		return nil
 	}) {
-		writeJSON(c.W, http.StatusOK, map[string]any{"keys": keys})
+		wire.WriteJSON(c.W, http.StatusOK, map[string]any{"keys": keys})
 	}
 }
 
 func (s *Service) getProperty(c *site.Call) {
 	k := c.Vars["propertyKey"]
 	var value json.RawMessage
-	if s.withOrg(c, false, func(o *organization) *refusal {
+	if s.withOrg(c, false, func(o *organization) *wire.Refusal {
 		var ok bool
 		if value, ok = o.Props[k]; !ok {
 			return noSuchProperty()
 		}
 		return nil
 	}) {
-		writeJSON(c.W, http.StatusOK, map[string]any{"key": k, "value": value})
+		wire.WriteJSON(c.W, http.StatusOK, map[string]any{"key": k, "value": value})
 	}
 }
 
 func (s *Service) setProperty(c *site.Call) {
 	var value json.RawMessage
-	no := readBody(c, &value)
+	no := wire.ReadBody(c, &value)
 	k := c.Vars["propertyKey"]
 	switch {
 	case no != nil:
 	case len(k) > maxPropertyKey:
-		no = badRequest("The property key is longer than 255 characters.")
+		no = wire.BadRequest("The property key is longer than 255 characters.")
 	case len(value) > maxPropertyValue:
-		no = badRequest("The property value is longer than 32768 characters.")
+		no = wire.BadRequest("The property value is longer than 32768 characters.")
 	}
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
 	status := http.StatusOK
-	if s.withOrg(c, true, func(o *organization) *refusal {
+	if s.withOrg(c, true, func(o *organization) *wire.Refusal {
 		r := o.orgRecord
 		if r.Props = maps.Clone(r.Props); r.Props == nil {
 			r.Props = map[string]json.RawMessage{}
@@ -272,7 +273,7 @@ func (s *Service) setProperty(c *site.Call) {
 }
 
 func (s *Service) deleteProperty(c *site.Call) {
-	if s.withOrg(c, true, func(o *organization) *refusal {
+	if s.withOrg(c, true, func(o *organization) *wire.Refusal {
 		r := o.orgRecord
 		if _, exists := r.Props[c.Vars["propertyKey"]]; !exists {
 			return noSuchProperty()

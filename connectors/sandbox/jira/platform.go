@@ -7,31 +7,28 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
 func (s *Service) getUser(c *site.Call) {
 	id := c.Query().Get("accountId")
 	if id == "" {
-		writeRefusal(c.W, c.R, refuse(http.StatusNotFound, "", "The 'accountId' query parameter needs to be provided"))
+		wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusNotFound, "", "The 'accountId' query parameter needs to be provided"))
 		return
 	}
 	s.mu.RLock()
 	p, ok := s.find(c, id)
 	s.mu.RUnlock()
 	if !ok {
-		writeRefusal(c.W, c.R, refuse(http.StatusNotFound, "", "Specified user does not exist or you do not have required permissions"))
+		wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusNotFound, "", "Specified user does not exist or you do not have required permissions"))
 		return
 	}
-	writeJSON(c.W, http.StatusOK, p.platform(c.Base))
+	wire.WriteJSON(c.W, http.StatusOK, p.Platform(c.Base))
 }
 
 func (s *Service) getMyself(c *site.Call) {
-	p := person{Person: site.Person{
-		AccountID: "712020:" + site.DeriveUUID(s.seed, Name, "administrator"), Email: s.opt.Email, DisplayName: "Musubi sandbox administrator",
-		TimeZone: timeZone, Active: true,
-	}}
-	writeJSON(c.W, http.StatusOK, p.platform(c.Base))
+	wire.WriteJSON(c.W, http.StatusOK, s.owner().Platform(c.Base))
 }
 
 // The bounds of user/search: the page, and "up to the thousandth user".
@@ -47,54 +44,54 @@ func (s *Service) findUsers(c *site.Call) {
 	switch {
 	case no != nil:
 	case q.Get("property") != "":
-		no = refuse(http.StatusBadRequest, "", "The 'property' parameter is not valid: no user properties are kept")
+		no = wire.Refuse(http.StatusBadRequest, "", "The 'property' parameter is not valid: no user properties are kept")
 	case q.Get("query") != "" && q.Get("accountId") != "":
-		no = refuse(http.StatusBadRequest, "", "The 'query' and 'accountId' parameters cannot be used together")
+		no = wire.Refuse(http.StatusBadRequest, "", "The 'query' and 'accountId' parameters cannot be used together")
 	case q.Get("query") == "" && q.Get("accountId") == "":
-		no = refuse(http.StatusBadRequest, "", "The 'query', 'accountId' or 'property' parameter must be provided")
+		no = wire.Refuse(http.StatusBadRequest, "", "The 'query', 'accountId' or 'property' parameter must be provided")
 	}
 	if no != nil {
-		writeRefusal(c.W, c.R, no)
+		wire.WriteRefusal(c.W, c.R, no)
 		return
 	}
-	found := []platformUser{}
+	found := []wire.PlatformUser{}
 	if c.R.Header.Get("Authorization") != "" {
-		for _, p := range cut(s.searchPeople(c, q.Get("query"), q.Get("accountId")), w) {
-			found = append(found, p.platform(c.Base))
+		for _, p := range wire.Cut(s.searchPeople(c, q.Get("query"), q.Get("accountId")), w) {
+			found = append(found, p.Platform(c.Base))
 		}
 	}
-	writeJSON(c.W, http.StatusOK, found)
+	wire.WriteJSON(c.W, http.StatusOK, found)
 }
 
-func readSearch(c *site.Call) (window, *refusal) {
-	w := window{0, searchPage}
+func readSearch(c *site.Call) (wire.Window, *wire.Refusal) {
+	w := wire.Window{Limit: searchPage}
 	for _, v := range []struct {
 		name string
 		into *int
-	}{{"startAt", &w.start}, {"maxResults", &w.limit}} {
+	}{{"startAt", &w.Start}, {"maxResults", &w.Limit}} {
 		if text := c.Query().Get(v.name); text != "" {
 			n, err := strconv.ParseInt(text, 10, 32)
 			if err != nil || n < 0 {
-				return w, refuse(http.StatusBadRequest, "", "The '"+v.name+"' parameter must be a non-negative integer")
+				return w, wire.Refuse(http.StatusBadRequest, "", "The '"+v.name+"' parameter must be a non-negative integer")
 			}
 			*v.into = int(n)
 		}
 	}
-	w.limit = min(w.limit, searchMax)
+	w.Limit = min(w.Limit, searchMax)
 	return w, nil
 }
 
 // searchPeople looks among customers first, then among licensed people.
-func (s *Service) searchPeople(c *site.Call, query, accountID string) []person {
+func (s *Service) searchPeople(c *site.Call, query, accountID string) []wire.Person {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if accountID != "" {
 		if p, ok := s.find(c, accountID); ok && p.Active {
-			return []person{p}
+			return []wire.Person{p}
 		}
 		return nil
 	}
-	var people []person
+	var people []wire.Person
 	for _, id := range s.search.Search(query, searchMax, func(id string) bool {
 		x := s.customers[id].At(c.AsOf)
 		return x != nil && x.Active && x.beginsWith(query)
@@ -102,7 +99,7 @@ func (s *Service) searchPeople(c *site.Call, query, accountID string) []person {
 		people = append(people, fromCustomer(s.customers[id].At(c.AsOf)))
 	}
 	for _, p := range s.licensed.ByPrefix(query, searchMax-len(people)) {
-		people = append(people, person{p, false})
+		people = append(people, wire.Person{Person: p})
 	}
 	return people
 }
@@ -134,7 +131,7 @@ func (s *Service) Customers(query string, start, limit int) (rows []CustomerRow,
 	if query != "" {
 		ids = s.search.Search(query, len(s.order), func(id string) bool { return s.customers[id].Current().beginsWith(query) })
 	}
-	for _, id := range cut(ids, window{max(start, 0), limit}) {
+	for _, id := range wire.Cut(ids, wire.Window{Start: max(start, 0), Limit: limit}) {
 		rows = append(rows, s.customerRow(s.customers[id].Current()))
 	}
 	return rows, len(ids)
@@ -161,7 +158,7 @@ func (s *Service) Organizations(query string, start, limit int) (rows []OrgRow, 
 			}
 		}
 	}
-	for _, id := range cut(ids, window{max(start, 0), limit}) {
+	for _, id := range wire.Cut(ids, wire.Window{Start: max(start, 0), Limit: limit}) {
 		rows = append(rows, s.orgRow(s.orgs[id]))
 	}
 	return rows, len(ids)
@@ -180,7 +177,7 @@ func (s *Service) Members(orgID int64, start, limit int) (o OrgRow, rows []Custo
 		return OrgRow{}, nil, false
 	}
 	call := &site.Call{}
-	for _, id := range cut(x.members.IDs(call.AsOf), window{max(start, 0), limit}) {
+	for _, id := range wire.Cut(x.members.IDs(call.AsOf), wire.Window{Start: max(start, 0), Limit: limit}) {
 		if p, found := s.find(call, id); found {
 			rows = append(rows, CustomerRow{AccountID: id, Email: p.Email, DisplayName: p.DisplayName, Active: p.Active})
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/wire"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -69,7 +70,7 @@ func (s *Service) routes() []site.Route {
 
 // removedSearch answers for the search that the vendor has removed (CHANGE-2046).
 func removedSearch(c *site.Call) {
-	writeRefusal(c.W, c.R, refuse(http.StatusGone, "",
+	wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusGone, "",
 		"The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. "+
 			"A full migration guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046"))
 }
@@ -78,7 +79,7 @@ func removedSearch(c *site.Call) {
 func experimental(h func(*site.Call)) func(*site.Call) {
 	return func(c *site.Call) {
 		if !strings.EqualFold(c.R.Header.Get("X-ExperimentalApi"), "opt-in") {
-			writeRefusal(c.W, c.R, refuse(http.StatusPreconditionFailed, "sd.rest.experimental.api",
+			wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusPreconditionFailed, "sd.rest.experimental.api",
 				"This API is experimental. To use it, set the header X-ExperimentalApi: opt-in."))
 			return
 		}
@@ -93,7 +94,7 @@ func (s *Service) inDesk(h func(*site.Call)) func(*site.Call) {
 		case s.opt.ServiceDeskID, s.opt.ProjectKey, "projectId:" + s.opt.ProjectID, "projectKey:" + s.opt.ProjectKey:
 			h(c)
 		default:
-			writeRefusal(c.W, c.R, refuse(http.StatusNotFound, "sd.agent.servicedesk.error.no.such.servicedesk", "The service desk does not exist."))
+			wire.WriteRefusal(c.W, c.R, wire.Refuse(http.StatusNotFound, "sd.agent.servicedesk.error.no.such.servicedesk", "The service desk does not exist."))
 		}
 	}
 }

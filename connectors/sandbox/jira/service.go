@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
+	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 )
 
@@ -26,6 +29,20 @@ type Options struct {
 	ProjectKey    string    // default "HELP"
 	ProjectName   string    // default "Municipal help desk"
 	ProjectID     string    // default "10000"
+
+	CustomerToken string        // with the e-mail address of a portal customer: acts as that customer, in place of a browser's session. Empty: none can
+	AppToken      string        // bearer token of an OAuth 2.0 app, which alone may register webhooks that expire. Empty: there is no app
+	SearchLag     time.Duration // how long search/jql misses what was written, at most a minute; 0: 3 s; negative: not at all
+	WorkflowTime  time.Duration // how long a transition takes, while another one conflicts; 0: 20 ms; negative: no time
+}
+
+// Sending is how webhooks leave. The zero value registers them and sends nothing.
+type Sending struct {
+	Outgoing http.RoundTripper
+	Now      func() time.Time
+	After    func(time.Duration) <-chan time.Time
+	Fault    func(kind string, m deliver.Message) bool
+	Lean     func(event string) bool // leaves the issue out of a comment's event
 }
 
 // Licensed finds the site's licensed accounts, which are no portal customers.
@@ -46,6 +63,9 @@ type Service struct {
 	licensed Licensed
 	table    *site.Table
 	siteID   string
+	tracker  *work.Tracker
+	sending  Sending
+	queue    *deliver.Queue // nil: nothing is sent
 
 	mu        sync.RWMutex
 	customers map[string]*site.Versions[customer]
@@ -108,16 +128,57 @@ const (
 )
 
 // New makes an empty service.
-func New(opt Options, seed uint64, licensed Licensed, log Log) *Service {
+func New(opt Options, seed uint64, licensed Licensed, log Log, sending Sending) (*Service, error) {
 	opt.ServiceDeskID = cmp.Or(opt.ServiceDeskID, "1")
 	opt.ProjectKey = cmp.Or(opt.ProjectKey, "HELP")
 	opt.ProjectName = cmp.Or(opt.ProjectName, "Municipal help desk")
 	opt.ProjectID = cmp.Or(opt.ProjectID, "10000")
-	s := &Service{opt: opt, seed: seed, log: log, licensed: licensed, siteID: site.DeriveUUID(seed, Name, "site")}
+	if opt.SearchLag == 0 {
+		opt.SearchLag = 3 * time.Second
+	}
+	if opt.WorkflowTime == 0 {
+		opt.WorkflowTime = 20 * time.Millisecond
+	}
+	if opt.SearchLag > site.StaleWindow {
+		return nil, fmt.Errorf("jira: SearchLag %v is more than %v", opt.SearchLag, site.StaleWindow)
+	}
+	s := &Service{opt: opt, seed: seed, log: log, licensed: licensed, siteID: site.DeriveUUID(seed, Name, "site"), sending: sending}
+	s.tracker = work.New(work.Options{
+		ServiceDeskID: opt.ServiceDeskID, ProjectKey: opt.ProjectKey, ProjectName: opt.ProjectName, ProjectID: opt.ProjectID,
+		SearchLag: opt.SearchLag, WorkflowTime: opt.WorkflowTime,
+	}, seed, &s.mu, host{s})
 	s.clear()
-	s.table = site.NewTable(s.routes())
-	return s
+	s.table = site.NewTable(append(s.routes(), s.tracker.Routes(s.inDesk)...))
+	if sending.Outgoing != nil {
+		var err error
+		s.queue, err = deliver.New(deliver.Options{
+			Transport: sending.Outgoing, Now: sending.Now, After: sending.After, Fault: sending.Fault, Policy: work.DeliveryPolicy(),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("jira: %w", err)
+		}
+	}
+	return s, nil
 }
+
+// Close ends the deliveries.
+func (s *Service) Close() error {
+	if s.queue == nil {
+		return nil
+	}
+	return s.queue.Close()
+}
+
+// Deliveries gives the newest attempts to deliver webhooks, oldest first.
+func (s *Service) Deliveries() []deliver.Record {
+	if s.queue == nil {
+		return nil
+	}
+	return s.queue.Records()
+}
+
+// Work gives the work items, for the pages.
+func (s *Service) Work() *work.Tracker { return s.tracker }
 
 // Name gives the product's name.
 func (s *Service) Name() string { return Name }
@@ -130,6 +191,10 @@ func (s *Service) clear() {
 	s.orgs, s.orgOrder, s.byName, s.nextOrg = map[int64]*organization{}, nil, map[string]int64{}, 1
 	s.memberOf, s.deskUsers, s.deskOrgs = map[string]map[int64]struct{}{}, site.Members{}, site.Members{}
 	s.search.Reset()
+	s.tracker.Clear()
+	if s.queue != nil {
+		s.queue.Clear()
+	}
 }
 
 // Lock keeps all requests out, for a reset of several products at once.
@@ -162,6 +227,9 @@ func (s *Service) Apply(c site.Change) error {
 }
 
 func (s *Service) apply(c site.Change) error {
+	if strings.HasPrefix(c.Kind, work.ChangePrefix) {
+		return s.tracker.Apply(c)
+	}
 	switch c.Kind {
 	case changeCustomer:
 		var x customer
@@ -318,6 +386,9 @@ func (s *Service) SnapshotLocked(emit func([]site.Change) error) error {
 	if err := members(changeDeskOrgs, 0, &s.deskOrgs, 0); err != nil {
 		return err
 	}
+	if err := s.tracker.Snapshot(put); err != nil {
+		return err
+	}
 	if len(batch) == 0 {
 		return nil
 	}
@@ -340,6 +411,7 @@ func (s *Service) State() site.State {
 	for _, o := range s.orgs {
 		st.Groups = append(st.Groups, site.Group{ID: strconv.FormatInt(o.ID, 10), Name: o.Name, Members: o.members.IDs(time.Time{})})
 	}
+	st.Tickets = s.tracker.Tickets()
 	st.Finish()
 	return st
 }
@@ -356,7 +428,7 @@ func (s *Service) Counts() site.Counts {
 			}
 		}
 	})
-	c.Groups = len(s.orgs)
+	c.Groups, c.Tickets = len(s.orgs), s.tracker.Count()
 	for _, o := range s.orgs {
 		c.Memberships += o.members.Len()
 	}

@@ -11,13 +11,19 @@ import (
 
 // Call is one request on its way through a handler.
 type Call struct {
-	W    http.ResponseWriter
-	R    *http.Request
-	Vars map[string]string // path parameters, decoded
-	Base string            // absolute address of the sandbox, without a slash at its end
-	Now  time.Time
-	AsOf time.Time     // zero, or the moment that reads see: what was written after it is left out
-	Drop func(int) int // given n members to add: which one a fault silently leaves out, or -1
+	W     http.ResponseWriter
+	R     *http.Request
+	Vars  map[string]string // path parameters, decoded
+	Base  string            // absolute address of the sandbox, without a slash at its end
+	Now   time.Time
+	AsOf  time.Time     // zero, or the moment that reads see: what was written after it is left out
+	Drop  func(int) int // given n members to add: which one a fault silently leaves out, or -1
+	As    string        // who calls, where a product lets several; empty: whom the product's token belongs to
+	Scale float64       // the demonstration's factor on quotas; 0 means 1
+	// Take uses a token of a further quota class of the product (the route's own is taken already); without one it says when there
+	// will be.
+	Take func(class string, limit Limit) (ok bool, after time.Duration)
+	Data any // what Authenticate read, for the handler
 }
 
 // Query gives the query string's values.
@@ -37,6 +43,7 @@ type Route struct {
 	Class     string // quota bucket
 	Limit     Limit
 	Anonymous bool // answers without a credential
+	Read      bool // changes nothing, whatever its method: stale_read meets it
 	Handle    func(*Call)
 }
 

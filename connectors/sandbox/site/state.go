@@ -52,7 +52,9 @@ type Counts struct {
 	Active      int `json:"active"`
 	Groups      int `json:"groups"`
 	Memberships int `json:"memberships"`
+	Tickets     int `json:"tickets,omitempty"`
 	Duplicates  int `json:"duplicates"` // active accounts that share their e-mail or external id with another active one
+	Mails       int `json:"mails,omitempty"`
 }
 
 // State is the ground truth of one product.
@@ -60,13 +62,66 @@ type State struct {
 	App      string    `json:"app"`
 	Accounts []Account `json:"accounts"`
 	Groups   []Group   `json:"groups"`
+	Tickets  []Ticket  `json:"tickets,omitempty"`
+	Channels []Channel `json:"channels,omitempty"` // of products that have some
+	Mails    []Mail    `json:"mails,omitempty"`
 	Counts   Counts    `json:"counts"`
+}
+
+// Channel is a conversation in the ground truth.
+type Channel struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Private  bool      `json:"private"`
+	Direct   bool      `json:"direct"` // between people, without a name
+	Archived bool      `json:"archived"`
+	Topic    string    `json:"topic"`
+	Purpose  string    `json:"purpose"`
+	Members  []string  `json:"members"` // Account.ID, and the application's own user
+	Messages []Message `json:"messages"`
+}
+
+// Message is what somebody said in a channel, in the order of TS.
+type Message struct {
+	TS       string   `json:"ts"`
+	ThreadTS string   `json:"thread_ts,omitempty"` // of the thread's first message
+	User     string   `json:"user"`
+	Text     string   `json:"text"`
+	Subtype  string   `json:"subtype,omitempty"`
+	Edited   bool     `json:"edited,omitempty"`
+	Reacted  []string `json:"reacted,omitempty"` // "name:user"
+	OnlyTo   string   `json:"only_to,omitempty"` // the only one who sees it
+
+	Blocks   json.RawMessage `json:"blocks,omitempty"`   // what people see where it isn't the text
+	Metadata json.RawMessage `json:"metadata,omitempty"` // what an application hung on it
+}
+
+// Mail is a mail in the ground truth, as a mail program reads it.
+type Mail struct {
+	ID            int64    `json:"id"`
+	At            int64    `json:"at"` // UTC microseconds
+	EnvelopeFrom  string   `json:"envelope_from"`
+	EnvelopeTo    []string `json:"envelope_to"`
+	TLS           bool     `json:"tls"`
+	MessageID     string   `json:"message_id"`
+	InReplyTo     string   `json:"in_reply_to,omitempty"`
+	References    string   `json:"references,omitempty"`
+	From          string   `json:"from"`
+	To            []string `json:"to"`
+	Subject       string   `json:"subject"`
+	Text          string   `json:"text"`
+	HTML          string   `json:"html,omitempty"`
+	AutoSubmitted string   `json:"auto_submitted,omitempty"`
+	Faults        []string `json:"faults,omitempty"` // what the mail's form lacks
+	Duplicate     bool     `json:"duplicate"`        // an earlier mail has the same Message-ID
+	Replies       int      `json:"replies"`
+	Bounces       int      `json:"bounces"`
 }
 
 // Finish sorts the state and counts it.
 func (s *State) Finish() {
 	s.Counts = CountAccounts(slices.Values(s.Accounts))
-	s.Counts.Groups = len(s.Groups)
+	s.Counts.Groups, s.Counts.Tickets, s.Counts.Mails = len(s.Groups), len(s.Tickets), len(s.Mails)
 	for i := range s.Accounts {
 		slices.Sort(s.Accounts[i].Groups)
 	}

@@ -10,6 +10,7 @@ import (
 type Printing struct {
 	Locale  Locale // empty: Both
 	Skipped bool   // the good rows are taken all the same
+	Export  bool   // it is of a file that was to be written
 }
 
 // WriteTo prints the report for a person, Japanese first, then English.
@@ -28,6 +29,8 @@ func (r *Report) Print(w io.Writer, p Printing) (int64, error) {
 		}
 	}
 	switch {
+	case r.refused > 0 && p.Export:
+		say(fmt.Sprintf("%s: %d 行を書けません。", r.File, r.refused), fmt.Sprintf("%s: %s cannot be written.", r.File, plural(r.refused, "row")))
 	case r.refused > 0 && p.Skipped && !r.Condemned():
 		say(fmt.Sprintf("%s: %d 行に誤りがあります。その行は取り込みません。", r.File, r.refused), fmt.Sprintf("%s: %s refused. They are not imported.", r.File, plural(r.refused, "row")))
 	case r.refused > 0:

@@ -315,6 +315,18 @@ func TestHostileWorkbooks(t *testing.T) {
 			}
 		})
 	}
+	secret := zipped(t, good)
+	for at := 0; ; at += 4 { // the flag "encrypted" of every file
+		next := bytes.Index(secret[at:], []byte("PK\x01\x02"))
+		if next < 0 {
+			break
+		}
+		at += next
+		secret[at+8] |= 1
+	}
+	if g := readAll(t, secret, Options{}, lim); len(g.rows) != 0 || !g.has(0, "", "under a password") {
+		t.Error(g)
+	}
 	g := readAll(t, zipped(t, with("xl/s.xml", "<worksheet>"+data(`<row><c r="IX2" t="str"><v>x</v></c></row><row><c r="C3" t="str"><v>x</v></c></row>`)+"</worksheet>")), Options{}, lim)
 	if !g.has(2, "", "the header has 2") || !g.has(3, "", "the row has 3 cells, the header has 2") || len(g.rows) != 0 {
 		t.Error(g)

@@ -1,0 +1,25 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// LastChange is the number of the newest change inside the scope (org.read or people.read), 0 for none: where to follow Changes from, for
+// who reads the directory itself after asking.
+func (s *Store) LastChange(ctx context.Context, scope policies.Scope) (int64, error) {
+	if !scope.For(policies.ActionOrgRead) {
+		if err := permit(scope, policies.ActionPeopleRead); err != nil {
+			return 0, err
+		}
+	}
+	q := sqlText("SELECT COALESCE(MAX(number), 0) FROM feed_now WHERE 1=1")
+	q.within(scope, "org")
+	var number int64
+	if err := s.db.Reader().QueryRowContext(ctx, q.text.String(), q.args...).Scan(&number); err != nil {
+		return 0, fmt.Errorf("directory: read feed: %w", err)
+	}
+	return number, nil
+}
