@@ -173,10 +173,9 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 	}
 	q := sqlText(transferSelect)
 	anyOf(q, "t.id", ids)
-	q.and("t.state = 'planned'")
 	q.page("t.number", 0)
 	list, err := transfers(ctx, tx, q)
-	if err != nil || len(list) == 0 {
+	if list = stillPlanned(list); err != nil || len(list) == 0 {
 		return Activated{}, err
 	}
 	b, err := s.openBook(ctx, tx, activator, concernedIn(list)...)
@@ -240,6 +239,11 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 		}
 	}
 	return Activated{Done: len(c.done), Blocked: len(blocked)}, b.close(ctx, tx, s.db)
+}
+
+// stillPlanned keeps the planned ones. It isn't part of the query, as a database may then read all that is planned for each chunk.
+func stillPlanned(list []recorded) []recorded {
+	return slices.DeleteFunc(list, func(t recorded) bool { return t.State != identity.TransferPlanned })
 }
 
 // concernedIn lists the people of transfers and their successors.
@@ -405,12 +409,12 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.P
 	}
 	q := sqlText(transferSelect)
 	anyOf(q, "t.person", ids)
-	q.and("t.state = 'planned'")
 	q.page("t.number", 0)
 	planned, err := transfers(ctx, tx, q)
 	if err != nil {
 		return err
 	}
+	planned = stillPlanned(planned)
 	if err := s.cancel(ctx, tx, b, planned, identity.ReasonEnded); err != nil {
 		return err
 	}
