@@ -166,7 +166,8 @@ func checkDates(o *identity.Organization) []fault {
 
 const maxPhone = 40 // characters
 
-// checkPhone accepts what Japanese offices write: digits, + ( ) - . # * and spaces, 内線 and 代表, full-width too; a number has to be in it.
+// checkPhone accepts what Japanese offices write: digits, + ( ) - . # * and spaces, 内線 and 代表, full-width too; a number has to be in it:
+// of two digits at least, but for an extension.
 func checkPhone(column, value string) []fault {
 	if faults := cell(column, value, maxPhone, false); faults != nil || value == "" {
 		return faults
@@ -181,7 +182,7 @@ func checkPhone(column, value string) []fault {
 			digits = -1 << 20
 		}
 	}
-	if digits < 2 {
+	if digits < 1 || digits < 2 && column != "extension" {
 		return []fault{{
 			Column: column, Value: value,
 			Reason: review.Say("電話番号ではありません", "it is not a telephone number"),
