@@ -75,7 +75,7 @@ func TestTransferCommands(t *testing.T) {
 		}
 		seen.WriteString(screen(t, r, step.code, step.args, env) + "\n")
 	}
-	got := minuteText.ReplaceAllString(transferID.ReplaceAllString(seen.String(), "OTHER"), "TIME")
+	got := minuteText.ReplaceAllString(transferID.ReplaceAllString(strings.ReplaceAll(seen.String(), "\r\n", "\n"), "OTHER"), "TIME")
 	compare(t, filepath.Join("testdata", "transfers.txt"), got)
 	// Nothing of the embargoed one stands in the audit log but its id.
 	r := i.musubi(t, "audit", "find", "--object", env["TRANSFER"], "--as", i.planner())
