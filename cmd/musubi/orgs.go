@@ -24,7 +24,7 @@ An organization is named by its official number. Kinds:
 ` + kindList(), Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	orgs.AddCommand(newOrgsList(e), newOrgsShow(e), newOrgsAdd(e), newOrgsChange(e), newOrgsEnd(e), newOrgsServe(e))
+	orgs.AddCommand(newOrgsList(e), newOrgsShow(e), newOrgsAdd(e), newOrgsChange(e), newOrgsEnd(e), newOrgsServe(e), newOrgsAppoint(e))
 	return orgs
 }
 
