@@ -42,8 +42,9 @@ type WorkItemDraft struct {
 	Reporter     string   // account id of whom it is made for; empty: the hub's own account
 	Participants []string // account ids
 	Groups       []string // group ids
-	// Attempted is when a create with this OwnKey may first have been sent, by whichever node; zero: never. The caller stores it
-	// before the first attempt. Until Limits.SearchLag has passed since, a search that finds nothing proves nothing.
+	// Attempted is when a create with this OwnKey may last have been sent, by whichever node; zero: never, or FindWorkItem has since
+	// said KindNotFound. The caller stores the time before each attempt, and gives the one stored before. Until Limits.SearchLag has
+	// passed since, a search that finds nothing proves nothing.
 	Attempted time.Time
 }
 
@@ -68,7 +69,7 @@ type WorkItemReader interface {
 // WorkItemCreator makes work items, each once.
 type WorkItemCreator interface {
 	// CreateWorkItem makes the item unless one with its OwnKey is there, which it gives instead. KindAmbiguous: it may have been made;
-	// call again with Attempted set, after RetryAfter or Limits.SearchLag.
+	// look with FindWorkItem until it is found or KindNotFound, or call again with Attempted set, after RetryAfter or Limits.SearchLag.
 	CreateWorkItem(ctx context.Context, draft WorkItemDraft) (WorkItem, error)
 }
 

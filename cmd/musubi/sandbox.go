@@ -40,6 +40,8 @@ const (
 	// The Slack application's second and third secret, beside its bot token.
 	slackAdmin   = sandbox.Slack + "-admin"
 	slackSigning = sandbox.Slack + "-signing"
+	// What a portal customer acts with in the stand-in of Jira Service Management, in place of a browser's session.
+	jiraCustomer = sandbox.Jira + "-customer"
 )
 
 func (s sandboxSite) tokenFile(product string) string {
@@ -67,7 +69,7 @@ func (s sandboxSite) openMail(ctx context.Context, listen string, box *sandbox.S
 // open starts the stand-in on listen. Its state lives below the data folder and survives a kill.
 func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Time, log *slog.Logger) (*sandbox.Sandbox, *front, error) {
 	tokens := map[string]string{}
-	for _, product := range []string{sandbox.Atlassian, sandbox.Jira, sandbox.Slack, slackAdmin, slackSigning} {
+	for _, product := range []string{sandbox.Atlassian, sandbox.Jira, jiraCustomer, sandbox.Slack, slackAdmin, slackSigning} {
 		token, err := ensureSecret(s.tokenFile(product))
 		if err != nil {
 			return nil, nil, err
@@ -77,7 +79,7 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 	box, err := sandbox.New(sandbox.Options{
 		Now: now, Seed: 1, Dir: filepath.Join(s.dir, "sandbox"), QuotaScale: s.scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: sandboxDirectory, Token: tokens[sandbox.Atlassian], VerifiedDomains: s.domains},
-		Jira:      sandbox.JiraOptions{Email: sandboxEmail, Token: tokens[sandbox.Jira]},
+		Jira:      sandbox.JiraOptions{Email: sandboxEmail, Token: tokens[sandbox.Jira], CustomerToken: tokens[jiraCustomer]},
 		Slack: sandbox.SlackOptions{
 			Token: tokens[sandbox.Slack], AdminToken: tokens[slackAdmin], SigningSecret: tokens[slackSigning], OwnerEmail: sandboxOwner,
 			EventsURL: s.slackEvents, InteractivityURL: s.slackInteractivity,
@@ -202,6 +204,7 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 			say(e.stdout, "代役 / sandbox: http://%s/", f.address)
 			say(e.stdout, "  atlassian: http://%s/atlassian  directory %s  token file %s", f.address, sandboxDirectory, site.tokenFile(sandbox.Atlassian))
 			say(e.stdout, "  jira:      http://%s/jira  user %s  token file %s", f.address, sandboxEmail, site.tokenFile(sandbox.Jira))
+			say(e.stdout, "             ポータルの利用者として操作するには、その人のメールアドレスと token file %s / to act as a portal customer: that person's address", site.tokenFile(jiraCustomer))
 			say(e.stdout, "  slack:     http://%s/slack/api/ (Web API)  token file %s", f.address, site.tokenFile(sandbox.Slack))
 			say(e.stdout, "             http://%s/slack/scim/v2 (SCIM)  token file %s  signing secret file %s", f.address, site.tokenFile(slackAdmin), site.tokenFile(slackSigning))
 			if events == "" {

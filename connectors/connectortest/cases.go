@@ -15,7 +15,7 @@ func cases() []testCase {
 	return slices.Concat(
 		accountCases(), casesOf("message", messageCases()), casesOf("channel", channelCases()), casesOf("mention", mentionCases()),
 		casesOf("guest", guestCases()), casesOf("event", eventCases()), casesOf("credential", credentialCases()),
-		casesOf("work", workCases()),
+		casesOf("work", workCases()), casesOf("mail", mailCases()),
 	)
 }
 

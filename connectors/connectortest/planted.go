@@ -142,7 +142,7 @@ func planted() []bug {
 	return slices.Concat(
 		plantedInAccounts(), plantedInGroups(), bugsIn("message", plantedInMessages()), bugsIn("channel", plantedInChannels()),
 		bugsIn("mention", plantedInMentions()), bugsIn("event", plantedInEvents()), bugsIn("guest", plantedInGuests()), bugsIn("credential", plantedInCredentials()),
-		bugsIn("work", plantedInWork()),
+		bugsIn("work", plantedInWork()), bugsIn("mail", plantedInMail()),
 	)
 }
 

@@ -2,14 +2,11 @@ package connectortest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,6 +54,18 @@ const (
 // makes a fresh World over env.Wire; it is called once a sequence.
 func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 	t.Helper()
+	runAll(t, func(t *testing.T, seed int) (*sequence, func() error) {
+		s := newSequence(t, h, seed)
+		return s, func() error { return s.run(world) }
+	})
+}
+
+// starter makes the sequence of a seed and what runs it.
+type starter func(t *testing.T, seed int) (*sequence, func() error)
+
+// runAll runs the sequences of every seed until one fails.
+func runAll(t *testing.T, start starter) {
+	t.Helper()
 	n := sequencesShort
 	if os.Getenv("MUSUBI_SOAK") != "" {
 		n = sequencesLong
@@ -65,8 +74,8 @@ func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 	for first := 0; first < n && !t.Failed(); first += sequenceChunk {
 		synctest.Test(t, func(t *testing.T) {
 			for seed := first; seed < first+sequenceChunk && !t.Failed(); seed++ {
-				s := newSequence(t, h, seed)
-				if err := s.run(world); err != nil {
+				s, run := start(t, seed)
+				if err := run(); err != nil {
 					t.Errorf("sequence %d: %v\n%s", seed, err, strings.Join(s.steps, "\n"))
 				}
 				calls, failed = calls+s.calls, failed+s.failed
@@ -77,6 +86,23 @@ func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 		t.Errorf("only %d of %d calls failed: the sequences prove little", failed, calls)
 	}
 	t.Logf("%d sequences, %d calls, %d failed", n, calls, failed)
+}
+
+// runUntilCaught runs sequences with a planted bug; one must fail.
+func runUntilCaught(t *testing.T, start starter) {
+	t.Helper()
+	caught := error(nil)
+	for first := 0; first < sequencesForBug && caught == nil; first += sequenceChunk {
+		synctest.Test(t, func(t *testing.T) {
+			for seed := first; seed < first+sequenceChunk && caught == nil; seed++ {
+				_, run := start(t, seed)
+				caught = run()
+			}
+		})
+	}
+	if caught == nil {
+		t.Errorf("%d sequences pass with this bug in the connector", sequencesForBug)
+	}
 }
 
 // RunPlantedSequences plants bugs that break the contract only under faults, one at a time. The sequences must fail on each.
@@ -96,17 +122,10 @@ func RunPlantedSequences(t *testing.T, h Harness, world func(env Env) (World, er
 				w.Connector = bug.plant(whole)
 				return w, nil
 			}
-			caught := error(nil)
-			for first := 0; first < sequencesForBug && caught == nil; first += sequenceChunk {
-				synctest.Test(t, func(t *testing.T) {
-					for seed := first; seed < first+sequenceChunk && caught == nil; seed++ {
-						caught = newSequence(t, h, seed).run(sick)
-					}
-				})
-			}
-			if caught == nil {
-				t.Errorf("%d sequences pass with this bug in the connector", sequencesForBug)
-			}
+			runUntilCaught(t, func(t *testing.T, seed int) (*sequence, func() error) {
+				s := newSequence(t, h, seed)
+				return s, func() error { return s.run(sick) }
+			})
 		})
 	}
 }
@@ -179,33 +198,48 @@ type knownGroup struct {
 	unsure  bool
 }
 
-func (s *sequence) run(world func(env Env) (World, error)) error {
-	w, err := world(Env{
+// env is what the connector is built with: a wire that the sequence breaks.
+func (s *sequence) env() Env {
+	return Env{
 		Wire:  func(vendor http.RoundTripper) http.RoundTripper { s.tap = NewTap(vendor); return s.tap },
 		Quota: Unlimited{}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+}
+
+func (s *sequence) open(c connectors.Connector) error {
+	catalog, err := connectors.NewCatalog(c)
 	if err != nil {
 		return err
 	}
-	catalog, err := connectors.NewCatalog(w.Connector)
+	s.o, err = catalog.Open(c.Describe().Name)
+	return err
+}
+
+// walk makes the random calls, each with a fault before it or none, and some time between.
+func (s *sequence) walk(step func()) {
+	for range sequenceSteps {
+		s.plantOnWire()
+		step()
+		s.tap.Clear()
+		if s.rand.IntN(4) == 0 {
+			time.Sleep(time.Duration(s.rand.IntN(5000)) * time.Millisecond)
+		}
+	}
+}
+
+func (s *sequence) run(world func(env Env) (World, error)) error {
+	w, err := world(s.env())
 	if err != nil {
 		return err
 	}
-	if s.o, err = catalog.Open(w.Connector.Describe().Name); err != nil {
+	if err := s.open(w.Connector); err != nil {
 		return err
 	}
 	s.leaves = w.Leaves
 	if s.silent, err = w.Plant(s.rand); err != nil {
 		return err
 	}
-	for range sequenceSteps {
-		s.plantOnWire()
-		s.step()
-		s.tap.Clear()
-		if s.rand.IntN(4) == 0 {
-			time.Sleep(time.Duration(s.rand.IntN(5000)) * time.Millisecond)
-		}
-	}
+	s.walk(s.step)
 	w.Heal()
 	if err := s.reconcile(); err != nil {
 		return err
@@ -255,188 +289,4 @@ func (s *sequence) note(err error, idempotent bool, format string, args ...any) 
 		return !idempotent, idempotent
 	}
 	return false, true
-}
-
-// step makes one random call.
-func (s *sequence) step() {
-	n, k := s.rand.IntN(4), s.rand.IntN(2)
-	a, g := s.accounts[n], s.groups[k]
-	switch choice := s.rand.IntN(10); {
-	case a != nil && a.unsure:
-		s.find(n) // never blindly again
-	case a == nil:
-		s.create(n)
-	case choice < 2 && a.active:
-		s.disable(n, a)
-	case choice < 4 && (!a.active && s.h.Restores || a.active && s.h.Change != nil):
-		s.update(n, a)
-	case g == nil:
-		s.createGroup(k)
-	case g.unsure:
-		s.findGroup(k)
-	default:
-		s.member(g, a)
-	}
-}
-
-func (s *sequence) create(n int) {
-	made, err := s.o.AccountWriter.CreateAccount(s.t.Context(), s.h.Account(n))
-	switch nothing, _ := s.note(err, false, "create account %d", n); {
-	case err == nil:
-		s.accounts[n] = &knownAccount{id: made.ID, name: s.h.Account(n).DisplayName, active: true}
-	case !nothing:
-		s.accounts[n] = &knownAccount{unsure: true}
-	}
-}
-
-func (s *sequence) update(n int, a *knownAccount) {
-	want := s.h.Account(n)
-	if a.active && a.name == want.DisplayName {
-		want = s.h.Change(want)
-	}
-	want.ID = a.id
-	_, err := s.o.AccountWriter.UpdateAccount(s.t.Context(), want)
-	if _, unsure := s.note(err, true, "update account %d", n); unsure {
-		a.unsure = true
-	} else if err == nil {
-		a.name, a.active = want.DisplayName, true
-	}
-}
-
-func (s *sequence) disable(n int, a *knownAccount) {
-	err := s.o.AccountWriter.DisableAccount(s.t.Context(), a.id)
-	_, unsure := s.note(err, true, "disable account %d", n)
-	if unsure {
-		a.unsure = true
-	} else if err == nil {
-		a.active = false
-	}
-	if !s.leaves || !unsure && err != nil {
-		return
-	}
-	for _, g := range s.groups {
-		if g.members[a.id] {
-			delete(g.members, a.id)
-			g.unsure = g.unsure || unsure
-		}
-	}
-}
-
-func (s *sequence) createGroup(k int) {
-	made, err := s.o.GroupWriter.CreateGroup(s.t.Context(), connectors.Group{Name: groupName(k)})
-	if err == nil {
-		s.note(err, false, "create group %d", k)
-		s.groups[k] = &knownGroup{id: made.ID, members: map[string]bool{}}
-		return
-	}
-	// Making a group can take several calls of which the first may have been carried out.
-	s.note(err, true, "create group %d", k)
-	s.groups[k] = &knownGroup{unsure: true}
-}
-
-func (s *sequence) member(g *knownGroup, a *knownAccount) {
-	if g.members[a.id] {
-		err := s.o.GroupWriter.RemoveMembers(s.t.Context(), g.id, []string{a.id})
-		if _, unsure := s.note(err, true, "remove %s from %s", a.id, g.id); unsure {
-			g.unsure = true
-		} else if err == nil {
-			delete(g.members, a.id)
-		}
-		return
-	}
-	if !a.active {
-		return // what a product does with a member who has no access is its own affair
-	}
-	err := s.o.GroupWriter.AddMembers(s.t.Context(), g.id, []string{a.id})
-	if _, unsure := s.note(err, true, "add %s to %s", a.id, g.id); unsure {
-		g.unsure = true
-	} else if err == nil {
-		g.members[a.id] = true
-		g.unsure = s.silent // the vendor says yes and may have lost it: only a look tells
-	}
-}
-
-// find looks an account up once it must be there to be seen, and adopts what is found.
-func (s *sequence) find(n int) {
-	time.Sleep(s.o.Limits.Staleness + time.Millisecond)
-	want := s.h.Account(n)
-	want.ID = s.accounts[n].id
-	got, err := s.o.Accounts.FindAccount(s.t.Context(), want)
-	s.note(err, true, "find account %d", n)
-	switch {
-	case err == nil:
-		s.accounts[n] = &knownAccount{id: got.ID, name: got.DisplayName, active: got.Active}
-	case connectors.KindOf(err) == connectors.KindNotFound:
-		delete(s.accounts, n)
-	}
-}
-
-func (s *sequence) findGroup(k int) {
-	time.Sleep(s.o.Limits.Staleness + time.Millisecond)
-	got, err := s.o.Groups.FindGroup(s.t.Context(), groupName(k))
-	s.note(err, true, "find group %d", k)
-	switch {
-	case connectors.KindOf(err) == connectors.KindNotFound:
-		delete(s.groups, k)
-		return
-	case err != nil:
-		return
-	}
-	members := map[string]bool{}
-	err = s.o.Groups.ListMembers(s.t.Context(), got.ID, func(page []string) error {
-		for _, id := range page {
-			members[id] = true
-		}
-		return nil
-	})
-	s.note(err, true, "list group %d", k)
-	if err == nil {
-		s.groups[k] = &knownGroup{id: got.ID, members: members}
-	}
-}
-
-// reconcile looks up what is unknown, now that nothing fails.
-func (s *sequence) reconcile() error {
-	s.steps = append(s.steps, "  reconcile")
-	for n, a := range s.accounts {
-		if a.unsure {
-			if s.find(n); s.accounts[n] != nil && s.accounts[n].unsure {
-				return fmt.Errorf("account %d can't be looked up", n)
-			}
-		}
-	}
-	for k, g := range s.groups {
-		if g.unsure {
-			if s.findGroup(k); s.groups[k] != nil && s.groups[k].unsure {
-				return fmt.Errorf("group %d can't be looked up", k)
-			}
-		}
-	}
-	return nil
-}
-
-// compare says where belief and truth differ.
-func (s *sequence) compare(truth Truth) error {
-	var errs []error
-	for n, a := range s.accounts {
-		got, ok := truth.Accounts[a.id]
-		want := TrueAccount{Email: s.h.Account(n).Email, DisplayName: a.name, Active: a.active}
-		if !ok || got != want {
-			errs = append(errs, fmt.Errorf("account %d is believed to be %s %+v and is %+v", n, a.id, want, got))
-		}
-	}
-	if len(truth.Accounts) != len(s.accounts) {
-		errs = append(errs, fmt.Errorf("%d accounts are believed, there are %v", len(s.accounts), truth.Accounts))
-	}
-	for k, g := range s.groups {
-		got, ok := truth.Groups[groupName(k)]
-		want := slices.Sorted(maps.Keys(g.members))
-		if slices.Sort(got); !ok || !slices.Equal(got, want) {
-			errs = append(errs, fmt.Errorf("group %d is believed to have %v and has %v", k, want, got))
-		}
-	}
-	if len(truth.Groups) != len(s.groups) {
-		errs = append(errs, fmt.Errorf("%d groups are believed, there are %v", len(s.groups), truth.Groups))
-	}
-	return errors.Join(errs...)
 }

@@ -60,6 +60,8 @@ type Harness struct {
 	TooLong int
 	// Work is for products with work items.
 	Work *Work
+	// Relay is for products that mail is handed to. Such a product has no wire of HTTP.
+	Relay *Relay
 	// Forge gives the delivery with body instead of its own, correctly signed as of now.
 	Forge func(now time.Time, d connectors.Delivery, body []byte) connectors.Delivery
 }
@@ -90,7 +92,10 @@ func RunPlanted(t *testing.T, h Harness) {
 	t.Helper()
 	for _, bug := range planted() {
 		t.Run(bug.name, func(t *testing.T) {
-			if bug.needs != nil && !canBear(t, h, bug) {
+			if bug.needs == nil {
+				bug.needs = testCase{}.applies
+			}
+			if !canBear(t, h, bug) {
 				t.Skip("the product lacks the capability")
 			}
 			sick := h
@@ -184,12 +189,18 @@ func runCase(ctx context.Context, h Harness, c testCase) (failures []Failure) {
 				panic(p)
 			}
 		}
+		if h.Relay != nil {
+			time.Sleep(relayPatience)
+		}
 		failures = append(r.fails, r.leaks(log.String())...)
 	}()
 	conn, err := h.New(env)
 	r.must(err, "New")
 	if r.tap == nil {
-		r.fatalf("the harness doesn't use Env.Wire")
+		if h.Relay == nil {
+			r.fatalf("the harness doesn't use Env.Wire")
+		}
+		r.tap = NewTap(nil)
 	}
 	if sent := r.tap.Take(); len(sent) > 0 {
 		r.errorf("making the connector sent %d requests", len(sent))

@@ -401,6 +401,8 @@ func workFaults(r *run) {
 	each("a login page", connectors.KindProtocol)
 	r.tap.Put(Elsewhere, -1, Any)
 	each("a redirect to another host", connectors.KindProtocol)
+	r.tap.Put(Huge, -1, Any)
+	each("fifty megabytes", connectors.KindTooLarge)
 	r.groundItems(1)
 	ctx, cancel := context.WithCancel(r.ctx)
 	cancel()

@@ -67,22 +67,9 @@ func delivery(id string, retry int, body []byte) connectors.Delivery {
 func harness(t *testing.T) connectortest.Harness {
 	var current *sandbox.Sandbox
 	ground := func() []connectortest.GroundItem {
-		state, err := current.State(sandbox.Jira)
+		items, err := groundItems(current)
 		if err != nil {
 			t.Fatal(err)
-		}
-		var items []connectortest.GroundItem
-		for _, x := range state.Tickets {
-			g := connectortest.GroundItem{ID: x.ID, Summary: x.Summary, Status: x.Status, Reporter: x.Reporter, Participants: x.Participants}
-			for _, m := range x.Comments {
-				if !strings.HasPrefix(m.Body, "[^") { // the comment that comes with a file
-					g.Comments = append(g.Comments, connectortest.GroundComment{Body: m.Body, Public: m.Public})
-				}
-			}
-			for _, f := range x.Files {
-				g.Files = append(g.Files, connectortest.GroundFile{Name: f.Name, Size: f.Size, Public: f.Public})
-			}
-			items = append(items, g)
 		}
 		return items
 	}
@@ -115,6 +102,28 @@ func harness(t *testing.T) connectortest.Harness {
 			Ground: ground,
 		},
 	}
+}
+
+// groundItems reads the work items of the ground truth.
+func groundItems(box *sandbox.Sandbox) ([]connectortest.GroundItem, error) {
+	state, err := box.State(sandbox.Jira)
+	if err != nil {
+		return nil, err
+	}
+	var items []connectortest.GroundItem
+	for _, x := range state.Tickets {
+		g := connectortest.GroundItem{ID: x.ID, Summary: x.Summary, Status: x.Status, Reporter: x.Reporter, Participants: x.Participants}
+		for _, m := range x.Comments {
+			if !strings.HasPrefix(m.Body, "[^") { // the comment that comes with a file
+				g.Comments = append(g.Comments, connectortest.GroundComment{Body: m.Body, Public: m.Public})
+			}
+		}
+		for _, f := range x.Files {
+			g.Files = append(g.Files, connectortest.GroundFile{Name: f.Name, Size: f.Size, Public: f.Public})
+		}
+		items = append(items, g)
+	}
+	return items, nil
 }
 
 func TestConformance(t *testing.T) { connectortest.Run(t, harness(t)) }

@@ -44,6 +44,8 @@ func (c *Connector) judge(parent, own context.Context, at step, err error) *conn
 	switch {
 	case errors.As(err, &large):
 		return c.fail(connectors.KindTooLarge, large.Error())
+	case errors.Is(err, errEndless):
+		return c.fail(connectors.KindTooLarge, errEndless.Error())
 	case errors.Is(err, errNoMechanism):
 		return c.fail(connectors.KindAuth, "the relay can't be logged in to: "+err.Error())
 	case errors.As(err, &dial):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ func (c *Connector) open(ctx context.Context) (*line, error) {
 			if err != nil {
 				return nil, &dialError{err}
 			}
+			conn = &bounded{Conn: conn, left: maxAnswers}
 			l.conn = conn
 			context.AfterFunc(ctx, func() { _ = conn.Close() })
 			return c.protect(dialing, conn)
@@ -80,6 +82,29 @@ type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
+
+// maxAnswers bounds what a relay says in one conversation, TLS and certificates included: its answers are a few lines each, and
+// whoever reads them line by line would keep a line without end in memory.
+const maxAnswers = 1 << 20
+
+// errEndless says that a relay said more than maxAnswers.
+var errEndless = fmt.Errorf("the relay's answers have more than %d octets", maxAnswers)
+
+// bounded is a connection of which at most left octets are read.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+// Read fails once the bound is reached. A connection is read by one goroutine at a time.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, errEndless
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
 
 // errNoMechanism says that relay and hub share no way of logging in that keeps the password.
 var errNoMechanism = errors.New("the relay offers none of SCRAM-SHA-256, PLAIN and LOGIN")

@@ -2,6 +2,8 @@ package boot
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/http"
@@ -15,7 +17,9 @@ import (
 	"github.com/musubi-hub/musubi/connectors/mail"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/connectors/slack"
+	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/lock"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
 
@@ -26,11 +30,28 @@ func (l *lateQuota) Reserve(ctx context.Context, class connectors.Class, n int) 
 	return l.q.Reserve(ctx, class, n)
 }
 
+// shared is what connectors of all nodes share.
+type shared struct {
+	quota connectors.Quota
+	locks connectors.Locker
+}
+
+// newLocks makes the locks of this process among all that are open on the database.
+func newLocks(db *sqldb.DB, o Options) (*lock.Locks, error) {
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	return lock.New(db, "process "+hex.EncodeToString(id[:]), o.Now, o.Log)
+}
+
 // connect makes the configured connectors and the quota over their budgets. A product that doesn't meet what is required of it
 // isn't opened, and Products says why.
 func (h *Hub) connect(o Options) error {
 	late := &lateQuota{}
-	made, err := connectAll(o, late)
+	locks, err := newLocks(h.DB, o)
+	if err != nil {
+		return err
+	}
+	made, err := connectAll(o, shared{late, locks})
 	if err != nil {
 		return err
 	}
@@ -82,10 +103,10 @@ func (h *Hub) HasAccounts() bool {
 	return false
 }
 
-func connectAll(o Options, late connectors.Quota) ([]connectors.Connector, error) {
+func connectAll(o Options, all shared) ([]connectors.Connector, error) {
 	var made []connectors.Connector
-	for _, make := range []func(Options, connectors.Quota) (connectors.Connector, error){connectAtlassian, connectJira, connectSlack, connectMail} {
-		c, err := make(o, late)
+	for _, make := range []func(Options, shared) (connectors.Connector, error){connectAtlassian, connectJira, connectSlack, connectMail} {
+		c, err := make(o, all)
 		if err != nil {
 			return nil, Usage(err)
 		}
@@ -96,7 +117,7 @@ func connectAll(o Options, late connectors.Quota) ([]connectors.Connector, error
 	return made, nil
 }
 
-func connectAtlassian(o Options, late connectors.Quota) (connectors.Connector, error) {
+func connectAtlassian(o Options, all shared) (connectors.Connector, error) {
 	e := o.Config.Atlassian
 	if e == nil {
 		return nil, nil
@@ -106,13 +127,13 @@ func connectAtlassian(o Options, late connectors.Quota) (connectors.Connector, e
 		return nil, err
 	}
 	return atlassian.New(atlassian.Config{
-		BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: token, Transport: transport, Quota: late, Now: o.Now,
+		BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: token, Transport: transport, Quota: all.quota, Now: o.Now,
 		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
 		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 	})
 }
 
-func connectJira(o Options, late connectors.Quota) (connectors.Connector, error) {
+func connectJira(o Options, all shared) (connectors.Connector, error) {
 	e := o.Config.Jira
 	if e == nil {
 		return nil, nil
@@ -121,14 +142,22 @@ func connectJira(o Options, late connectors.Quota) (connectors.Connector, error)
 	if err != nil {
 		return nil, err
 	}
-	return jira.New(jira.Config{
-		BaseURL: e.BaseURL, Email: e.Email, Token: token, ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
-		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
+	cfg := jira.Config{
+		BaseURL: e.BaseURL, Email: e.Email, Token: token, ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: all.quota, Now: o.Now,
+		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN, SearchLag: time.Duration(e.SearchLag * float64(time.Second)),
 		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
-	})
+	}
+	if e.WebhookSecretFile != "" {
+		secret, err := config.ReadSecret(e.WebhookSecretFile)
+		if err != nil {
+			return nil, err
+		}
+		cfg.WebhookSecret = outbound.NewSecret(secret)
+	}
+	return jira.New(cfg)
 }
 
-func connectSlack(o Options, late connectors.Quota) (connectors.Connector, error) {
+func connectSlack(o Options, all shared) (connectors.Connector, error) {
 	e := o.Config.Slack
 	if e == nil {
 		return nil, nil
@@ -138,7 +167,7 @@ func connectSlack(o Options, late connectors.Quota) (connectors.Connector, error
 		return nil, err
 	}
 	cfg := slack.Config{
-		BaseURL: e.BaseURL, Token: token, Transport: transport, Quota: late, Now: o.Now,
+		BaseURL: e.BaseURL, Token: token, Transport: transport, Quota: all.quota, Locks: all.locks, Now: o.Now,
 		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
 		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
 	}
@@ -157,14 +186,14 @@ func connectSlack(o Options, late connectors.Quota) (connectors.Connector, error
 	return slack.New(cfg)
 }
 
-func connectMail(o Options, late connectors.Quota) (connectors.Connector, error) {
+func connectMail(o Options, all shared) (connectors.Connector, error) {
 	e := o.Config.Mail
 	if e == nil {
 		return nil, nil
 	}
 	cfg := mail.Config{
 		Host: e.Host, Port: int(e.Port), Security: mail.Security(e.Security), User: e.User, HELO: e.HELO,
-		Dial: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, Quota: late, Now: o.Now,
+		Dial: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, Quota: all.quota, Now: o.Now,
 		From: e.From, FromName: e.FromName, ReplyTo: e.ReplyTo, ReturnPath: e.ReturnPath, HTML: e.HTML == "yes", Rate: e.Rate,
 		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(),
 	}

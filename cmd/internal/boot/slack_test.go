@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors/slack"
+	"github.com/musubi-hub/musubi/sync/lock"
 )
 
 func TestSlackIsOpened(t *testing.T) {
@@ -61,6 +64,24 @@ func TestSlackIsOpened(t *testing.T) {
 	}
 	if o := h.Open[slack.Name]; o.Sender == nil || o.AccountWriter != nil || o.Groups != nil || o.Guests != nil {
 		t.Errorf("without a SCIM token there are accounts: %+v", o)
+	}
+	// Each process has a name of its own in the database's leases, so that none takes another's locks for its own.
+	const group = "slack user group S1"
+	var held [2]*lock.Locks
+	for i := range held {
+		if held[i], err = newLocks(h.DB, Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release, err := held[0].Lock(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := held[1].Lock(ctx, group); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("two processes hold one name: %v", err)
 	}
 	missing := section()
 	missing.SigningSecretFile = filepath.Join(dir, "nowhere")

@@ -90,11 +90,13 @@ type Atlassian struct {
 	DirectoryID string
 }
 
-// Jira connects a Jira Service Management site: portal-only customers, by REST.
+// Jira connects a Jira Service Management site: portal-only customers and work items, by REST.
 type Jira struct {
 	Vendor
-	Email       string
-	ServiceDesk string
+	Email             string
+	ServiceDesk       string
+	WebhookSecretFile string  // empty: webhooks are neither registered nor believed
+	SearchLag         float64 // seconds
 }
 
 // Slack connects a Slack organization: messages and channels by the Web API, accounts and groups by SCIM.
@@ -200,6 +202,10 @@ func (c *Config) field(key string) any {
 			return &c.Jira.Email
 		case "service_desk":
 			return &c.Jira.ServiceDesk
+		case "webhook_secret_file":
+			return &c.Jira.WebhookSecretFile
+		case "search_lag":
+			return &c.Jira.SearchLag
 		}
 		return c.Jira.field(name)
 	case "slack":

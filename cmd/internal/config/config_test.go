@@ -88,6 +88,8 @@ jira:
   token_file: /abs/j
   service_desk: 12
   quota_scale: 2
+  webhook_secret_file: h
+  search_lag: 90
 trace: {endpoint: "http://localhost:4318", sample: 0.25}
 `, []string{"MUSUBI_TRACE_HEADER_FILE=h"})
 	if faults != nil {
@@ -99,7 +101,7 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 		Atlassian: &Atlassian{
 			Vendor{"https://api.atlassian.com", "/d/secrets/a", "2027-10-01", "JP", "registered", connectors.ReachRelay, 1, Network{"https://relay.example.lg.jp:8443", "/d/ca.pem", "/d/c.pem", "/d/secrets/c.key", "1.3"}}, "d-1",
 		},
-		Jira: &Jira{Vendor{"https://example.atlassian.net", "/abs/j", "", "", "", connectors.ReachNo, 2, Network{TLSMin: "1.2"}}, "hub@example.go.jp", "12"},
+		Jira: &Jira{Vendor{"https://example.atlassian.net", "/abs/j", "", "", "", connectors.ReachNo, 2, Network{TLSMin: "1.2"}}, "hub@example.go.jp", "12", "/d/h", 90},
 		Mail: &Mail{
 			Host: "relay", Security: "tls", User: "u", PasswordFile: "/d/m", From: "a@b.go.jp", IDKeyFile: "/d/k", HTML: "no", Rate: 10,
 			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
@@ -110,7 +112,7 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"/d/secrets/db", "/d/h", "/d/secrets/a", "/d/secrets/c.key", "/abs/j", "/d/m", "/d/k"}, l.SecretFiles()); diff != "" {
+	if diff := cmp.Diff([]string{"/d/secrets/db", "/d/h", "/d/secrets/a", "/d/secrets/c.key", "/abs/j", "/d/h", "/d/m", "/d/k"}, l.SecretFiles()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -160,6 +162,7 @@ func TestFaults(t *testing.T) {
 		{"unencrypted password", "mail: {host: h, from: a@b.jp, id_key_file: k, security: none, user: u, password_file: p}\n", nil, []string{"mail.user: the password would go to the relay unencrypted"}},
 		{"mail port", "mail: {host: h, from: a@b.jp, id_key_file: k, port: 99999}\n", nil, []string{`mail.port: "99999" isn't a port`}},
 		{"unknown product", "functions: {9: mail}\n", nil, []string{`functions.9: "mail" isn't one of the choices: write jira`}},
+		{"lag", "jira: {base_url: 'https://e.example', email: a@b.jp, token_file: t, search_lag: 0}\n", nil, []string{`jira.search_lag: "0" doesn't fit: write seconds, from 1 to 3600`}},
 		{"product twice", "functions: {10: 'mail, mail'}\n", nil, []string{`functions.10: "mail" stands there twice`}},
 		{"product that isn't connected", "functions: {10: mail}\n", nil, []string{"functions.10: names mail, which isn't connected: add the section mail"}},
 		{"unknown function", "functions: {99: jira}\n", nil, []string{`functions.99: there is no such setting`}},

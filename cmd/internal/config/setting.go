@@ -95,10 +95,21 @@ var settings = slices.Concat(
 		ja: "トークンの持ち主。アクセスを取り消すため、サイト管理者である必要があります。", en: "Owner of the token: a site administrator, because revoking access needs one.",
 	}},
 	vendor("jira", "", "https://example.atlassian.net"),
-	[]setting{{
-		key: "jira.service_desk", def: "1", example: "1", check: digits,
-		ja: "組織を結び付けるサービスデスクの番号。", en: "Number of the service desk with which organizations are associated.",
-	}},
+	[]setting{
+		{
+			key: "jira.service_desk", def: "1", example: "1", check: digits,
+			ja: "組織を結び付け、リクエストを作るサービスデスクの番号。", en: "Number of the service desk with which organizations are associated, and in which requests are made.",
+		},
+		{
+			key: "jira.webhook_secret_file", example: "secrets/jira.webhook", secret: true,
+			ja: "Webhook に署名させるシークレットのファイル (一行、16 文字以上、0600)。書かなければ Webhook を登録せず、届いても信用しません。",
+			en: "File of the secret that webhooks are signed with: one line of 16 characters at least, mode 0600. Without it webhooks are neither registered nor believed.",
+		},
+		{
+			key: "jira.search_lag", def: "30", example: "30", number: true, check: lag,
+			ja: "書いたばかりのものを検索が見落としうる秒数。これより短い間の「見つからない」は信用しません。", en: "For how many seconds a search may miss what was just written; a search that finds nothing isn't believed sooner.",
+		},
+	},
 	vendor("slack", slack.DefaultBaseURL, slack.DefaultBaseURL),
 	[]setting{
 		{
