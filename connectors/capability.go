@@ -95,9 +95,6 @@ type Description struct {
 	Absent     []Absence // what the product is known to have and this connector doesn't, with the reason
 }
 
-// Absence is a capability that isn't there, for people to read.
-type Absence struct{ What, Why string }
-
 // Limits are the vendor's bounds that a caller must keep.
 type Limits struct {
 	MemberBatch int           // members per AddMembers or RemoveMembers call

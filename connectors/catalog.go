@@ -40,7 +40,8 @@ type Opened struct {
 
 // Catalog is the explicit map of the connectors that this hub has, made by cmd.
 type Catalog struct {
-	entries map[string]Connector
+	entries  map[string]Connector
+	required Requirement
 }
 
 // NewCatalog makes a catalog of cs. Two connectors of one name are an error.
@@ -59,6 +60,18 @@ func NewCatalog(cs ...Connector) (*Catalog, error) {
 	return c, nil
 }
 
+// Require makes Open refuse every connector whose product doesn't meet r.
+func (c *Catalog) Require(r Requirement) { c.required = r }
+
+// Describe gives the fixed facts of the connector called name, also of one that Open refuses.
+func (c *Catalog) Describe(name string) (Description, bool) {
+	conn, ok := c.entries[name]
+	if !ok {
+		return Description{}, false
+	}
+	return conn.Describe(), true
+}
+
 // Names lists the connectors, sorted.
 func (c *Catalog) Names() []string {
 	names := make([]string, 0, len(c.entries))
@@ -69,13 +82,16 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Open resolves the capabilities of the connector called name. This is the one place where a connector's type is asserted.
+// Open resolves the capabilities of the connector called name. A product that doesn't meet the requirement is a *RefusedError. This is the one place where a connector's type is asserted.
 func (c *Catalog) Open(name string) (Opened, error) {
 	conn, ok := c.entries[name]
 	if !ok {
 		return Opened{}, fmt.Errorf("connectors: no connector is called %q; there are %v", name, c.Names())
 	}
 	o := Opened{Description: conn.Describe()}
+	if unmet := c.required.Unmet(o.Description); len(unmet) > 0 {
+		return Opened{}, &RefusedError{Name: name, Unmet: unmet}
+	}
 	o.Accounts, _ = conn.(AccountReader)
 	o.AccountWriter, _ = conn.(AccountWriter)
 	o.Groups, _ = conn.(GroupReader)

@@ -33,7 +33,7 @@ var layers = []layer{
 		"connectors/...",
 		[]string{
 			"connectors", "connectors/outbound", "connectors/scimclient", "connectors/connectortest",
-			"connectors/keylock", "connectors/nameindex", "connectors/atlassian", "connectors/jira", "connectors/jira/adf", "connectors/slack",
+			"connectors/keylock", "connectors/nameindex", "connectors/atlassian", "connectors/jira", "connectors/jira/adf", "connectors/slack", "connectors/mail/...",
 		},
 		[]string{"connectors/sandbox/..."},
 		"a connector translates for one vendor; who gets an account, and when, is decided above it; only its tests meet the sandbox",
@@ -110,6 +110,11 @@ var closedImports = []closed{
 		"github.com/slack-go/slack/...",
 		[]string{"connectors/slack"},
 		"it writes the token into each form and takes an answer without \"ok\" for success; the package that imports it mends both",
+	},
+	{
+		"github.com/wneessen/go-mail/...",
+		[]string{"connectors/mail"},
+		"what an SMTP answer means, and that no half mail ends in QUIT, is decided once",
 	},
 	{
 		"go.opentelemetry.io/otel/...",

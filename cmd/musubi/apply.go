@@ -70,7 +70,7 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 		return e.tellStarted(ctx, h, scope, rec.Hash, "始めました / started")
 	}
 	if work {
-		if len(h.Open) == 0 {
+		if !h.HasAccounts() {
 			return boot.Usage(fmt.Errorf("no SaaS is configured: write %s/%s (an example is in deploy/musubi.example.yaml)", h.Data, config.FileName))
 		}
 		if err := h.Jobs.Start(ctx); err != nil {

@@ -17,16 +17,23 @@ func TestTemplate(t *testing.T) {
 	t.Parallel()
 	i := &install{data: t.TempDir()}
 	i.begin(t)
-	for subject, row := range map[string]string{
-		"orgs":   "010006,prefecture,北海道,ほっかいどう,",
-		"people": "8000012010038,S1,神田,葵,カンダ,アオイ,aoi@digital.example.go.jp,general",
+	for subject, values := range map[string]map[string]string{
+		"orgs": {"code": "010006", "kind": "prefecture", "name": "北海道", "kana": "ほっかいどう"},
+		"people": {
+			"org": "8000012010038", "staff_number": "S1", "family_name": "神田", "given_name": "葵", "email": "aoi@digital.example.go.jp", "role": "general",
+		},
 	} {
-		text := strings.TrimRight(i.must(t, "import", subject, "--template"), "\r\n")
-		if strings.Count(text, ",") != strings.Count(row, ",") || strings.Contains(text, "\n") {
-			t.Fatalf("%q", text)
+		text := strings.TrimRight(i.must(t, "import", subject, "--template", "--locale", "en"), "\r\n")
+		var row []string
+		for column := range strings.SplitSeq(text, ",") {
+			row = append(row, values[column])
+			delete(values, column)
+		}
+		if len(values) > 0 || strings.Contains(text, "\n") {
+			t.Fatalf("%q lacks %v", text, values)
 		}
 		path := filepath.Join(t.TempDir(), subject+".csv")
-		write(t, path, []byte(text+"\n"+row+"\n"))
+		write(t, path, []byte(text+"\n"+strings.Join(row, ",")+"\n"))
 		if got := i.must(t, "import", subject, path, "--as", i.planner()); !strings.Contains(got, "追加 / added 1") {
 			t.Errorf("%s", got)
 		}

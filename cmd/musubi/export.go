@@ -179,16 +179,13 @@ func (e *env) destination(x export) (io.Writer, func(keep bool) error, error) {
 			return nil, nil, err
 		}
 		return spool, func(keep bool) error {
-			defer os.Remove(spool.Name())
-			defer spool.Close()
-			if !keep {
-				return nil
+			var err error
+			if keep {
+				if _, err = spool.Seek(0, io.SeekStart); err == nil {
+					_, err = io.Copy(e.stdout, spool)
+				}
 			}
-			if _, err := spool.Seek(0, io.SeekStart); err != nil {
-				return err
-			}
-			_, err := io.Copy(e.stdout, spool)
-			return err
+			return errors.Join(err, spool.Close(), os.Remove(spool.Name()))
 		}, nil
 	}
 	if _, err := os.Lstat(x.out); err == nil && !x.force {

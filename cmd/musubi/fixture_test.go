@@ -164,7 +164,7 @@ func (i *install) content(t *testing.T) map[string]int {
 		found[key] = n
 	}
 	for _, table := range []string{
-		"org", "person", "feed", "import_person", "access_credential", "console_ticket", "river_job", "job_key",
+		"org", "person", "feed", "staged_person", "staged_batch", "access_credential", "console_ticket", "river_job", "job_key",
 		"provision_plan", "provision_op", "provision_edge", "provision_account", "provision_group", "provision_member", "provision_leaver",
 	} {
 		count(table, "SELECT count(*) FROM "+table)

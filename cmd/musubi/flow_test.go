@@ -34,7 +34,7 @@ const soon = 10 * time.Second
 func (i *install) vendor(t *testing.T) *control {
 	t.Helper()
 	box := &install{data: t.TempDir()}
-	args := []string{"sandbox", "--listen", "127.0.0.1:0", "--quota-scale", strconv.Itoa(demoScale)}
+	args := []string{"sandbox", "--listen", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--quota-scale", strconv.Itoa(demoScale)}
 	for _, domain := range []string{"somu.example.go.jp", "mhlw.example.go.jp", "mext.example.go.jp"} {
 		args = append(args, "--domain", domain)
 	}

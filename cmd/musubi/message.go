@@ -37,6 +37,7 @@ var reasons = []struct {
 	{directory.ErrSettled, "この異動は既に発効したか、取り消されています"},
 	{directory.ErrTransfer, "この異動は登録できません"},
 	{directory.ErrAppointment, "この任命はできません"},
+	{directory.ErrInService, "在職中の人は消去できません。先に在籍を終えてください"},
 	{directory.ErrEnded, "既に在籍を終えています"},
 	{directory.ErrImportBusy, "取り込みの間に名簿が変わり続けました。もう一度取り込んでください"},
 	{directory.ErrImportDropped, "取り込みが長く止まったため取り消されました。もう一度取り込んでください"},

@@ -329,7 +329,7 @@ func TestDemoSparesRealHub(t *testing.T) {
 func TestTwoSandboxes(t *testing.T) {
 	t.Parallel()
 	i := &install{data: t.TempDir()}
-	first := i.start(t, "sandbox", "--listen", "127.0.0.1:0")
+	first := i.start(t, "sandbox", "--listen", "127.0.0.1:0", "--smtp", "127.0.0.1:0")
 	first.match(t, `sandbox: http://([0-9.:]+)/`)
 	i.shows(t, "two_sandboxes", 3, nil, "sandbox --listen 127.0.0.1:0")
 }

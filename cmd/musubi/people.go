@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func newPeople(e *env) *cobra.Command {
 A person is named by the hub's own id, or by --org and the staff number.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e))
+	people.AddCommand(newPeopleList(e), newPeopleSearch(e), newPeopleShow(e), newPeopleAdd(e), newPeopleChange(e), newPeopleEnd(e), newPeopleErase(e))
 	return people
 }
 
@@ -56,8 +57,16 @@ func viewPerson(p identity.Person) personView {
 		FamilyKana: p.FamilyKana, GivenKana: p.GivenKana, FamilyRomaji: p.FamilyRomaji, GivenRomaji: p.GivenRomaji,
 		Email: p.Email, Mailbox: p.Mailbox, Role: p.Role, Section: p.Section, Title: p.Title, Duties: p.Duties,
 		Phone: p.Phone, Extension: p.Extension, Fax: p.Fax,
-		AbsentFrom: jst.Date(p.AbsentFrom), AbsentUntil: jst.Date(p.AbsentUntil), Ended: jst.Minute(p.EndedAt),
+		AbsentFrom: jst.Date(p.AbsentFrom), AbsentUntil: lastDay(p.AbsentUntil), Ended: jst.Minute(p.EndedAt),
 	}
+}
+
+// lastDay is the day before an end, as files and flags have it: 不在終了日 is the last day of an absence.
+func lastDay(until int64) string {
+	if until == 0 {
+		return ""
+	}
+	return jst.Date(until - 1)
 }
 
 // peopleDocument is the --json answer of people list. After is the next page's --after; empty: this is the last one.
@@ -231,7 +240,7 @@ var personFlagHelp = [][2]string{
 	{"extension", "内線"},
 	{"fax", "FAX"},
 	{"absent-from", "first day of absence, e.g. 2027-05-01 or R9.5.1; none: not absent"},
-	{"absent-until", "day on which the person is back; none: not known"},
+	{"absent-until", "last day of absence; none: not known"},
 }
 
 func (f *personFlags) register(cmd *cobra.Command) {
@@ -265,6 +274,9 @@ func (f *personFlags) apply(cmd *cobra.Command, p *identity.Person) error {
 			at, err := parseDay("--"+name, value)
 			if err != nil {
 				return err
+			}
+			if name == "absent-until" && at != 0 {
+				at = time.UnixMicro(at).AddDate(0, 0, 1).UnixMicro() // no day in Japan is longer than another
 			}
 			*days[name] = at
 		case name == "role":
@@ -324,7 +336,7 @@ Changes what is given and nothing else; none clears. Whoever goes to another org
 
 自分の電話、内線、FAX、不在は、だれでも --self で変えられます。
 Everybody changes their own telephone, extension, fax and absence: --self.`,
-		Example: "  musubi people change --org 011002 S00001 --section 情報政策課 --extension 1234 --as planner.cred\n  musubi people change --org 011002 S00001 --absent-from R9.5.1 --absent-until R9.6.1 --as planner.cred\n  musubi people change --self --extension 1234 --as hanako.cred",
+		Example: "  musubi people change --org 011002 S00001 --section 情報政策課 --extension 1234 --as planner.cred\n  musubi people change --org 011002 S00001 --absent-from R9.5.1 --absent-until R9.5.31 --as planner.cred\n  musubi people change --self --extension 1234 --as hanako.cred",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if self == (len(args) == 1) || self && org != "" {
@@ -408,4 +420,46 @@ func (e *env) endPerson(ctx context.Context, h *boot.Hub, id, org, why string) e
 	}
 	say(e.stdout, "在籍を終えました。アカウントの停止を始めます。 / Ended %s. Its accounts are being disabled by the serving hub (watch its pages, or run `musubi serve`).", person)
 	return nil
+}
+
+func newPeopleErase(e *env) *cobra.Command {
+	var why, org string
+	cmd := &cobra.Command{
+		Use:   "erase PERSON-ID | --org CODE STAFF-NUMBER",
+		Short: "退職者の個人情報を消す / erase what is known of somebody whose service has ended",
+		Long: `氏名・職員番号・連絡先を、名簿、異動、変更履歴から消します。履歴の行 (いつ・だれが・何を) は残り、監査記録の検証は通り続けます。元に戻せません。
+書き出したファイル、バックアップ、SaaS に残るものは消えません。
+Takes names, numbers and addresses away from the directory, its transfers and its change feed. The rows stay, and the audit log still
+verifies. It can't be undone. Exports, backups and what the SaaS keep are beyond it.`,
+		Example: "  musubi people erase --org 011002 S00001 --why 保存期間満了 --as planner.cred",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why == "" {
+				return boot.Usage(errors.New("say why: --why TEXT (without personal data: it stays in the log)"))
+			}
+			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
+				id, err := e.personID(ctx, h, args[0], org)
+				if err != nil {
+					return err
+				}
+				scope, actor, err := e.scope(ctx, h, policies.ActionPeopleWrite)
+				if err != nil {
+					return err
+				}
+				if err := h.Directory.ErasePerson(ctx, scope, id, author(actor, why)); err != nil {
+					return err
+				}
+				if e.json {
+					return e.printJSON("musubi.people.erase.v1", struct {
+						Person policies.PersonID `json:"person"`
+					}{id})
+				}
+				say(e.stdout, "消去しました。 / Erased %s.", id)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&org, "org", "", orgFlagText)
+	cmd.Flags().StringVar(&why, "why", "", "reason, kept in the change feed and in the audit log")
+	return cmd
 }

@@ -69,7 +69,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	f.StringVar(&e.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's, else warn); logs go to standard error")
 	root.AddCommand(
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
-		newConfig(e),
+		newConfig(e), newConnectors(e),
 		newBackup(e), newRestore(e),
 		newPolicy(e),
 		newJobs(e),

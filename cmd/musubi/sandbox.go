@@ -46,6 +46,24 @@ func (s sandboxSite) tokenFile(product string) string {
 	return filepath.Join(s.dir, "secrets", "sandbox-"+product+".token")
 }
 
+// maildir is where bounces and answers are put.
+func (s sandboxSite) maildir() string { return filepath.Join(s.dir, "sandbox", "Maildir") }
+
+// openMail serves the stand-in's relay on listen, until ctx ends.
+func (s sandboxSite) openMail(ctx context.Context, listen string, box *sandbox.Sandbox) (address string, failed <-chan error, err error) {
+	if err := sandbox.PrepareMaildir(s.maildir()); err != nil {
+		return "", nil, boot.Outside(err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return "", nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address (--smtp)", listen, err))
+	}
+	done := make(chan error, 1)
+	go func() { done <- box.ServeMail(ctx, l) }()
+	return l.Addr().String(), done, nil
+}
+
 // open starts the stand-in on listen. Its state lives below the data folder and survives a kill.
 func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Time, log *slog.Logger) (*sandbox.Sandbox, *front, error) {
 	tokens := map[string]string{}
@@ -64,6 +82,7 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 			Token: tokens[sandbox.Slack], AdminToken: tokens[slackAdmin], SigningSecret: tokens[slackSigning], OwnerEmail: sandboxOwner,
 			EventsURL: s.slackEvents, InteractivityURL: s.slackInteractivity,
 		},
+		Mail:     sandbox.MailOptions{Maildir: s.maildir()},
 		Outgoing: loopbackTransport(), Logger: log,
 	})
 	if err != nil {
@@ -136,22 +155,25 @@ func ensureSecret(path string) (string, error) {
 }
 
 func newSandbox(e *env) *cobra.Command {
-	var listen, events, interactivity string
+	var listen, smtp, events, interactivity string
 	var domains []string
 	var scale float64
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "SaaS の代役をこの機械で動かす / run the stand-in of the SaaS on this machine",
-		Long: `Atlassian (SCIM)、Jira Service Management (REST)、Slack (SCIM、Web API、イベント) の代役です。本物が断るものは断ります。
-A stand-in of Atlassian's SCIM directory, of the JSM customer API and of a Slack workspace, in one process behind fixed prefixes. It
-refuses what the vendors refuse, and throttles as they do. /_control/ sets faults and tells the ground truth (docs/sandbox.md).
-Slack's events are signed and sent to loopback alone.
+		Long: `Atlassian (SCIM)、Jira Service Management (REST)、Slack (SCIM、Web API、イベント)、メールの中継サーバ (SMTP) の代役です。本物が断るものは断ります。
+A stand-in of Atlassian's SCIM directory, of Jira Service Management and of a Slack workspace, behind fixed prefixes, and of a mail
+relay, in one process. It refuses what the vendors refuse, and throttles as they do. /_control/ sets faults and tells the ground
+truth (docs/sandbox.md). Slack's events are signed and sent to loopback alone.
 Its state is kept in sandbox/ of the data folder; the tokens to use are in secrets/.`,
 		Example: "  musubi sandbox --data /tmp/box --domain somu.example.go.jp\n  curl http://127.0.0.1:8081/_control/state?app=jira",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := config.Loopback(listen); err != nil {
 				return boot.Usage(fmt.Errorf("--listen: %w", err))
+			}
+			if err := config.Loopback(smtp); err != nil {
+				return boot.Usage(fmt.Errorf("--smtp: %w", err))
 			}
 			if err := errors.Join(checkLoopbackURL("--slack-events", events), checkLoopbackURL("--slack-interactivity", interactivity)); err != nil {
 				return err
@@ -173,6 +195,10 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 				return err
 			}
 			defer func() { f.close(); _ = box.Close() }()
+			relay, mailFailed, err := site.openMail(cmd.Context(), smtp, box)
+			if err != nil {
+				return err
+			}
 			say(e.stdout, "代役 / sandbox: http://%s/", f.address)
 			say(e.stdout, "  atlassian: http://%s/atlassian  directory %s  token file %s", f.address, sandboxDirectory, site.tokenFile(sandbox.Atlassian))
 			say(e.stdout, "  jira:      http://%s/jira  user %s  token file %s", f.address, sandboxEmail, site.tokenFile(sandbox.Jira))
@@ -181,6 +207,7 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 			if events == "" {
 				say(e.stdout, "             イベントの送り先は未設定です (--slack-events)。 / No address for events is set; POST /_control/subscription?app=slack also sets one.")
 			}
+			say(e.stdout, "  mail:      smtp://%s (security: none)  http://%s/mail/  maildir %s", relay, f.address, site.maildir())
 			if len(domains) == 0 {
 				say(e.stdout, "  確認済みドメインがないため、atlassian は利用者を受け付けません (--domain)。 / No verified domain: atlassian refuses every user.")
 			}
@@ -189,10 +216,16 @@ Its state is kept in sandbox/ of the data folder; the tokens to use are in secre
 				return nil
 			case err := <-f.failed:
 				return boot.Outside(err)
+			case err := <-mailFailed:
+				if err == nil || cmd.Context().Err() != nil {
+					return nil
+				}
+				return boot.Outside(err)
 			}
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "address, loopback only")
+	cmd.Flags().StringVar(&smtp, "smtp", "127.0.0.1:8025", "address of the mail relay, loopback only")
 	cmd.Flags().StringArrayVar(&domains, "domain", nil, "e-mail domain that the Atlassian organization has verified; may be repeated")
 	cmd.Flags().StringVar(&events, "slack-events", "", "where Slack's events go, an http(s) address on loopback; not verified by a challenge")
 	cmd.Flags().StringVar(&interactivity, "slack-interactivity", "", "where the payload of a pressed button goes, an http(s) address on loopback")

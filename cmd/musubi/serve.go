@@ -72,6 +72,7 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 	if err := h.CatchUp(ctx); err != nil {
 		return err
 	}
+	go watchTokens(ctx, h)
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
 	if e.as != "" {
 		actor, err := h.Actor(ctx, e.as)
@@ -93,6 +94,21 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 	}
 }
 
+// watchTokens warns of tokens that are about to end, at once and as the days pass.
+func watchTokens(ctx context.Context, h *boot.Hub) {
+	w := boot.NewTokenWatch(h.Log)
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		w.Look(h.Products())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // front is the hub's listener.
 type front struct {
 	address string
@@ -104,6 +120,14 @@ type front struct {
 func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, links map[policies.Product]string, notice string) (*front, error) {
 	pages, err := console.New(console.Config{
 		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Connectors: h.Open, ProductLinks: links, Notice: notice,
+		TokenEnds: func(product policies.Product) (string, int, bool) {
+			for _, p := range h.Products() {
+				if p.Name == string(product) {
+					return p.Token.Date, p.Token.Days, p.Token.Phase != boot.PhaseNone && p.Token.Phase != boot.PhaseLasting
+				}
+			}
+			return "", 0, false
+		},
 		Now: h.Now, Random: rand.Reader, Logger: h.Log,
 	})
 	if err != nil {

@@ -230,7 +230,7 @@ func (e *env) importTransfers(cmd *cobra.Command, f importFlags, locale review.L
 		if err != nil {
 			return err
 		}
-		return e.tellTransfers(rows.Name, result, report, f)
+		return e.tellTransfers(rows.Name, result, report, f, locale)
 	})
 }
 
@@ -245,7 +245,7 @@ type transferImportDocument struct {
 	Faults    []review.Fault `json:"faults"`
 }
 
-func (e *env) tellTransfers(name string, r directory.Result, report *review.Report, f importFlags) error {
+func (e *env) tellTransfers(name string, r directory.Result, report *review.Report, f importFlags, locale review.Locale) error {
 	if e.json {
 		faults := report.Faults()
 		if faults == nil {
@@ -255,7 +255,7 @@ func (e *env) tellTransfers(name string, r directory.Result, report *review.Repo
 			return err
 		}
 	} else {
-		if _, err := report.WriteTo(e.stderr); err != nil {
+		if _, err := report.Print(e.stderr, review.Printing{Locale: locale, Skipped: f.skipBad}); err != nil {
 			return err
 		}
 		if r.Published || f.dryRun {

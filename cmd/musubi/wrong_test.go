@@ -35,7 +35,7 @@ var wrongs = []wrong{
 	// Files.
 	{name: "import_xlsx", args: "import people FILE --as PLANNER", file: "PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00", code: 3},
 	{name: "import_binary", args: "import orgs FILE --as PLANNER", file: "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00>\x00\x01\x00\x00\x00", code: 3},
-	{name: "import_shift_jis", args: "import people FILE --as PLANNER", file: peopleColumns + "011002,S9,\x8d\xb2\x93\xa1,\x89\xd4\x8eq,,,hanako@c011002.example.lg.jp,general\n", code: 3},
+	{name: "import_shift_jis", args: "import people FILE --as PLANNER", file: peopleColumns + "011002,S9,\x8d\xb2\x93\xa1,\xf0\x40\x8eq,,,hanako@c011002.example.lg.jp,general\n", code: 3},
 	{name: "import_text", args: "import people FILE --as PLANNER", file: "職員の一覧です。\n札幌市の佐藤さん\n", code: 3},
 	{name: "import_empty", args: "import people FILE --as PLANNER", file: "", code: 3},
 	{name: "import_ragged", args: "import people FILE --as PLANNER", file: peopleColumns + "011002,S9,佐藤,花子\n011002,S8,鈴木,太郎,,,taro@c011002.example.lg.jp,general,余り\n", code: 3},
@@ -46,6 +46,13 @@ var wrongs = []wrong{
 	{name: "import_all_faults_at_once", args: "import people FILE --as PLANNER", file: peopleColumns +
 		"011003,S9,佐藤,花子,,,hanako@c011002.example.lg.jp,general\n011002,S8,,太郎,,,taro,boss\n011002,S7,高橋\n011002,S6,田中,一,,,hajime@c011002.example.lg.jp,general\n", code: 3},
 	{name: "import_missing_file", args: "import people DATA/none.csv --as PLANNER", code: 2},
+	{name: "import_complete_skips", args: "import people FILE --complete --skip-bad --as PLANNER", file: peopleColumns, code: 2},
+	{name: "import_confirm_without_count", args: "import people FILE --complete --confirm 011002 --as PLANNER", file: peopleColumns, code: 2},
+	{name: "import_alias_without_domain", args: "import people FILE --shared-mailbox alias --as PLANNER", file: peopleColumns, code: 2},
+	{name: "import_unknown_encoding", args: "import people FILE --encoding euc-jp --as PLANNER", file: peopleColumns, code: 2},
+	{name: "import_unknown_column", args: "import people FILE --as PLANNER --locale en", file: "org,staff_number,family_name,given_name,emial,role\n", code: 3},
+	{name: "import_confirm_other", args: "import people FILE --complete --confirm 131016=3 --as PLANNER", file: peopleColumns +
+		"011002,S9,佐藤,花子,,,hanako9@c011002.example.lg.jp,general\n", code: 3},
 	{name: "import_folder", args: "import people DATA --as PLANNER", code: 2},
 
 	// Command lines.

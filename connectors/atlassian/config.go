@@ -120,5 +120,10 @@ func describe(cfg Config) connectors.Description {
 				Class: ClassSCIM, Rate: 50 * cfg.QuotaScale, Burst: max(1, int(100*cfg.QuotaScale)),
 			}},
 		},
+		Absent: []connectors.Absence{
+			{Ability: "Sender", Why: "accounts and groups only: people are written to by tickets, chat or mail"},
+			{Ability: "EventReader", Why: "the hub says who has an account, and reads back what the directory holds"},
+			{Ability: "CredentialChecker", Why: "the hub doesn't ask after the key; token_expires says when it ends"},
+		},
 	}
 }

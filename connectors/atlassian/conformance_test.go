@@ -25,21 +25,29 @@ func account(n int) connectors.Account {
 	}
 }
 
+func options(now func() time.Time) sandbox.Options {
+	return sandbox.Options{
+		Now: now, Seed: 7, QuotaScale: 1000, BaseURL: "http://sandbox.invalid",
+		Atlassian: sandbox.AtlassianOptions{DirectoryID: directoryID, Token: connectortest.Token, VerifiedDomains: []string{"ministry.example"}},
+	}
+}
+
+func connect(env connectortest.Env, box *sandbox.Sandbox) (*atlassian.Connector, error) {
+	return atlassian.New(atlassian.Config{
+		BaseURL: "http://sandbox.invalid/atlassian", DirectoryID: directoryID, Token: outbound.NewSecret(connectortest.Token),
+		Transport: env.Wire(box.Transport()), Quota: env.Quota, Now: env.Now, Logger: env.Logger,
+	})
+}
+
 func harness(t *testing.T) connectortest.Harness {
 	return connectortest.Harness{
 		New: func(env connectortest.Env) (connectors.Connector, error) {
-			box, err := sandbox.New(sandbox.Options{
-				Now: env.Now, Seed: 7, QuotaScale: 1000, BaseURL: "http://sandbox.invalid",
-				Atlassian: sandbox.AtlassianOptions{DirectoryID: directoryID, Token: connectortest.Token, VerifiedDomains: []string{"ministry.example"}},
-			})
+			box, err := sandbox.New(options(env.Now))
 			if err != nil {
 				return nil, err
 			}
 			t.Cleanup(func() { box.Close() })
-			return atlassian.New(atlassian.Config{
-				BaseURL: "http://sandbox.invalid/atlassian", DirectoryID: directoryID, Token: outbound.NewSecret(connectortest.Token),
-				Transport: env.Wire(box.Transport()), Quota: env.Quota, Now: env.Now, Logger: env.Logger,
-			})
+			return connect(env, box)
 		},
 		Account: account,
 		Change: func(a connectors.Account) connectors.Account {

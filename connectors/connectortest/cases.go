@@ -309,21 +309,26 @@ func notFoundPage(r *run) {
 }
 
 func fiftyMegabytes(r *run) {
+	r.tap.Take()
 	r.tap.Put(Huge, -1, Any)
 	_, err := r.find(1)
 	r.want(err, "FindAccount with 50 MB", connectors.KindTooLarge)
+	r.noStorm("FindAccount with 50 MB", err)
 	_, err = r.AccountWriter.CreateAccount(r.ctx, r.h.Account(1))
 	r.want(err, "CreateAccount with 50 MB", connectors.KindTooLarge)
+	r.noStorm("CreateAccount with 50 MB", err)
 }
 
 func redirect(r *run) {
 	r.tap.Take()
-	r.each(Elsewhere, "a redirect to another host", func(what string, err error) { r.want(err, what, connectors.KindProtocol) })
-	for _, s := range r.tap.Take() {
-		if s.Host == "elsewhere.example" {
-			r.errorf("%s was sent to the other host with Authorization %q", s.Method, s.Authorization)
+	r.each(Elsewhere, "a redirect to another host", func(what string, err error) {
+		r.want(err, what, connectors.KindProtocol)
+		for _, s := range r.counted {
+			if s.Host == "elsewhere.example" {
+				r.errorf("%s was sent to the other host with Authorization %q", s.Method, s.Authorization)
+			}
 		}
-	}
+	})
 }
 
 func canceled(r *run) {
@@ -359,6 +364,12 @@ func deadline(r *run) {
 func (r *run) each(fault Fault, what string, check func(what string, err error)) {
 	if fault != nil {
 		r.tap.Put(fault, -1, Any)
+		judge := check
+		check = func(what string, err error) {
+			r.noStorm(what, err)
+			judge(what, err)
+		}
+		r.tap.Take()
 	}
 	_, err := r.find(1)
 	check("FindAccount with "+what, err)
@@ -378,6 +389,21 @@ func (r *run) each(fault Fault, what string, check func(what string, err error))
 	check("RemoveMembers with "+what, r.GroupWriter.RemoveMembers(r.ctx, "1", []string{r.h.MissingID}))
 	check("ListMembers with "+what, r.Groups.ListMembers(r.ctx, "1", func([]string) error { return nil }))
 	r.tap.Clear()
+}
+
+// maxTries is how often one request may be sent in all while it fails in a way that may pass.
+const maxTries = 3
+
+// noStorm checks how often a call that failed was sent: once where trying again can't help, a few times where it may.
+func (r *run) noStorm(what string, err error) {
+	r.counted = r.tap.Take()
+	most := maxTries
+	if !connectors.KindOf(err).Retriable() {
+		most = 1
+	}
+	if len(r.counted) > most {
+		r.errorf("%s: %d requests for one call that fails, want at most %d", what, len(r.counted), most)
+	}
 }
 
 func atOnce(r *run) {

@@ -178,6 +178,29 @@ func plantedInAccounts() []bug {
 				return a, err
 			}}
 		}},
+		{name: "asks again where the credential is refused", plant: func(p product) connectors.Connector {
+			return sick{product: p, find: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
+				a, err := p.FindAccount(ctx, want)
+				for range 2 {
+					if connectors.KindOf(err) == connectors.KindAuth {
+						a, err = p.FindAccount(ctx, want)
+					}
+				}
+				return a, err
+			}}
+		}},
+		{name: "storms a vendor that is away", plant: func(p product) connectors.Connector {
+			return sick{product: p, disable: func(ctx context.Context, id string) error {
+				err := p.DisableAccount(ctx, id)
+				if connectors.KindOf(err) == connectors.KindThrottled {
+					err = p.DisableAccount(ctx, id)
+					for range 3 {
+						err = p.DisableAccount(ctx, id)
+					}
+				}
+				return err
+			}}
+		}},
 		{name: "leaks the token", plant: func(p product) connectors.Connector {
 			return sick{product: p, find: func(ctx context.Context, want connectors.Account) (connectors.Account, error) {
 				a, err := p.FindAccount(ctx, want)

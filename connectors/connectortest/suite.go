@@ -163,6 +163,8 @@ type run struct {
 	fails []Failure
 	name  string
 	texts []string // everything that could leak
+
+	counted []Sent // what the last failing call sent
 }
 
 type stopCase struct{}

@@ -187,15 +187,16 @@ func (c *Connector) UpdateAccount(ctx context.Context, want connectors.Account) 
 	if len(differs) > 0 {
 		return connectors.Account{}, c.unsupported(op, strings.Join(differs, ", "))
 	}
+	// What was just read may be as old as Limits.Staleness. Access is taken away whatever it says, and given back also where it
+	// doesn't show yet that this process took it away.
 	switch {
-	case have.Active && !want.Active:
-		err = c.DisableAccount(ctx, want.ID)
+	case !want.Active:
 		have.Active = false
-	case !have.Active && want.Active:
+		if err := c.DisableAccount(ctx, want.ID); err != nil {
+			return connectors.Account{}, err
+		}
+	case !have.Active || c.revoked.lately(want.ID, c.out.Now(), c.description.Limits.Staleness):
 		return c.restore(ctx, op, want.ID)
-	}
-	if err != nil {
-		return connectors.Account{}, err
 	}
 	return have, nil
 }
@@ -235,6 +236,7 @@ func (c *Connector) DisableAccount(ctx context.Context, id string) error {
 	}
 	path := "rest/servicedeskapi/customer/user/" + url.PathEscape(id) + "/revoke-portal-only-access"
 	err := c.send(call(ctx, op, ClassPut, again), op, http.MethodPut, path, nil, nil, nil)
+	c.revoked.add(id, c.out.Now()) // also where it failed: it may have been carried out
 	if kind := connectors.KindOf(err); kind != connectors.KindNotFound && kind != connectors.KindInvalid {
 		return err
 	}

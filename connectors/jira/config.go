@@ -127,10 +127,6 @@ func describe(cfg Config) connectors.Description {
 	return connectors.Description{
 		Name: Name, Vendor: "Atlassian", Product: "Jira Service Management: portal-only customers, customer organizations and requests",
 		DataRegion: unknown(cfg.DataRegion), ISMAP: unknown(cfg.ISMAP), LGWAN: cfg.LGWAN,
-		Absent: []connectors.Absence{{
-			What: "SCIM provisioning of portal-only customers",
-			Why:  "the vendor offers it (users become customers, groups customer organizations), but its wire contract isn't published; customers are provisioned over REST instead",
-		}},
 		Limits: connectors.Limits{
 			MemberBatch: memberBatch,
 			Staleness:   cfg.Staleness,
@@ -139,6 +135,11 @@ func describe(cfg Config) connectors.Description {
 			Budgets: []connectors.Budget{ // the vendor's bursts per tenant, endpoint and method
 				budget(ClassGet, 100), budget(ClassPost, 100), budget(ClassPut, 50), budget(ClassDelete, 50), budget(ClassCustomers, 5),
 			},
+		},
+		Absent: []connectors.Absence{
+			{Ability: "Sender", Why: "people are written to by comments on their tickets"},
+			{Ability: "CredentialChecker", Why: "the hub doesn't ask after the token; token_expires says when it ends"},
+			{Ability: "CustomerSCIM", Why: "the vendor offers it (users become customers, groups customer organizations), but its wire contract isn't published; customers are provisioned over REST instead"},
 		},
 	}
 }

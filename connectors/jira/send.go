@@ -28,6 +28,7 @@ type Connector struct {
 	orgs        *orgIndex
 	site        *factsCache
 	hookSecret  outbound.Secret
+	revoked     revocations
 }
 
 var (

@@ -26,6 +26,9 @@ func NewSecret(value string) Secret { return Secret{value: &value} }
 // Empty reports whether there is no value.
 func (s Secret) Empty() bool { return s.value == nil || *s.value == "" }
 
+// Reveal gives the value, for what puts it on a wire that isn't HTTP (SMTP AUTH) or computes with it (HMAC). Nothing else asks.
+func (s Secret) Reveal() string { return s.reveal() }
+
 func (s Secret) reveal() string {
 	if s.value == nil {
 		return ""
@@ -95,6 +98,10 @@ var credentialPattern = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9\-._~+
 
 // redactor replaces every known secret, in the encodings in which it may come back, by "[redacted]".
 type redactor struct{ replacer *strings.Replacer }
+
+// Redact gives a function that removes the secrets from a text, in the encodings in which they may come back, and makes it one
+// line of at most 300 characters: for the words of a vendor who isn't reached over HTTP.
+func Redact(secrets ...Secret) func(string) string { return newRedactor(secrets).detail }
 
 func newRedactor(secrets []Secret) redactor {
 	seen := map[string]bool{}

@@ -61,7 +61,7 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.postAct(w, r)
 	default:
 		writeControl(w, http.StatusNotFound, controlError{
-			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack, GET quota, POST reset, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
+			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
 		})
 	}
 }

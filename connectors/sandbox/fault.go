@@ -43,9 +43,14 @@ const (
 // sentKinds are the faults of what a product sends.
 func sentKinds() []string { return append(deliver.FaultKinds(), FaultNoIssue) }
 
+// smtpKinds are the faults of the mail relay.
+func smtpKinds() []string {
+	return []string{FaultStatus, FaultLatency, FaultReset, FaultSwallow, FaultHTML, FaultNoRetryAfter}
+}
+
 // Fault is one rule: which requests it meets and what it does to them.
 type Fault struct {
-	Target     string   `json:"target"`                // "atlassian", "jira" or "slack"
+	Target     string   `json:"target"`                // "atlassian", "jira", "slack" or "mail"
 	Method     string   `json:"method,omitempty"`      // "": every method
 	PathPrefix string   `json:"path_prefix,omitempty"` // with or without the product's prefix; "": every path
 	Op         string   `json:"op,omitempty"`          // the vendor's operation name; "": every operation
@@ -81,6 +86,8 @@ func (f Fault) check() error {
 	switch {
 	case !slices.Contains(appNames, f.Target):
 		return fmt.Errorf("target %q must be one of %s", f.Target, strings.Join(appNames, ", "))
+	case f.Target == Mail && (!slices.Contains(smtpKinds(), f.Kind) || f.PathPrefix != "" || f.Method != ""):
+		return fmt.Errorf("mail knows status, latency, reset, timeout_after_success, html and no_retry_after, by op: CONNECT, MAIL, RCPT, DATA or END")
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q must be one of %s", f.Kind, strings.Join(kinds, ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):

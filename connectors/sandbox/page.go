@@ -14,6 +14,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
 
@@ -51,6 +52,8 @@ type view struct {
 	Ticket         work.View
 	AsCustomer     bool
 	Slack          slackView
+	Mails          []mail.Row
+	Mail           mail.Row
 	Scale          float64
 }
 
@@ -94,7 +97,7 @@ var pageFuncs = template.FuncMap{
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
 	p := &pageSet{s: s, templates: map[string]*template.Template{}}
-	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "missing"} {
+	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "mails", "mail", "missing"} {
 		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
@@ -146,6 +149,12 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/"+Slack+"/", http.StatusMovedPermanently)
 	case strings.HasPrefix(path, "/slack/"):
 		p.serveSlack(w, r, strings.TrimPrefix(path, "/slack/"))
+	case path == "/"+Mail:
+		http.Redirect(w, r, "/"+Mail+"/", http.StatusMovedPermanently)
+	case path == "/mail/":
+		p.mails(w, r)
+	case strings.HasPrefix(path, "/mail/"):
+		p.mail(w, strings.TrimPrefix(path, "/mail/"))
 	case path == "/atlassian/":
 		p.users(w, r)
 	case path == "/atlassian/groups":

@@ -9,7 +9,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
 
-// maxForm bounds what a page's form sends.
+// maxForm bounds what a page's form sends, in octets.
 const maxForm = 256 << 10
 
 // slackView is what the Slack pages show beside the rest of a view.

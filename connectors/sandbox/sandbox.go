@@ -15,6 +15,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/deliver"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
+	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
@@ -28,6 +29,9 @@ type JiraOptions = jira.Options
 // SlackOptions configure the Slack workspace.
 type SlackOptions = slack.Options
 
+// MailOptions configure the mail relay.
+type MailOptions = mail.Options
+
 // State is the ground truth of one product, the document of /_control/state.
 type State = site.State
 
@@ -39,10 +43,11 @@ const (
 	Atlassian = atlassian.Name
 	Jira      = jira.Name
 	Slack     = slack.Name
+	Mail      = mail.Name
 )
 
 // appNames lists the products.
-var appNames = []string{Atlassian, Jira, Slack}
+var appNames = []string{Atlassian, Jira, Slack, Mail}
 
 // Options configure a sandbox.
 type Options struct {
@@ -54,6 +59,7 @@ type Options struct {
 	Atlassian  AtlassianOptions
 	Jira       JiraOptions
 	Slack      SlackOptions
+	Mail       MailOptions
 	// Outgoing carries what the products send (events, webhooks); nil: nothing is sent, and no subscription is taken. The caller
 	// decides what it reaches: the command lets it reach loopback alone.
 	Outgoing http.RoundTripper
@@ -87,6 +93,7 @@ type Sandbox struct {
 	directory *atlassian.Directory
 	service   *jira.Service
 	workspace *slack.Workspace
+	mail      *mail.Box
 	products  []product // in the order in which their locks are taken
 	journal   *journal.Journal
 	faults    *faultSet
@@ -133,7 +140,8 @@ func New(opt Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	s.products = []product{s.service, s.directory, s.workspace}
+	s.mail = mail.New(opt.Mail, opt.Seed, opt.Now, s.mailGate(), appender(Mail))
+	s.products = []product{s.service, s.directory, s.workspace, s.mail}
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
 	}
@@ -249,6 +257,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/_control" || strings.HasPrefix(r.URL.Path, "/_control/") {
 		s.serveControl(rec, r)
+		return
+	}
+	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/"+Mail+"/") {
+		s.postMail(rec, r)
 		return
 	}
 	s.pages.ServeHTTP(rec, r)

@@ -9,21 +9,34 @@ import (
 )
 
 // AmendUser brings the user whom have describes, as just read, to want by a PATCH of what differs. What the hub doesn't own, a
-// photograph or a second address, stays as the person left it, which PUT would clear. Nothing is sent where nothing differs. User
-// name and key are left alone. It is idempotent.
+// photograph or a second address, stays as the person left it, which PUT would clear. have may be older than the last write, so
+// "active" is sent in any case, and what the answer shows to differ still is sent once more. User name and key are left alone. It is
+// idempotent.
 func (c *Client) AmendUser(ctx context.Context, have, want connectors.Account) (connectors.Account, error) {
 	const op = "update user"
 	if err := c.checkWanted(op, want); err != nil {
 		return connectors.Account{}, err
 	}
-	operations := c.dialect.difference(have, want)
-	if len(operations) == 0 {
-		return have, nil
-	}
 	if !c.dialect.UserPatch {
 		return connectors.Account{}, c.out.Fail(op, connectors.KindInvalid, "this server has no PATCH for users")
 	}
-	path, err := c.path(op, "Users", have.ID)
+	operations := c.dialect.difference(have, want)
+	if have.Active == want.Active {
+		operations = append(operations, Operation{Op: "replace", Path: "active", Value: want.Active})
+	}
+	got, err := c.amend(ctx, op, have.ID, operations)
+	if err != nil {
+		return connectors.Account{}, err
+	}
+	if rest := c.dialect.difference(got, want); len(rest) > 0 {
+		return c.amend(ctx, op, have.ID, rest)
+	}
+	return got, nil
+}
+
+// amend sends the operations and gives the user as the server shows it then.
+func (c *Client) amend(ctx context.Context, op, id string, operations []Operation) (connectors.Account, error) {
+	path, err := c.path(op, "Users", id)
 	if err != nil {
 		return connectors.Account{}, err
 	}
@@ -33,7 +46,7 @@ func (c *Client) AmendUser(ctx context.Context, have, want connectors.Account) (
 		return connectors.Account{}, err
 	}
 	if len(raw) == 0 { // 204: the server shows nothing
-		a, _, err := c.rawUser(ctx, op, have.ID)
+		a, _, err := c.rawUser(ctx, op, id)
 		return a, err
 	}
 	return c.readUser(op, raw)

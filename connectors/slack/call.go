@@ -52,6 +52,7 @@ var (
 func (w *Workspace) Describe() connectors.Description {
 	d := w.description
 	d.Limits.Budgets = slices.Clone(d.Limits.Budgets)
+	d.Absent = slices.Clone(d.Absent)
 	return d
 }
 

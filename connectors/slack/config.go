@@ -189,6 +189,11 @@ func describe(cfg Config, scim bool) connectors.Description {
 		DataRegion: unknown(cfg.DataRegion), ISMAP: unknown(cfg.ISMAP), LGWAN: cfg.LGWAN,
 		Limits: connectors.Limits{Staleness: lag, Budgets: webBudgets(cfg.QuotaScale)},
 	}
+	if !scim {
+		for _, ability := range []string{"Accounts", "AccountWriter", "Groups", "GroupWriter", "Guests"} {
+			d.Absent = append(d.Absent, connectors.Absence{Ability: ability, Why: "no SCIM token is given: an organization owner's, with the scope admin"})
+		}
+	}
 	if scim {
 		d.Product = "Slack organization: members, guests, groups, messages, channels, user groups"
 		d.Limits.MemberBatch = cfg.MemberBatch

@@ -36,7 +36,7 @@ func (c *Connector) SetGuestExpiry(ctx context.Context, accountID string, expire
 	}
 	operation := scimclient.Operation{Op: "replace", Path: schemaGuest, Value: guest{Type: "multi", Expiration: expiration(expires)}}
 	switch {
-	case have.Expires.Equal(expires.Truncate(time.Second)):
+	case expires.IsZero() && have.Expires.IsZero():
 		return nil
 	case expires.IsZero():
 		operation = scimclient.Operation{Op: "remove", Path: schemaGuest + ":expiration"}

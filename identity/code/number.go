@@ -20,8 +20,8 @@ const (
 // check digit. It is 11 minus the remainder by 11 of the first five digits weighted 6, 5, 4, 3, 2, of which the last digit
 // counts (総務省, 全国地方公共団体コード仕様). A failure is an *Error.
 func ParseLocalGovernmentCode(s string) (policies.OrgID, error) {
-	if err := digits(LocalGovernment, s, LocalGovernmentDigits); err != nil {
-		return "", err
+	if problem := digits(s, LocalGovernmentDigits); problem != "" {
+		return "", &Error{Number: LocalGovernment, Value: s, Problem: problem}
 	}
 	if p := int(s[0]-'0')*10 + int(s[1]-'0'); p < 1 || p > prefectures {
 		return "", &Error{Number: LocalGovernment, Value: s, Problem: WrongPrefecture}
@@ -35,8 +35,8 @@ func ParseLocalGovernmentCode(s string) (policies.OrgID, error) {
 // ParseCorporateNumber checks a 法人番号: 13 digits of which the first is the check digit, 9 minus the remainder by 9 of the other
 // twelve weighted 1 and 2 in turn from the right (法人番号の指定等に関する省令, 第2条). A failure is an *Error.
 func ParseCorporateNumber(s string) (policies.OrgID, error) {
-	if err := digits(Corporate, s, CorporateDigits); err != nil {
-		return "", err
+	if problem := digits(s, CorporateDigits); problem != "" {
+		return "", &Error{Number: Corporate, Value: s, Problem: problem}
 	}
 	sum := 0
 	for i := range 12 {
@@ -58,8 +58,8 @@ func ParseInsurerNumber(s string) (policies.OrgID, error) {
 	if len(s) == InsurerDigits-2 {
 		eight = "00" + s
 	}
-	if err := digits(Insurer, eight, InsurerDigits); err != nil {
-		return "", &Error{Number: Insurer, Value: s, Problem: err.(*Error).Problem} //nolint:errorlint // digits gives nothing else
+	if problem := digits(eight, InsurerDigits); problem != "" {
+		return "", &Error{Number: Insurer, Value: s, Problem: problem}
 	}
 	sum := 0
 	for i := range InsurerDigits - 1 {
@@ -133,12 +133,13 @@ func localGovernmentCheck(five string) byte {
 	return byte('0' + (11-sum%11)%10)
 }
 
-func digits(n Number, s string, want int) error {
-	if strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) >= 0 {
-		return &Error{Number: n, Value: s, Problem: NotDigits}
+// digits gives what is wrong with s as want digits; empty where nothing is.
+func digits(s string, want int) Problem {
+	switch {
+	case strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) >= 0:
+		return NotDigits
+	case len(s) != want:
+		return WrongLength
 	}
-	if len(s) != want {
-		return &Error{Number: n, Value: s, Problem: WrongLength}
-	}
-	return nil
+	return ""
 }

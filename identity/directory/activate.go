@@ -17,9 +17,9 @@ import (
 // Transfers take effect in chunks, each a transaction of its own, so that logins and other writers get their turn on SQLite.
 const (
 	activateMin   = 50
-	activateFirst = 200
+	activateFirst = 500
 	activateMax   = 2000
-	activateGoal  = 100 * time.Millisecond
+	activateGoal  = 180 * time.Millisecond // the limit is 250 ms
 )
 
 // Activated counts what Activate did.
@@ -86,6 +86,12 @@ func (s *Store) activateInstant(ctx context.Context, at int64, orgs map[policies
 				done, err = s.activateChunk(ctx, tx, ids, orgs, again, final)
 				return err
 			})
+			if errors.Is(err, errUnsettled) { // an import was published meanwhile
+				if _, err = s.Settle(ctx); err == nil {
+					progress++ // look again
+					continue
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("directory: activate transfers: %w", err)
 			}
@@ -167,10 +173,9 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 	}
 	q := sqlText(transferSelect)
 	anyOf(q, "t.id", ids)
-	q.and("t.state = 'planned'")
 	q.page("t.number", 0)
 	list, err := transfers(ctx, tx, q)
-	if err != nil || len(list) == 0 {
+	if list = stillPlanned(list); err != nil || len(list) == 0 {
 		return Activated{}, err
 	}
 	b, err := s.openBook(ctx, tx, activator, concernedIn(list)...)
@@ -179,6 +184,11 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 	}
 	c := &chunk{
 		book: b, orgs: orgs, writes: map[policies.PersonID]int64{}, cause: map[policies.OrgID]string{}, since: map[policies.OrgID]int64{},
+	}
+	if g, err := s.live(ctx, tx); err != nil {
+		return Activated{}, err
+	} else if g.batch != 0 {
+		return Activated{}, errUnsettled
 	}
 	if c.people, err = readStandings(ctx, tx, list); err != nil {
 		return Activated{}, err
@@ -229,6 +239,11 @@ func (s *Store) activateChunk(ctx context.Context, tx *sql.Tx, ids []identity.Tr
 		}
 	}
 	return Activated{Done: len(c.done), Blocked: len(blocked)}, b.close(ctx, tx, s.db)
+}
+
+// stillPlanned keeps the planned ones. It isn't part of the query, as a database may then read all that is planned for each chunk.
+func stillPlanned(list []recorded) []recorded {
+	return slices.DeleteFunc(list, func(t recorded) bool { return t.State != identity.TransferPlanned })
 }
 
 // concernedIn lists the people of transfers and their successors.
@@ -319,7 +334,8 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 		return nil
 	}
 	var ids []identity.TransferID
-	var aside, left []policies.PersonID
+	var aside []policies.PersonID
+	var left []identity.Person
 	for _, k := range c.done {
 		ids = append(ids, k.t.ID)
 		for _, w := range k.wants {
@@ -328,7 +344,7 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 			}
 		}
 		if !k.effect.after.Active() {
-			left = append(left, k.t.Person)
+			left = append(left, c.people[k.t.Person].person)
 		}
 	}
 	// Uniqueness is checked row by row: who gives something up to another steps aside first.
@@ -365,12 +381,10 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 			return err
 		}
 	}
-	for _, id := range left {
-		if err := s.wind(ctx, tx, c.book, c.people[id].person, c.look); err != nil {
-			return err
-		}
+	if len(left) == 0 {
+		return nil
 	}
-	return nil
+	return s.wind(ctx, tx, c.book, left, c.look)
 }
 
 // upsertPerson makes the bulk insert of people who are all there an update: one statement for both engines, set-based where that is faster.
@@ -385,31 +399,39 @@ var upsertPerson = func() string {
 	return text
 }()
 
-// wind ends what belongs to somebody whose service has ended: their planned transfers, posts and appointments; and hands the leaver over.
-func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, p identity.Person, look func(policies.OrgID, string, int64)) error {
-	cause := "end " + string(p.ID)
+// wind ends what belongs to people whose service has ended: their planned transfers, posts and appointments; and hands the leavers over.
+func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.Person, look func(policies.OrgID, string, int64)) error {
+	ended := make(map[policies.PersonID]int64, len(list))
+	ids := make([]policies.PersonID, 0, len(list))
+	for _, p := range list {
+		ended[p.ID] = p.EndedAt
+		ids = append(ids, p.ID)
+	}
 	q := sqlText(transferSelect)
-	q.and("t.person = ?", string(p.ID))
-	q.and("t.state = 'planned'")
+	anyOf(q, "t.person", ids)
+	q.page("t.number", 0)
 	planned, err := transfers(ctx, tx, q)
 	if err != nil {
 		return err
 	}
+	planned = stillPlanned(planned)
 	if err := s.cancel(ctx, tx, b, planned, identity.ReasonEnded); err != nil {
 		return err
 	}
 	for _, t := range planned {
 		if t.Role != "" && t.Role != policies.RoleGeneral {
-			look(t.To, cause, p.EndedAt)
+			look(t.To, "end "+string(t.Person), ended[t.Person])
 		}
 	}
 	q = sqlText(postSelect)
-	q.and("o.person = ?", string(p.ID))
-	q.and("(o.valid_until = 0 OR o.valid_until > ?)", p.EndedAt)
+	anyOf(q, "o.person", ids)
+	q.page("o.id", 0)
 	var posts []identity.Post
 	err = each(ctx, tx, q, func(rows *sql.Rows) error {
 		o, err := scanPost(rows)
-		posts = append(posts, o)
+		if o.Until == 0 || o.Until > ended[o.Person] {
+			posts = append(posts, o)
+		}
 		return err
 	})
 	if err != nil {
@@ -417,21 +439,19 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, p identity.Person
 	}
 	for _, o := range posts {
 		was := postJSON(&o)
-		o.Until = max(p.EndedAt, o.From+1)
+		o.Until = max(ended[o.Person], o.From+1)
 		b.add(Change{Kind: PostEnded, Org: o.Org, Object: o.ID, Before: was, After: postJSON(&o)})
 		if _, err := tx.ExecContext(ctx, "UPDATE post SET valid_until = $1 WHERE id = $2", o.Until, o.ID); err != nil {
 			return fmt.Errorf("directory: end posts: %w", err)
 		}
 	}
-	orgs, err := s.dismiss(ctx, tx, b, p)
-	if err != nil {
+	if err := s.dismiss(ctx, tx, b, ids, ended, look); err != nil {
 		return err
 	}
-	for _, org := range orgs {
-		look(org, cause, p.EndedAt)
-	}
-	if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
-		return fmt.Errorf("end person %s: enqueue the leaver: %w", p.ID, err)
+	for _, p := range list {
+		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
+			return fmt.Errorf("end person %s: enqueue the leaver: %w", p.ID, err)
+		}
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
@@ -67,7 +65,8 @@ func readLater(ctx context.Context, q querier, list []recorded) (map[identity.Tr
 	return later, err
 }
 
-// keyHolders finds out who holds what the candidates want.
+// keyHolders finds out who holds what the candidates want. It reads the table below person_now, whose indexes hold the keys: the caller has
+// made sure that no import is published and unsettled.
 func keyHolders(ctx context.Context, q querier, list []*candidate) (map[key]policies.PersonID, error) {
 	holders := map[key]policies.PersonID{}
 	var numbers []key
@@ -82,7 +81,7 @@ func keyHolders(ctx context.Context, q querier, list []*candidate) (map[key]poli
 		}
 	}
 	if len(emails) > 0 {
-		query := sqlText("SELECT p.id, p.email_key FROM " + personTable + " p WHERE p.ended_at = 0")
+		query := sqlText("SELECT p.id, p.email_key FROM person p WHERE p.ended_at = 0")
 		anyOf(query, "p.email_key", emails)
 		err := each(ctx, q, query, func(rows *sql.Rows) error {
 			var id, email string
@@ -95,17 +94,17 @@ func keyHolders(ctx context.Context, q querier, list []*candidate) (map[key]poli
 		}
 	}
 	if len(numbers) > 0 {
-		var b strings.Builder
-		var args []any
+		query := &statement{}
+		query.text.WriteString("WITH w (org, number) AS (VALUES ")
 		for i, k := range numbers {
 			if i > 0 {
-				b.WriteByte(',')
+				query.text.WriteByte(',')
 			}
-			b.WriteString("($" + strconv.Itoa(2*i+1) + ",$" + strconv.Itoa(2*i+2) + ")")
-			args = append(args, string(k.org), k.number)
+			query.args = append(query.args, string(k.org), k.number)
+			query.text.WriteString("(" + placeholders(2*i+1, 2) + ")")
 		}
-		query := &statement{args: args}
-		query.text.WriteString("SELECT p.id, p.org, p.staff_number FROM " + personTable + " p WHERE (p.org, p.staff_number) IN (VALUES " + b.String() + ")")
+		query.text.WriteString( // CROSS JOIN keeps SQLite from reading all people once per statement.
+			") SELECT p.id, p.org, p.staff_number FROM w CROSS JOIN person p WHERE p.org = w.org AND p.staff_number = w.number")
 		err := each(ctx, q, query, func(rows *sql.Rows) error {
 			var id, org, number string
 			err := rows.Scan(&id, &org, &number)

@@ -162,21 +162,28 @@ func (s *Store) endAppointments(ctx context.Context, tx *sql.Tx, b *book, list [
 	return nil
 }
 
-// dismiss ends every appointment of somebody whose service has ended, and tells which organizations lose a caretaker.
-func (s *Store) dismiss(ctx context.Context, tx *sql.Tx, b *book, p identity.Person) (orgs []policies.OrgID, err error) {
+// dismiss ends every appointment of people whose service has ended, and tells which organizations lose a caretaker.
+func (s *Store) dismiss(ctx context.Context, tx *sql.Tx, b *book, ids []policies.PersonID, ended map[policies.PersonID]int64, look func(policies.OrgID, string, int64)) error {
 	q := sqlText(appointmentSelect)
-	q.and("a.person = ?", string(p.ID))
-	q.and("(a.valid_until = 0 OR a.valid_until > ?)", p.EndedAt)
+	anyOf(q, "a.person", ids)
+	q.page("a.org, a.kind, a.person, a.valid_from", 0)
 	list, err := readAppointments(ctx, tx, q)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, a := range list {
+		at := ended[a.Person]
+		if a.Until != 0 && a.Until <= at {
+			continue
+		}
+		if err := s.endAppointments(ctx, tx, b, []identity.Appointment{a}, at); err != nil {
+			return err
+		}
 		if a.Kind == identity.AppointmentCaretaker {
-			orgs = append(orgs, a.Org)
+			look(a.Org, "end "+string(a.Person), at)
 		}
 	}
-	return orgs, s.endAppointments(ctx, tx, b, list, p.EndedAt)
+	return nil
 }
 
 // AppointmentFilter narrows a list of appointments.

@@ -24,10 +24,12 @@ type column[T any] struct {
 // ignored are the columns that a file of wrong rows has in front, to be imported again as it is.
 var ignored = []string{"行", "line", "誤り", "fault"}
 
+var headerMarks = strings.NewReplacer("必須", "", "任意", "")
+
 // foldHeader makes header names comparable: width, case, spaces, signs and "required" marks don't matter.
 func foldHeader(s string) string {
 	s = strings.ToLower(norm.NFKC.String(s))
-	s = strings.NewReplacer("必須", "", "任意", "").Replace(s)
+	s = headerMarks.Replace(s)
 	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" \t\r\n　_-‐−・.*※()[]【】「」:/", r) {
 			return -1

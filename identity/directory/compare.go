@@ -55,8 +55,11 @@ const (
 // office is what a comparison finds out about one organization.
 type office struct {
 	complete       bool
-	administrators int // in service now
-	people         int // in service now
+	role           policies.Role // of its administrators
+	needed         int           // administrators
+	caretakers     int           // who stand in for them now
+	administrators int           // in service now
+	people         int           // in service now
 	leavers        int
 	leaving        int // administrators among them
 }
@@ -141,13 +144,13 @@ func (c *comparison) meet(p *identity.Person, base int64, buffer []byte) []byte 
 	leaves := false
 	if office != nil {
 		office.people++
-		if p.Role != policies.RoleGeneral {
+		if p.Role == office.role {
 			office.administrators++
 		}
 		if _, mentioned := c.people.staff[c.people.staffDigest(p.Org, p.StaffNumber)]; !mentioned && office.complete {
 			leaves = true
 			office.leavers++
-			if p.Role != policies.RoleGeneral {
+			if p.Role == office.role {
 				office.leaving++
 			}
 			c.leavers = append(c.leavers, leaver{p.ID, base})
@@ -192,8 +195,10 @@ func (c *comparison) meetOwn(own int, p *identity.Person, base int64, buffer []b
 		after := c.merged(own, *p)
 		same = after == *p
 		f.moves = emailKey(after.Email) != emailKey(p.Email)
-		f.loses = p.Role != policies.RoleGeneral && after.Role == policies.RoleGeneral
-		f.gains = p.Role == policies.RoleGeneral && after.Role != policies.RoleGeneral
+		if o := c.orgs[p.Org]; o != nil {
+			f.loses = p.Role == o.role && after.Role != o.role
+			f.gains = p.Role != o.role && after.Role == o.role
+		}
 	}
 	switch {
 	case p.Active() && same:

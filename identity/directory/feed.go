@@ -24,6 +24,7 @@ const (
 	PersonAdded    ChangeKind = "person.added"
 	PersonChanged  ChangeKind = "person.changed"
 	PersonEnded    ChangeKind = "person.ended"
+	PersonErased   ChangeKind = "person.erased" // all earlier rows about the person were emptied: {"erased":true}
 
 	// A person who changes organization makes two rows, so that neither organization reads what the other wrote of them: the
 	// former one reads that they left (After is empty), the new one who came (Before is empty).
@@ -47,7 +48,7 @@ const (
 
 func peopleKinds() []ChangeKind {
 	return []ChangeKind{
-		PersonAdded, PersonChanged, PersonEnded, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
+		PersonAdded, PersonChanged, PersonEnded, PersonErased, PersonMovedOut, PersonMovedIn, PostAdded, PostEnded, AppointmentAdded, AppointmentEnded,
 		VacancyBegun, VacancyEnded,
 	}
 }
@@ -122,8 +123,8 @@ func (s *Store) feedPage(scope policies.Scope, after int64, kinds []any, transfe
 	q.within(scope, "org")
 	q.page("number", limit)
 	q.text.WriteString(`) AS settled UNION ALL SELECT * FROM (SELECT b.base + s.ordinal AS number, b.at, b.actor, b.source, b.why, s.kind, s.org, s.id,
-		COALESCE(f.after_json, ''), s.after_json
-		FROM staged_batch b JOIN staged_person s ON s.batch = b.id LEFT JOIN feed f ON f.number = s.before AND s.before > 0
+		COALESCE((SELECT f.after_json FROM feed f WHERE f.number = s.before), ''), s.after_json
+		FROM staged_batch b JOIN staged_person s ON s.batch = b.id
 		WHERE b.id = (SELECT h.live FROM staged_head h WHERE h.id = 1)`)
 	// Batch and ordinal are the index of staged_person: the base comes from a subquery so that it is known before the rows are looked for.
 	q.and("s.batch = (SELECT h.live FROM staged_head h WHERE h.id = 1)")

@@ -15,7 +15,7 @@ func (s *Store) LastChange(ctx context.Context, scope policies.Scope) (int64, er
 			return 0, err
 		}
 	}
-	q := sqlText("SELECT COALESCE(MAX(number), 0) FROM feed WHERE 1=1")
+	q := sqlText("SELECT COALESCE(MAX(number), 0) FROM feed_now WHERE 1=1")
 	q.within(scope, "org")
 	var number int64
 	if err := s.db.Reader().QueryRowContext(ctx, q.text.String(), q.args...).Scan(&number); err != nil {

@@ -138,6 +138,9 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	if err := s.enqueueLeavers(ctx, tx, g, where, args); err != nil {
 		return 0, err
 	}
+	if err := s.fillVacancies(ctx, tx, g, where, args); err != nil {
+		return 0, err
+	}
 	exec := func(text string, more ...any) (int, error) {
 		for i := range more { // $a, $b ... stand for what comes after the condition's own
 			text = strings.ReplaceAll(text, "$"+string(rune('a'+i)), fmt.Sprintf("$%d", len(args)+i+1))
@@ -151,8 +154,8 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	}
 	written, err := exec(`INSERT INTO feed (number, at, actor, source, why, kind, org, object, before_json, after_json)
 		SELECT CAST($a AS BIGINT) + s.ordinal, CAST($b AS BIGINT), CAST($c AS TEXT), CAST($d AS TEXT), CAST($e AS TEXT), s.kind, s.org, s.id,
-			COALESCE(f.after_json, ''), s.after_json
-		FROM staged_person s LEFT JOIN feed f ON f.number = s.before AND s.before > 0 WHERE `+where,
+			COALESCE((SELECT f.after_json FROM feed f WHERE f.number = s.before), ''), s.after_json
+		FROM staged_person s WHERE `+where,
 		g.base, g.at, string(g.author.Actor), g.author.Source, g.author.Why)
 	if err != nil {
 		return 0, err
@@ -160,10 +163,7 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 	if written == 0 {
 		return 0, nil
 	}
-	// Who still has in the table an address that now belongs to one of these has another in the batch: they step aside until their turn.
-	if _, err := exec(`UPDATE person SET email_key = '!' || id WHERE ended_at = 0 AND id IN (
-		SELECT p.id FROM staged_person s JOIN person p ON p.email_key = s.email_key AND p.ended_at = 0 AND p.id <> s.id
-		WHERE s.ended_at = 0 AND ` + where + `)`); err != nil {
+	if err := displace(ctx, tx, where, args); err != nil {
 		return 0, err
 	}
 	if _, err := exec(settlePeople+" WHERE "+where+settleConflict, g.at, g.base); err != nil {
@@ -174,6 +174,34 @@ func (s *Store) settleRows(ctx context.Context, tx *sql.Tx, g generation, where 
 		err = fmt.Errorf("%d records moved, %d expected", deleted, written)
 	}
 	return deleted, err
+}
+
+// displace frees the e-mail addresses of the rows in the table: who still has one there that now belongs to a row has another in the
+// batch, or is ended by it, and steps aside until their turn.
+//
+// Here and wherever a staged row is looked up in a large table it is by a scalar subquery, which PostgreSQL answers through the index; a
+// join it may turn into a scan of the whole table, for each chunk again, while it believes the table as small as it was.
+func displace(ctx context.Context, tx *sql.Tx, where string, args []any) error {
+	q := &statement{args: args}
+	q.text.WriteString(`SELECT x.id FROM (
+		SELECT (SELECT p.id FROM person p WHERE p.email_key = s.email_key AND p.ended_at = 0 AND p.id <> s.id) AS id
+		FROM staged_person s WHERE s.ended_at = 0 AND ` + where + `) x WHERE x.id IS NOT NULL`)
+	var ids []any
+	err := each(ctx, tx, q, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(ids, 500) {
+		if _, err := tx.ExecContext(ctx, "UPDATE person SET email_key = '!' || id WHERE id IN ("+placeholders(1, len(part))+")", part...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settlePeople writes staged records over the people of the table. A later change of a person, which only a binary that knows nothing
@@ -217,17 +245,50 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 	if err != nil {
 		return err
 	}
+	cause, since := map[policies.OrgID]string{}, map[policies.OrgID]int64{}
+	var watch []policies.OrgID
+	look := func(org policies.OrgID, why string, at int64) {
+		watch = append(watch, org)
+		cause[org], since[org] = why, at
+	}
 	for _, p := range leavers {
-		var watch []policies.OrgID
 		if p.Role != policies.RoleGeneral {
-			watch = append(watch, p.Org)
+			look(p.Org, "end "+string(p.ID), p.EndedAt)
 		}
-		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+	}
+	if err := s.wind(ctx, tx, b, leavers, look); err != nil {
+		return err
+	}
+	for _, org := range unique(watch) {
+		if err := s.watchAdministrators(ctx, tx, b, []policies.OrgID{org}, cause[org], since[org]); err != nil {
 			return err
 		}
-		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {
-			return err
-		}
+	}
+	return b.close(ctx, tx, s.db)
+}
+
+// fillVacancies closes the vacancies of organizations for which the rows bring an administrator.
+func (s *Store) fillVacancies(ctx context.Context, tx *sql.Tx, g generation, where string, args []any) error {
+	q := &statement{args: args}
+	q.text.WriteString("SELECT v.org FROM vacancy v WHERE v.ended_at = 0 AND v.org IN (SELECT s.org FROM staged_person s WHERE s.ended_at = 0 AND " + where)
+	q.and("s.role <> ?", string(policies.RoleGeneral))
+	q.text.WriteString(")")
+	var orgs []policies.OrgID
+	err := each(ctx, tx, q, func(rows *sql.Rows) error {
+		var org string
+		err := rows.Scan(&org)
+		orgs = append(orgs, policies.OrgID(org))
+		return err
+	})
+	if err != nil || len(orgs) == 0 {
+		return err
+	}
+	b, err := s.openBook(ctx, tx, g.author)
+	if err != nil {
+		return err
+	}
+	if err := s.closeVacancies(ctx, tx, b, orgs); err != nil {
+		return err
 	}
 	return b.close(ctx, tx, s.db)
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +91,7 @@ func (s *Store) place(ctx context.Context, scope policies.Scope, rows *Rows, opt
 			continue
 		}
 		if c.orgs[p.Org] == nil {
-			c.orgs[p.Org] = &office{complete: opt.Complete}
+			c.orgs[p.Org] = newOffice(have[p.Org].Kind, opt.Complete)
 		}
 	}
 	for _, id := range opt.CompleteOf {
@@ -100,10 +101,25 @@ func (s *Store) place(ctx context.Context, scope policies.Scope, rows *Rows, opt
 		case !known:
 			report.Stop(0, unknownOrganization("org", string(id)))
 		default:
-			c.orgs[id] = &office{complete: true}
+			c.orgs[id] = newOffice(have[id].Kind, true)
 		}
 	}
-	return c, nil
+	q := sqlText("SELECT org, person FROM appointment WHERE 1=1")
+	q.and("kind = ?", string(identity.AppointmentCaretaker))
+	q.and("valid_from <= ?", c.now)
+	q.and("(valid_until = 0 OR valid_until > ?)", c.now)
+	return c, each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		var org, person string
+		err := rows.Scan(&org, &person)
+		if o := c.orgs[policies.OrgID(org)]; o != nil && o.role == policies.RoleAdministrator {
+			o.caretakers++ // those of the operating agency can't do its administrators' work
+		}
+		return err
+	})
+}
+
+func newOffice(kind policies.OrgKind, complete bool) *office {
+	return &office{complete: complete, role: administratorRole(kind), needed: administratorsNeeded(kind)}
 }
 
 func placePerson(scope policies.Scope, p *identity.Person, have map[policies.OrgID]identity.Organization, now int64) []fault {

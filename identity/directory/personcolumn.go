@@ -175,6 +175,12 @@ func dayCell(column, s string, plus int, to *int64) []fault {
 
 // roleOf reads a role in Japanese or English. What it doesn't know stays as it is, for the check to refuse.
 func roleOf(s string) policies.Role {
+	switch s { // as most files write it
+	case "管理ユーザ", string(policies.RoleAdministrator):
+		return policies.RoleAdministrator
+	case "一般ユーザ", string(policies.RoleGeneral):
+		return policies.RoleGeneral
+	}
 	switch foldHeader(s) {
 	case "管理ユーザ", "管理ユーザー", "管理者", "administrator":
 		return policies.RoleAdministrator

@@ -29,8 +29,7 @@ func (s *Store) EditPerson(
 	}
 	var after identity.Person
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		base, err := takeNumbers(ctx, tx, 0)
-		if err != nil {
+		if _, err := takeNumbers(ctx, tx, 0); err != nil {
 			return err
 		}
 		if err := s.settle(ctx, tx, id); err != nil {
@@ -65,7 +64,8 @@ func (s *Store) EditPerson(
 				return fmt.Errorf("change person %s: %w", id, err)
 			}
 		}
-		if base, err = takeNumbers(ctx, tx, 1); err != nil {
+		base, err := takeNumbers(ctx, tx, 1)
+		if err != nil {
 			return err
 		}
 		after.UpdatedAt = s.micros()

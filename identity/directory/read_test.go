@@ -52,7 +52,7 @@ func TestGolden(t *testing.T) {
 			}
 			fmt.Fprintf(&b, "-- %d good, %d refused, %d faults\n", rows.Len(), report.Refused(), report.Total())
 			n, err := report.WriteTo(&b)
-			if err != nil || n == 0 != report.OK() {
+			if err != nil || n == 0 && !report.OK() {
 				t.Errorf("%d bytes written, %v", n, err)
 			}
 			golden := strings.TrimSuffix(path, ".csv") + ".golden"

@@ -64,14 +64,14 @@ func (c *comparison) keepAdministrators() bool {
 		if f.outcome != added && f.outcome != changed {
 			continue
 		}
-		if row := c.people.person(i); row.Role != policies.RoleGeneral && (f.outcome == added || f.gains) {
+		if row := c.people.person(i); row.Role == c.orgs[row.Org].role && (f.outcome == added || f.gains) {
 			gained[row.Org]++
 		}
 	}
 	refusedAny := false
 	for _, org := range slices.Sorted(maps.Keys(losers)) {
 		o := c.orgs[org]
-		if o.administrators-o.leaving-len(losers[org])+gained[org] > 0 {
+		if o.administrators+o.caretakers-o.leaving-len(losers[org])+gained[org] >= o.needed {
 			continue
 		}
 		refusedAny = true
@@ -85,7 +85,7 @@ func (c *comparison) keepAdministrators() bool {
 func lastAdministrator(role policies.Role) fault {
 	return fault{
 		Column: "role", Value: string(role),
-		Reason: review.Say("この変更で、組織に管理ユーザがいなくなります", "with this change the organization would have no administrator"),
+		Reason: review.Say("この変更で、組織の管理者が足りなくなります", "with this change the organization would have too few administrators"),
 		Remedy: review.Say("同じファイルで後任を管理ユーザにするか、権限を administrator のままにしてください", "make a successor administrator in the same file, or leave the role as it is"),
 	}
 }

@@ -164,6 +164,13 @@ var probes = map[string]probe{
 		more, err := f.People(ctx, s, PeopleFilter{Org: a.org})
 		return orgsOf(append(list, more...)), err
 	}},
+	"ErasePerson": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+		orgs, err := writing(ctx, f, func() error { return f.ErasePerson(ctx, s, a.person.ID, by) })
+		if errors.Is(err, ErrInService) {
+			err = nil
+		}
+		return orgs, err
+	}},
 	"ExportPeople": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		var orgs []policies.OrgID
 		err := f.ExportPeople(ctx, s, PeopleFilter{Query: a.query, IncludeEnded: true, After: a.person.ID}, func(p identity.Person) error {
@@ -199,7 +206,8 @@ var probes = map[string]probe{
 		var orgs []policies.OrgID
 		for _, c := range list {
 			orgs = append(orgs, c.Org)
-			if strings.HasPrefix(string(c.Kind), "person.") == (s.Action() == policies.ActionOrgRead) {
+			ofOrganizations := strings.HasPrefix(string(c.Kind), "org.") || strings.HasPrefix(string(c.Kind), "service.")
+			if ofOrganizations != (s.Action() == policies.ActionOrgRead) {
 				return nil, fmt.Errorf("a scope for %s saw %s", s.Action(), c.Kind)
 			}
 		}

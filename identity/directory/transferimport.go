@@ -65,8 +65,9 @@ func (s *Store) importTransfers(ctx context.Context, scope policies.Scope, rows 
 		return result, err
 	}
 	result.Added, result.Unchanged = len(good), unchanged
-	if opt.DryRun || !report.OK() && !opt.SkipBad || len(good) == 0 {
-		result.Published = !opt.DryRun && (report.OK() || opt.SkipBad)
+	take := report.OK() || opt.SkipBad && !report.Condemned() // of a file that couldn't be read to its end nothing is taken
+	if opt.DryRun || !take || len(good) == 0 {
+		result.Published = !opt.DryRun && take
 		return result, nil
 	}
 	if err := s.sweepTransfers(ctx); err != nil {
@@ -349,7 +350,7 @@ func (s *Store) publishTransfers(ctx context.Context, batch string, head int64, 
 		}
 		if base != head {
 			var n int
-			err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM feed f WHERE f.number > $1 AND f.number <= $2 AND (f.kind NOT LIKE 'transfer.%'
+			err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM feed_now f WHERE f.number > $1 AND f.number <= $2 AND (f.kind NOT LIKE 'transfer.%'
 				OR EXISTS (SELECT 1 FROM transfer x JOIN transfer y ON y.person = x.person AND y.batch = $3 WHERE x.id = f.object))`, head, base, batch).Scan(&n)
 			if err != nil {
 				return fmt.Errorf("publish transfers: %w", err)

@@ -142,7 +142,7 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if p.Role != policies.RoleGeneral {
 			watch = append(watch, p.Org)
 		}
-		if err := s.wind(ctx, tx, b, p, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+		if err := s.wind(ctx, tx, b, []identity.Person{p}, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
 			return err
 		}
 		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {

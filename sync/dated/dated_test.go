@@ -17,6 +17,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -137,10 +138,7 @@ func TestMidnight(t *testing.T) {
 		}()
 		w := newWorld(t, db, time.Now, "node-a", register)
 		people := w.people(t, 3)
-		if err := w.jobs.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		at := time.Now().Add(36 * time.Hour).Truncate(24 * time.Hour)
+		at := time.Date(2000, 1, 2, 0, 0, 0, 0, jst.Zone) // the bubble's time begins at midnight UTC, nine hours after one of Japan
 		for i, p := range people[1:] {
 			w.transfer(t, identity.Transfer{Person: p.ID, Kind: identity.TransferMove, Section: fmt.Sprint("課", i), At: at.UnixMicro()})
 		}
@@ -155,6 +153,10 @@ func TestMidnight(t *testing.T) {
 				t.Fatal(err)
 			}
 			return len(l)
+		}
+		time.Sleep(time.Until(at) - time.Minute)
+		if err := w.jobs.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		time.Sleep(time.Until(at) - time.Second)
 		if done() != 0 {

@@ -37,7 +37,7 @@ func BenchmarkPlan(b *testing.B) {
 	people := benchPeople(53640)
 	size, hashing := 0, time.Duration(0)
 	for b.Loop() {
-		w, err := Want(people, testOrgs(), engine)
+		w, err := Want(people, nil, testOrgs(), engine)
 		if err != nil {
 			b.Fatal(err)
 		}

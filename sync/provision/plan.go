@@ -197,7 +197,9 @@ func (d *differ) accounts() {
 		h, total := holder{want.Product, want.Person}, d.totals[want.Product]
 		wanted[h] = true
 		total.AccountsWanted++
-		groups[team{want.Product, want.Org}] = true
+		for _, org := range want.Orgs() {
+			groups[team{want.Product, org}] = true
+		}
 		after := want.Attributes
 		obj := Object{Product: want.Product, Kind: ObjectAccount, Org: want.Org, Person: want.Person, Seat: want.Seat, After: &after, Policies: want.Policies}
 		have, exists := known[h]
@@ -248,20 +250,21 @@ func equivalent(have, want Attributes, seat policies.Seat) bool {
 }
 
 func (d *differ) memberships() {
-	home := make(map[holder]policies.OrgID, len(d.wanted.Accounts))
+	home := make(map[holder]WantedAccount, len(d.wanted.Accounts))
 	for _, want := range d.wanted.Accounts {
-		h := holder{want.Product, want.Person}
-		home[h] = want.Org
-		if !slices.Contains(d.known.Members[want.Product][want.Person], want.Org) {
-			t := team{want.Product, want.Org}
-			d.adds[t] = append(d.adds[t], want.Person)
+		home[holder{want.Product, want.Person}] = want
+		for _, org := range want.Orgs() {
+			if !slices.Contains(d.known.Members[want.Product][want.Person], org) {
+				t := team{want.Product, org}
+				d.adds[t] = append(d.adds[t], want.Person)
+			}
 		}
 	}
 	for _, known := range []map[policies.Product]map[policies.PersonID][]policies.OrgID{d.known.Members, d.known.Maybe} {
 		for product, people := range known {
 			for person, orgs := range people {
 				for _, org := range orgs {
-					if home[holder{product, person}] != org {
+					if want, ok := home[holder{product, person}]; !ok || want.Org != org && !slices.Contains(want.Also, org) {
 						t := team{product, org}
 						d.removes[t] = append(d.removes[t], person)
 					}

@@ -48,7 +48,7 @@ func testPerson(n int, org policies.OrgID) identity.Person {
 }
 
 func mustWant(t interface{ Fatal(...any) }, people []identity.Person) Wanted {
-	w, err := Want(people, testOrgs(), tableSeater{})
+	w, err := Want(people, nil, testOrgs(), tableSeater{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 type Directory interface {
 	Organizations(ctx context.Context, scope policies.Scope, filter directory.OrgFilter) ([]identity.Organization, error)
 	EachPerson(ctx context.Context, scope policies.Scope, fn func(identity.Person) error) error
+	Posts(ctx context.Context, scope policies.Scope, of ...policies.PersonID) ([]identity.Post, error)
 }
 
 // Source gives the plan that the present state asks for.
@@ -72,7 +73,13 @@ func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
 	}); err != nil {
 		return Wanted{}, fmt.Errorf("read people: %w", err)
 	}
-	return Want(people, orgs, p.seater)
+	posts, err := p.dir.Posts(ctx, p.scope)
+	if err != nil {
+		return Wanted{}, fmt.Errorf("read posts: %w", err)
+	}
+	now := p.store.now().UnixMicro()
+	posts = slices.DeleteFunc(posts, func(o identity.Post) bool { return o.From > now || o.Until != 0 && o.Until <= now })
+	return Want(people, posts, orgs, p.seater)
 }
 
 // Known reads the ledger: what the hub knows of every SaaS.

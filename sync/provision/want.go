@@ -35,10 +35,14 @@ type WantedAccount struct {
 	Product    policies.Product
 	Person     policies.PersonID
 	Org        policies.OrgID
+	Also       []policies.OrgID // where the person holds another post in the product's reach (兼務, 引継ぎ): sorted, without Org
 	Seat       policies.Seat
 	Attributes Attributes
 	Policies   []string
 }
+
+// Orgs are the organizations whose groups the account belongs to.
+func (w WantedAccount) Orgs() []policies.OrgID { return append([]policies.OrgID{w.Org}, w.Also...) }
 
 // Wanted is the state that every SaaS shall be in: sorted, so that equal inputs give equal bytes.
 type Wanted struct {
@@ -60,12 +64,21 @@ type Seater interface {
 
 // Want maps people to wanted accounts by policy. It is pure: the same people, organizations and policies give the same answer.
 // A person of an unknown organization is an error, never a silent omission.
-func Want(people []identity.Person, orgs []identity.Organization, seats Seater) (Wanted, error) {
+//
+// posts are the posts that people hold now beside their main one. One makes its holder a member of its organization's group in each product in
+// which the policies would give somebody with that role, of that organization, the same kind of seat. It gives no second account.
+// The post that a seconded person returns to (出向元) gives nothing meanwhile: nobody holds two organizations but by a concurrent post or a
+// declared handover.
+func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organization, seats Seater) (Wanted, error) {
 	byID := make(map[policies.OrgID]identity.Organization, len(orgs))
 	w := Wanted{Names: make(map[policies.OrgID]string, len(orgs)), Left: map[policies.PersonID]int64{}}
 	for _, org := range orgs {
 		byID[org.ID] = org
 		w.Names[org.ID] = GroupName(org)
+	}
+	held := make(map[policies.PersonID][]identity.Post, len(posts))
+	for _, post := range posts {
+		held[post.Person] = append(held[post.Person], post)
 	}
 	for _, p := range people {
 		w.people++
@@ -84,8 +97,12 @@ func Want(people []identity.Person, orgs []identity.Organization, seats Seater) 
 			if d.Seat == policies.SeatNone {
 				continue
 			}
+			also, err := alsoIn(p, d, held[p.ID], byID, seats)
+			if err != nil {
+				return Wanted{}, err
+			}
 			w.Accounts = append(w.Accounts, WantedAccount{
-				Product: d.Product, Person: p.ID, Org: p.Org, Seat: d.Seat,
+				Product: d.Product, Person: p.ID, Org: p.Org, Also: also, Seat: d.Seat,
 				Attributes: attributes(p, org, d.Seat), Policies: d.Policies,
 			})
 		}
@@ -94,6 +111,33 @@ func Want(people []identity.Person, orgs []identity.Organization, seats Seater) 
 		return cmp.Or(cmp.Compare(a.Product, b.Product), cmp.Compare(a.Org, b.Org), cmp.Compare(a.Person, b.Person))
 	})
 	return w, nil
+}
+
+// alsoIn gives the organizations of the person's other posts that the seat reaches.
+func alsoIn(p identity.Person, seat policies.SeatDecision, held []identity.Post, orgs map[policies.OrgID]identity.Organization, seats Seater) ([]policies.OrgID, error) {
+	var also []policies.OrgID
+	for _, post := range held {
+		org, ok := orgs[post.Org]
+		if !ok {
+			return nil, fmt.Errorf("person %s holds a post in organization %s, which the directory doesn't know", p.ID, post.Org)
+		}
+		if post.Org == p.Org || post.Kind == identity.PostHome {
+			continue
+		}
+		there := p
+		there.Org, there.Role = post.Org, post.Role
+		decisions, err := seats.Seats(there.Policy(org))
+		if err != nil {
+			return nil, fmt.Errorf("seats of person %s in organization %s: %w", p.ID, post.Org, err)
+		}
+		for _, d := range decisions {
+			if d.Product == seat.Product && d.Seat == seat.Seat {
+				also = append(also, post.Org)
+			}
+		}
+	}
+	slices.Sort(also)
+	return slices.Compact(also), nil
 }
 
 // attributes cuts a person to what the seat's product carries: a licensed member has a full SCIM profile, a portal-only customer

@@ -63,7 +63,7 @@ func ExitCode(err error) int {
 		return marked.Code
 	case isAny(err, identity.ErrRefused, identity.ErrNewer, identity.ErrLocked, identity.ErrExists, identity.ErrNotFound,
 		provision.ErrOwnPlan, provision.ErrNotApproved, provision.ErrExpired, provision.ErrBusy, provision.ErrOtherPolicy, provision.ErrStarted,
-		provision.ErrNotRunning, directory.ErrEnded, directory.ErrTransfer, directory.ErrSettled, directory.ErrAppointment, directory.ErrImportBusy, directory.ErrImportDropped,
+		provision.ErrNotRunning, directory.ErrEnded, directory.ErrInService, directory.ErrTransfer, directory.ErrSettled, directory.ErrAppointment, directory.ErrImportBusy, directory.ErrImportDropped,
 		keys.ErrTooEarly, audit.ErrTampered):
 		return ExitRefused
 	case errors.As(err, &finding):

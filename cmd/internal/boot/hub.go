@@ -3,14 +3,12 @@ package boot
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"database/sql"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,10 +18,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
-	"github.com/musubi-hub/musubi/connectors/atlassian"
-	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
-	"github.com/musubi-hub/musubi/connectors/slack"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
@@ -73,8 +68,11 @@ type Hub struct {
 	Keys      *keys.Ring
 	Audit     *audit.Log // nil unless Options.Work
 
+	refused map[string]refusedProduct
+
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
+	settled   func() // ends the settling of imports and waits for it
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -82,7 +80,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -114,12 +112,6 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
-	if o.Work {
-		// What an import that was killed has left behind goes now, not at the next import.
-		if err := h.Directory.Sweep(ctx); err != nil {
-			return h, fmt.Errorf("database: %w", err)
-		}
-	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
 	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
@@ -130,6 +122,9 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	if err := h.makeJobs(o); err != nil {
 		return h, err
+	}
+	if o.Work {
+		return h, h.settleImports(ctx)
 	}
 	return h, nil
 }
@@ -197,115 +192,6 @@ func (h *Hub) CatchUp(ctx context.Context) error {
 	return nil
 }
 
-// lateQuota lets connectors be made before the quota, which must know their budgets.
-type lateQuota struct{ q connectors.Quota }
-
-func (l *lateQuota) Reserve(ctx context.Context, class connectors.Class, n int) error {
-	return l.q.Reserve(ctx, class, n)
-}
-
-// connect makes the configured connectors and the quota over their budgets.
-func (h *Hub) connect(o Options) error {
-	late := &lateQuota{}
-	transport := o.Transport
-	if transport == nil {
-		transport = network()
-	}
-	var made []connectors.Connector
-	if e := o.Config.Atlassian; e != nil {
-		token, err := config.ReadSecret(e.TokenFile)
-		if err != nil {
-			return Usage(err)
-		}
-		c, err := atlassian.New(atlassian.Config{
-			BaseURL: e.BaseURL, DirectoryID: e.DirectoryID, Token: outbound.NewSecret(token), Transport: transport, Quota: late, Now: o.Now,
-			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
-		})
-		if err != nil {
-			return Usage(err)
-		}
-		made = append(made, c)
-	}
-	if e := o.Config.Jira; e != nil {
-		token, err := config.ReadSecret(e.TokenFile)
-		if err != nil {
-			return Usage(err)
-		}
-		c, err := jira.New(jira.Config{
-			BaseURL: e.BaseURL, Email: e.Email, Token: outbound.NewSecret(token), ServiceDeskID: e.ServiceDesk, Transport: transport, Quota: late, Now: o.Now,
-			DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
-			QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
-		})
-		if err != nil {
-			return Usage(err)
-		}
-		made = append(made, c)
-	}
-	if e := o.Config.Slack; e != nil {
-		c, err := openSlack(e, o, transport, late)
-		if err != nil {
-			return Usage(err)
-		}
-		made = append(made, c)
-	}
-	cat, err := connectors.NewCatalog(made...)
-	if err != nil {
-		return err
-	}
-	h.Open = map[policies.Product]connectors.Opened{}
-	var budgets []connectors.Budget
-	for _, name := range cat.Names() {
-		opened, err := cat.Open(name)
-		if err != nil {
-			return err
-		}
-		h.Open[policies.Product(name)] = opened
-		budgets = append(budgets, opened.Limits.Budgets...)
-	}
-	if h.Quota, err = quota.New(h.DB, o.Now, budgets, quota.Options{}); err != nil {
-		return err
-	}
-	late.q = h.Quota
-	return nil
-}
-
-// openSlack makes the Slack connector of its section.
-func openSlack(e *config.Slack, o Options, transport http.RoundTripper, quota connectors.Quota) (connectors.Connector, error) {
-	var secrets [3]outbound.Secret
-	for i, file := range []string{e.TokenFile, e.SigningSecretFile, e.SCIMTokenFile} {
-		if file == "" && i == 2 {
-			continue // no SCIM
-		}
-		text, err := config.ReadSecret(file)
-		if err != nil {
-			return nil, err
-		}
-		secrets[i] = outbound.NewSecret(text)
-	}
-	return slack.New(slack.Config{
-		BaseURL: e.BaseURL, Token: secrets[0], SigningSecret: secrets[1], SCIMToken: secrets[2], Transport: transport, Quota: quota, Now: o.Now,
-		DataRegion: e.DataRegion, ISMAP: e.ISMAP, LGWAN: e.LGWAN,
-		QuotaScale: e.QuotaScale, Logger: o.Log, Observe: o.Observe, Trace: o.Tracer.Call(), AllowPlaintext: strings.HasPrefix(e.BaseURL, "http://"),
-	})
-}
-
-// network is the one transport to the outside: bounded in time and connections, TLS 1.2 at least.
-func network() http.RoundTripper {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 15 * time.Second,
-		MaxIdleConns:          200,
-		MaxIdleConnsPerHost:   100,
-		MaxConnsPerHost:       100,
-		IdleConnTimeout:       90 * time.Second,
-		ForceAttemptHTTP2:     true,
-	}
-}
-
 // Close stops the jobs and closes the database. It may be called twice.
 func (h *Hub) Close() error {
 	var errs []error
@@ -315,6 +201,8 @@ func (h *Hub) Close() error {
 		errs = append(errs, h.Jobs.Stop(ctx))
 		h.Jobs = nil
 	}
+	h.settled()
+	h.settled = func() {}
 	h.sequenced()
 	h.sequenced = func() {}
 	if h.DB != nil {

@@ -133,3 +133,51 @@ func short(value string) error {
 	}
 	return nil
 }
+
+func port(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 65535 {
+		return wrong("write a number from 1 to 65535", "%s isn't a port", shown(value))
+	}
+	return nil
+}
+
+// listOf takes "a, b" of the choices, each once.
+func listOf(choices ...string) func(string) error {
+	return func(value string) error {
+		seen := map[string]bool{}
+		for _, item := range splitList(value) {
+			if !slices.Contains(choices, item) {
+				return wrong("write "+strings.Join(choices, ", ")+", or some of them", "%s isn't one of the choices", shown(item))
+			}
+			if seen[item] {
+				return wrong("write it once", "%s stands there twice", shown(item))
+			}
+			seen[item] = true
+		}
+		return nil
+	}
+}
+
+func regions(value string) error {
+	for _, item := range splitList(value) {
+		if item == "" || len(item) > 60 {
+			return wrong("write regions as they stand in data_region, separated by commas", "%s isn't a list of regions", shown(value))
+		}
+	}
+	return nil
+}
+
+func proxy(value string) error {
+	if value == "direct" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err == nil && u.User != nil:
+		return wrong("take it out: a relay knows the hub by its certificate or its address", "the address holds a user name or a password")
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return wrong("write https://host:port, http://host:port or direct", "%s isn't a proxy", shown(value))
+	}
+	return nil
+}

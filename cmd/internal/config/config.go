@@ -20,8 +20,24 @@ type Config struct {
 	Atlassian            *Atlassian // nil: not connected
 	Jira                 *Jira
 	Slack                *Slack
+	Mail                 *Mail
+	Require              Require
+	Functions            Functions
 	Keys                 Keys
 	Audit                Audit
+}
+
+// Require is what a product must be for the hub to use it at all.
+type Require struct {
+	ISMAP      string   // "yes": registered on the ISMAP cloud service list; "no": not asked
+	DataRegion []string // the data is kept in one of these; empty: anywhere
+	LGWAN      []string // reached from LGWAN in one of these ways; empty: not asked
+}
+
+// Functions says which products carry which function of the workspace, in the order in which they are used.
+type Functions struct {
+	Inquiry  []string // 9
+	Incident []string // 10
 }
 
 // Keys says how signing keys are kept.
@@ -56,6 +72,16 @@ type Vendor struct {
 	ISMAP        string // registered, not registered; empty: not known
 	LGWAN        connectors.Reach
 	QuotaScale   float64 // for a sandbox with scaled quotas only
+	Network
+}
+
+// Network says how a product's host is reached where the system's own settings don't do: through an LGWAN relay, for instance.
+type Network struct {
+	Proxy          string // http(s)://host:port, or "direct"; empty: as the environment says
+	CAFile         string // authorities trusted for this host beside the system's, PEM
+	ClientCertFile string // certificate of ours, PEM
+	ClientKeyFile  string
+	TLSMin         string // "1.2" or "1.3"
 }
 
 // Atlassian connects the Atlassian organization: licensed members, by SCIM.
@@ -78,7 +104,82 @@ type Slack struct {
 	SigningSecretFile string
 }
 
-// field gives where the setting's value is kept, a *string, *float64 or *connectors.Reach; its section is made where it is missing.
+// Mail connects a mail relay.
+type Mail struct {
+	Host         string
+	Port         float64 // 0: by Security
+	Security     string  // starttls, tls or none
+	User         string
+	PasswordFile string
+	HELO         string
+	From         string
+	FromName     string
+	ReplyTo      string
+	ReturnPath   string
+	IDKeyFile    string
+	HTML         string // yes or no
+	Rate         float64
+	DataRegion   string
+	ISMAP        string
+	LGWAN        connectors.Reach
+	Network
+}
+
+func (m *Mail) field(name string) any {
+	switch name {
+	case "host":
+		return &m.Host
+	case "port":
+		return &m.Port
+	case "security":
+		return &m.Security
+	case "user":
+		return &m.User
+	case "password_file":
+		return &m.PasswordFile
+	case "helo":
+		return &m.HELO
+	case "from":
+		return &m.From
+	case "from_name":
+		return &m.FromName
+	case "reply_to":
+		return &m.ReplyTo
+	case "return_path":
+		return &m.ReturnPath
+	case "id_key_file":
+		return &m.IDKeyFile
+	case "html":
+		return &m.HTML
+	case "rate":
+		return &m.Rate
+	case "data_region":
+		return &m.DataRegion
+	case "ismap":
+		return &m.ISMAP
+	case "lgwan":
+		return &m.LGWAN
+	}
+	return m.Network.field(name)
+}
+
+func (n *Network) field(name string) any {
+	switch name {
+	case "proxy":
+		return &n.Proxy
+	case "ca_file":
+		return &n.CAFile
+	case "client_cert_file":
+		return &n.ClientCertFile
+	case "client_key_file":
+		return &n.ClientKeyFile
+	case "tls_min":
+		return &n.TLSMin
+	}
+	return nil
+}
+
+// field gives where the setting's value is kept, a *string, *float64, *[]string or *connectors.Reach; its section is made where it is missing.
 func (c *Config) field(key string) any {
 	section, name, _ := strings.Cut(key, ".")
 	switch section {
@@ -112,8 +213,23 @@ func (c *Config) field(key string) any {
 			return &c.Slack.SigningSecretFile
 		}
 		return c.Slack.field(name)
+	case "mail":
+		if c.Mail == nil {
+			c.Mail = &Mail{}
+		}
+		return c.Mail.field(name)
 	}
 	switch key {
+	case "require.ismap":
+		return &c.Require.ISMAP
+	case "require.data_region":
+		return &c.Require.DataRegion
+	case "require.lgwan":
+		return &c.Require.LGWAN
+	case "functions.9":
+		return &c.Functions.Inquiry
+	case "functions.10":
+		return &c.Functions.Incident
 	case "database":
 		return &c.Database
 	case "database_password_file":
@@ -155,11 +271,11 @@ func (v *Vendor) field(name string) any {
 	case "quota_scale":
 		return &v.QuotaScale
 	}
-	return nil
+	return v.Network.field(name)
 }
 
 // optional sections exist only where something in them is set.
-var optional = []string{"atlassian", "jira", "slack"}
+var optional = []string{"atlassian", "jira", "slack", "mail"}
 
 func (c *Config) has(section string) bool {
 	switch section {
@@ -169,6 +285,8 @@ func (c *Config) has(section string) bool {
 		return c.Jira != nil
 	case "slack":
 		return c.Slack != nil
+	case "mail":
+		return c.Mail != nil
 	}
 	return !slices.Contains(optional, section)
 }

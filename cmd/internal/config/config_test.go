@@ -37,12 +37,14 @@ func TestNoFileAtAll(t *testing.T) {
 	}
 	want := Config{
 		Database: "sqlite:" + filepath.Join(dir, "musubi.db"), Listen: "127.0.0.1:8080",
-		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1},
+		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1}, Require: Require{ISMAP: "no"}, Functions: defaultFunctions,
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
 	}
 }
+
+var defaultFunctions = Functions{Inquiry: []string{"jira"}, Incident: []string{"slack", "jira", "mail"}}
 
 func TestPrecedence(t *testing.T) {
 	const file = "listen: 127.0.0.1:1\nlog:\n  level: error\n"
@@ -75,7 +77,11 @@ func TestWhole(t *testing.T) {
 	l, faults := load(t, `
 database: "postgres://musubi@db.example.jp/musubi?sslmode=verify-full"
 database_password_file: secrets/db
-atlassian: {directory_id: d-1, token_file: secrets/a, lgwan: relay, data_region: JP, ismap: registered, token_expires: 2027-10-01}
+atlassian: {directory_id: d-1, token_file: secrets/a, lgwan: relay, data_region: JP, ismap: registered, token_expires: 2027-10-01,
+  proxy: "https://relay.example.lg.jp:8443", ca_file: ca.pem, client_cert_file: c.pem, client_key_file: secrets/c.key, tls_min: 1.3}
+mail: {host: relay, security: tls, user: u, password_file: m, from: a@b.go.jp, id_key_file: k}
+require: {ismap: yes, data_region: "JP, 東京", lgwan: "direct, relay"}
+functions: {10: mail}
 jira:
   base_url: https://example.atlassian.net
   email: hub@example.go.jp
@@ -91,14 +97,20 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 		Database: "postgres://musubi@db.example.jp/musubi?sslmode=verify-full", DatabasePasswordFile: "/d/secrets/db", Listen: "127.0.0.1:8080",
 		Log: Log{"warn", "auto"}, Trace: Trace{"http://localhost:4318", "/d/h", 0.25},
 		Atlassian: &Atlassian{
-			Vendor{"https://api.atlassian.com", "/d/secrets/a", "2027-10-01", "JP", "registered", connectors.ReachRelay, 1}, "d-1",
+			Vendor{"https://api.atlassian.com", "/d/secrets/a", "2027-10-01", "JP", "registered", connectors.ReachRelay, 1, Network{"https://relay.example.lg.jp:8443", "/d/ca.pem", "/d/c.pem", "/d/secrets/c.key", "1.3"}}, "d-1",
 		},
-		Jira: &Jira{Vendor{"https://example.atlassian.net", "/abs/j", "", "", "", connectors.ReachNo, 2}, "hub@example.go.jp", "12"},
+		Jira: &Jira{Vendor{"https://example.atlassian.net", "/abs/j", "", "", "", connectors.ReachNo, 2, Network{TLSMin: "1.2"}}, "hub@example.go.jp", "12"},
+		Mail: &Mail{
+			Host: "relay", Security: "tls", User: "u", PasswordFile: "/d/m", From: "a@b.go.jp", IDKeyFile: "/d/k", HTML: "no", Rate: 10,
+			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
+		},
+		Require:   Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
+		Functions: Functions{[]string{"jira"}, []string{"mail"}},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"/d/secrets/db", "/d/h", "/d/secrets/a", "/abs/j"}, l.SecretFiles()); diff != "" {
+	if diff := cmp.Diff([]string{"/d/secrets/db", "/d/h", "/d/secrets/a", "/d/secrets/c.key", "/abs/j", "/d/m", "/d/k"}, l.SecretFiles()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -143,6 +155,15 @@ func TestFaults(t *testing.T) {
 		{"two documents", "listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2\n", nil, []string{"/d/musubi.yaml:3:7: the file holds a second document"}},
 		{"address", "listen: 0.0.0.0:80\n", nil, []string{`/d/musubi.yaml:1:1: listen: "0.0.0.0:80" isn't a loopback address: until login exists`}},
 		{"plain http", "trace: {endpoint: 'http://collector:4318'}\n", nil, []string{"/d/musubi.yaml:1:9: trace.endpoint: http is allowed to loopback only"}},
+		{"proxy with a password", "atlassian: {directory_id: d, token_file: a, proxy: 'https://u:" + token + "@h:1'}\n", nil, []string{"atlassian.proxy: the address holds a user name or a password"}},
+		{"half a certificate", "atlassian: {directory_id: d, token_file: a, client_cert_file: c}\n", nil, []string{"atlassian.client_cert_file: needs atlassian.client_key_file beside it"}},
+		{"unencrypted password", "mail: {host: h, from: a@b.jp, id_key_file: k, security: none, user: u, password_file: p}\n", nil, []string{"mail.user: the password would go to the relay unencrypted"}},
+		{"mail port", "mail: {host: h, from: a@b.jp, id_key_file: k, port: 99999}\n", nil, []string{`mail.port: "99999" isn't a port`}},
+		{"unknown product", "functions: {9: mail}\n", nil, []string{`functions.9: "mail" isn't one of the choices: write jira`}},
+		{"product twice", "functions: {10: 'mail, mail'}\n", nil, []string{`functions.10: "mail" stands there twice`}},
+		{"product that isn't connected", "functions: {10: mail}\n", nil, []string{"functions.10: names mail, which isn't connected: add the section mail"}},
+		{"unknown function", "functions: {99: jira}\n", nil, []string{`functions.99: there is no such setting`}},
+		{"way to LGWAN", "require: {lgwan: tunnel}\n", nil, []string{`require.lgwan: "tunnel" isn't one of the choices: write direct, relay, no, or some of them`}},
 		{"sqlite password", "database_password_file: x\n", nil, []string{"/d/musubi.yaml:1:1: database_password_file: SQLite has no password"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -263,7 +284,7 @@ func TestExample(t *testing.T) {
 
 // uncommented is the example with its settings taken in: they are commented out by # and no space, or two for a section.
 func uncommented(text []byte) string {
-	return regexp.MustCompile(`(?m)^#((?:  )?[a-z_]+:)`).ReplaceAllString(string(text), "$1")
+	return regexp.MustCompile(`(?m)^#((?:  )?[a-z0-9_]+:)`).ReplaceAllString(string(text), "$1")
 }
 
 func TestSchema(t *testing.T) {

@@ -201,10 +201,54 @@ func (l *Loaded) check(seen map[string]Origin) Faults {
 			faults = append(faults, Fault{origin, s.key, "is missing", "add it, or remove all of " + s.section()})
 		}
 	}
+	faults = append(faults, l.checkTogether()...)
 	if v, ok := l.values["database_password_file"]; ok && strings.HasPrefix(l.text("database"), "sqlite:") {
 		faults = append(faults, Fault{v.origin, "database_password_file", "SQLite has no password", "remove it, or name a PostgreSQL database"})
 	}
 	return faults
+}
+
+// checkTogether checks settings that only make sense with each other.
+func (l *Loaded) checkTogether() Faults {
+	var faults Faults
+	pair := func(a, b string) {
+		for _, p := range [][2]string{{a, b}, {b, a}} {
+			if v, ok := l.values[p[0]]; ok {
+				if _, there := l.values[p[1]]; !there {
+					faults = append(faults, Fault{v.origin, p[0], "needs " + p[1] + " beside it", "set both, or neither"})
+				}
+			}
+		}
+	}
+	for _, section := range optional {
+		pair(section+".client_cert_file", section+".client_key_file")
+	}
+	pair("mail.user", "mail.password_file")
+	for _, s := range settings {
+		v, ok := l.values[s.key]
+		if !ok || s.section() != "functions" || s.checkValue(v.text) != nil {
+			continue
+		}
+		for _, product := range splitList(v.text) {
+			if !l.configured(product) {
+				faults = append(faults, Fault{v.origin, s.key, "names " + product + ", which isn't connected", "add the section " + product + ", or name another product"})
+			}
+		}
+	}
+	if v, ok := l.values["mail.user"]; ok && l.text("mail.security") == "none" {
+		faults = append(faults, Fault{v.origin, "mail.user", "the password would go to the relay unencrypted", "set mail.security to starttls or tls, or remove user and password_file"})
+	}
+	return faults
+}
+
+// configured reports whether anything is set in a section.
+func (l *Loaded) configured(section string) bool {
+	for key := range l.values {
+		if strings.HasPrefix(key, section+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // text is the value that counts.
@@ -237,10 +281,21 @@ func (l *Loaded) fill(data string) {
 			*f = text
 		case *connectors.Reach:
 			*f = connectors.Reach(text)
+		case *[]string:
+			*f = splitList(text)
 		case *float64:
 			*f, _ = strconv.ParseFloat(text, 64) // checked
 		}
 	}
+}
+
+// splitList gives the items of "a, b".
+func splitList(text string) []string {
+	var out []string
+	for item := range strings.SplitSeq(text, ",") {
+		out = append(out, strings.TrimSpace(item))
+	}
+	return out
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {

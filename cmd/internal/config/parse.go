@@ -95,12 +95,17 @@ func (r *reading) mapping(n ast.Node, prefix string) {
 }
 
 func (r *reading) entry(e *ast.MappingValueNode, prefix string) {
-	name, ok := e.Key.(*ast.StringNode)
-	if !ok {
+	var name string
+	switch k := e.Key.(type) {
+	case *ast.StringNode:
+		name = k.Value
+	case *ast.IntegerNode: // the number of a function
+		name = k.GetToken().Value
+	default:
 		r.fault(e.Key, "", "this isn't a setting's name", "write `name: value`; anchors, merges and tags aren't used here")
 		return
 	}
-	key := prefix + name.Value
+	key := prefix + name
 	if before, dup := r.seen[key]; dup {
 		r.fault(e.Key, key, "is set twice, first at "+before.String(), "keep one of the two")
 		return

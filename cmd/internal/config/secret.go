@@ -10,7 +10,24 @@ import (
 const maxSecret = 16 << 10
 
 // ReadSecret reads a secret's file: a regular file of one line that isn't empty, readable by its owner alone.
-func ReadSecret(path string) (string, error) {
+func ReadSecret(path string) (string, error) { return readSecret(path, false) }
+
+// ReadKey reads a secret's file of several lines: a key in PEM form.
+func ReadKey(path string) (string, error) { return readSecret(path, true) }
+
+// ReadPublic reads a file of certificates, which are no secret.
+func ReadPublic(path string) ([]byte, error) {
+	text, err := readBounded(path, maxPublic)
+	if err != nil {
+		return nil, wrong("name a file of certificates in PEM form", "%s: it can't be read (%s)", path, cause(err))
+	}
+	return text, nil
+}
+
+// maxPublic bounds a file of certificates, in bytes: an operating system's whole list has about 250,000.
+const maxPublic = 1 << 20
+
+func readSecret(path string, block bool) (string, error) {
 	const remedy = "write the secret there, in one line, and run chmod 600 on it"
 	info, err := os.Lstat(path)
 	switch {
@@ -26,6 +43,12 @@ func ReadSecret(path string) (string, error) {
 		return "", wrong(remedy, "secret %s: it can't be read (%s)", path, cause(err))
 	}
 	secret := strings.TrimSpace(string(text))
+	if block && secret != "" && !strings.Contains(secret, "\x00") {
+		return secret + "\n", nil
+	}
+	if block {
+		return "", wrong("write the key there in PEM form, and run chmod 600 on it", "secret %s: it must hold text", path)
+	}
 	if secret == "" || strings.ContainsAny(secret, "\r\n\x00") {
 		return "", wrong(remedy, "secret %s: it must hold one line that isn't empty", path)
 	}
@@ -40,7 +63,7 @@ func (l *Loaded) CheckSecrets() Faults {
 		if !ok || !s.secret {
 			continue
 		}
-		_, err := ReadSecret(v.text)
+		_, err := readSecret(v.text, s.block)
 		var r *remedied
 		if errors.As(err, &r) {
 			faults = append(faults, Fault{v.origin, s.key, r.what, r.remedy})

@@ -16,6 +16,7 @@ type setting struct {
 	example string // what the example shows
 	need    bool   // must be set where its section is there
 	secret  bool   // names a file that holds a secret
+	block   bool   // the secret has several lines: a key in PEM form
 	path    bool   // names another file
 	number  bool   // written without quotes in YAML
 	choices []string
@@ -34,6 +35,9 @@ var sections = []section{
 	{"atlassian", "Atlassian の組織: ライセンスを持つ利用者 (SCIM)。利用者のメールのドメインは、組織で確認済みである必要があります。", "Atlassian organization: licensed members, by SCIM. The address of every member must be on a domain that the organization has verified."},
 	{"jira", "Jira Service Management のサイト: ポータルだけの利用者とその組織 (REST)。", "Jira Service Management site: portal-only customers and their organizations, by REST."},
 	{"slack", "Slack: メッセージとチャンネル (Web API)、利用者とグループ (SCIM)。アプリケーションを一つ作り、そのボットトークンと署名シークレットを使います。", "Slack: messages and channels by the Web API, accounts and groups by SCIM. One application, its bot token and its signing secret."},
+	{"mail", "メールの中継サーバ (SMTP)。", "Mail relay (SMTP)."},
+	{"require", "製品に求めること。満たさない製品は、設定してあっても使いません。", "What a product must be. One that isn't is not used, though it is configured."},
+	{"functions", "どの機能をどの製品が担うか (調達仕様の機能番号)。", "Which product carries which function, by the numbers of the procurement document."},
 }
 
 // settings is the whole configuration, in the order of the example.
@@ -106,12 +110,95 @@ var settings = slices.Concat(
 			ja: "SCIM のトークンのファイル (組織の所有者、スコープ admin)。書かなければ利用者とグループは扱いません。", en: "File of the SCIM token: an organization owner's, with the scope admin. Without it accounts and groups aren't provisioned.",
 		},
 	},
+	mailSettings,
+	[]setting{
+		{
+			key: "require.ismap", def: "no", example: "yes", choices: []string{"yes", "no"},
+			ja: "yes なら、ISMAP クラウドサービスリストに登録された製品だけを使います。", en: "yes: only products on the ISMAP cloud service list are used.",
+		},
+		{
+			key: "require.data_region", example: "JP", check: regions,
+			ja: "データの保管地域をこの中に限ります (コンマ区切り)。", en: "The data must be kept in one of these regions, separated by commas.",
+		},
+		{
+			key: "require.lgwan", example: "direct, relay", check: listOf(string(connectors.ReachDirect), string(connectors.ReachRelay), string(connectors.ReachNo)),
+			ja: "LGWAN からの到達方法をこの中に限ります (コンマ区切り)。", en: "The product must be reached from LGWAN in one of these ways, separated by commas.",
+		},
+		{
+			key: "functions.9", def: "jira", example: "jira", check: listOf("jira"),
+			ja: "お問い合わせ。", en: "Inquiries.",
+		},
+		{
+			key: "functions.10", def: "slack, jira, mail", example: "slack, jira, mail", check: listOf("slack", "jira", "mail"),
+			ja: "異常時連絡等。先に書いたものから使います。", en: "Contact on an incident; the first is used first.",
+		},
+	},
+)
+
+// mailSettings connect the relay.
+var mailSettings = slices.Concat(
+	[]setting{
+		{
+			key: "mail.host", example: "relay.example.go.jp", need: true, check: short,
+			ja: "中継サーバの名前。", en: "Name of the relay.",
+		},
+		{
+			key: "mail.port", example: "587", number: true, check: port,
+			ja: "ポート番号。書かなければ security により 587、465、25 です。", en: "Port; without it 587, 465 or 25 by security.",
+		},
+		{
+			key: "mail.security", def: "starttls", example: "starttls", choices: []string{"starttls", "tls", "none"},
+			ja: "接続の暗号化。none は、同じ機械か閉じた網の中継サーバだけに使います。", en: "How the connection is encrypted. none is for a relay on this machine or inside a closed network.",
+		},
+		{
+			key: "mail.user", example: "musubi", check: short,
+			ja: "SMTP AUTH の利用者名。", en: "User name of SMTP AUTH.",
+		},
+		{
+			key: "mail.password_file", example: "secrets/mail.password", secret: true,
+			ja: "SMTP AUTH のパスワードのファイル (一行、0600)。", en: "File of SMTP AUTH's password: one line, mode 0600.",
+		},
+		{
+			key: "mail.helo", example: "hub.example.go.jp", check: short,
+			ja: "名乗るホスト名。書かなければ from のドメインです。", en: "Host name that the hub gives; without it the domain of from.",
+		},
+		{
+			key: "mail.from", example: "musubi@hub.example.go.jp", need: true, check: mail,
+			ja: "差出人のアドレス。", en: "The sender's address.",
+		},
+		{
+			key: "mail.from_name", example: "結び 連絡窓口", check: short,
+			ja: "差出人の名前。", en: "The name beside it.",
+		},
+		{
+			key: "mail.reply_to", example: "reply@hub.example.go.jp", check: mail,
+			ja: "返信先。書かなければ from です。", en: "Where answers go; without it to from.",
+		},
+		{
+			key: "mail.return_path", example: "bounce@hub.example.go.jp", check: mail,
+			ja: "不達の通知先。書かなければ from です。", en: "Where bounces go; without it to from.",
+		},
+		{
+			key: "mail.id_key_file", example: "secrets/mail.id-key", need: true, secret: true,
+			ja: "Message-ID を作る鍵のファイル (一行、16 文字以上、0600)。変えると、返信を元のメールに結び付けられなくなります。", en: "File of the key under which Message-IDs are made: one line of 16 characters at least, mode 0600. Changing it cuts answers off from the mails that they answer.",
+		},
+		{
+			key: "mail.html", def: "no", example: "yes", choices: []string{"yes", "no"},
+			ja: "yes なら、本文の後に HTML 版も付けます。", en: "yes: an HTML form follows the plain text.",
+		},
+		{
+			key: "mail.rate", def: "10", example: "10", number: true, check: scale,
+			ja: "一秒あたりの通数の上限 (中継サーバの運用者との取り決めどおりに)。", en: "Messages a second at most, as agreed with the relay's operator.",
+		},
+	},
+	place("mail"),
+	network("mail", false),
 )
 
 // vendor gives the settings that every SaaS has.
 func vendor(name, baseURL, example string) []setting {
 	key := func(s string) string { return name + "." + s }
-	return []setting{
+	return slices.Concat([]setting{
 		{
 			key: key("base_url"), def: baseURL, example: example, need: baseURL == "", check: webAddress,
 			ja: "接続先。", en: "Where it is reached.",
@@ -122,8 +209,20 @@ func vendor(name, baseURL, example string) []setting {
 		},
 		{
 			key: key("token_expires"), example: `2027-10-01`, check: date,
-			ja: "トークンの期限。Atlassian では長くて一年です。", en: "When the token expires. Atlassian's live a year at most.",
+			ja: "トークンの期限。Atlassian では長くて一年、Slack では失効させない限りありません。", en: "When the token expires. Atlassian's live a year at most, Slack's until somebody revokes them.",
 		},
+	}, place(name), []setting{
+		{
+			key: key("quota_scale"), def: "1", example: "1", number: true, check: scale,
+			ja: "利用量制限の倍率。代役 (sandbox) だけで使います。", en: "The vendor's quotas times this; for a sandbox only.",
+		},
+	}, network(name, true))
+}
+
+// place gives the settings that say where a product is and what it is registered as.
+func place(name string) []setting {
+	key := func(s string) string { return name + "." + s }
+	return []setting{
 		{
 			key: key("data_region"), example: "JP", check: short,
 			ja: "データの保管地域 (契約どおりに)。", en: "Where the vendor keeps the data, as agreed with it.",
@@ -137,11 +236,37 @@ func vendor(name, baseURL, example string) []setting {
 			choices: []string{string(connectors.ReachDirect), string(connectors.ReachRelay), string(connectors.ReachNo)},
 			ja:      "LGWAN から使えるか。", en: "Whether it can be reached from LGWAN.",
 		},
+	}
+}
+
+// network gives the settings of the way to a product's host.
+func network(name string, web bool) []setting {
+	key := func(s string) string { return name + "." + s }
+	list := []setting{
 		{
-			key: key("quota_scale"), def: "1", example: "1", number: true, check: scale,
-			ja: "利用量制限の倍率。代役 (sandbox) だけで使います。", en: "The vendor's quotas times this; for a sandbox only.",
+			key: key("ca_file"), example: "relay-ca.pem", path: true,
+			ja: "この接続先だけで信頼する認証局の証明書 (PEM)。LGWAN の中継装置など。", en: "Authorities trusted for this host beside the system's, PEM: an LGWAN relay's, for instance.",
+		},
+		{
+			key: key("client_cert_file"), example: "relay-client.pem", path: true,
+			ja: "中継装置に示すこちらの証明書 (PEM)。", en: "Our certificate for a relay that asks for one, PEM.",
+		},
+		{
+			key: key("client_key_file"), example: "secrets/relay-client.key", secret: true, block: true,
+			ja: "その秘密鍵 (PEM、0600)。", en: "Its key: PEM, mode 0600.",
+		},
+		{
+			key: key("tls_min"), def: "1.2", example: "1.3", choices: []string{"1.2", "1.3"},
+			ja: "TLS の最低版。", en: "The least version of TLS.",
 		},
 	}
+	if !web {
+		return list
+	}
+	return append([]setting{{
+		key: key("proxy"), example: "https://relay.example.lg.jp:8443", check: proxy,
+		ja: "経由するプロキシ。direct なら経由しません。書かなければ環境変数 HTTPS_PROXY に従います。", en: "Proxy on the way; direct: none. Without it the environment's HTTPS_PROXY holds.",
+	}}, list...)
 }
 
 func find(key string) (setting, bool) {

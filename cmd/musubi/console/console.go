@@ -31,8 +31,11 @@ type Config struct {
 
 	Connectors   map[policies.Product]connectors.Opened // a product without one is shown as not connected
 	ProductLinks map[policies.Product]string            // http or https address at which a person looks at the product; absent: no link
-	Notice       string                                 // shown on every page, e.g. that vendor quotas are scaled; may be empty
-	Logger       *slog.Logger                           // nil: silent
+	// TokenEnds gives the day on which a product's token ends, as YYYY-MM-DD in Japan ("": nobody has said), and the days until
+	// then; ok is false where the product has none. May be nil.
+	TokenEnds func(policies.Product) (date string, days int, ok bool)
+	Notice    string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
+	Logger    *slog.Logger // nil: silent
 }
 
 // Console is the pages. It is safe for concurrent use.

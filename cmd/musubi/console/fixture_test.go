@@ -80,7 +80,9 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 	h.prov = provision.NewStore(db, h.clock.now)
 	h.prov.Bind(noJobs{})
 	made := 0
-	h.dir = directory.New(db, directory.Options{Now: h.clock.now, Enqueuer: dated.New(h.prov), NewID: func() policies.PersonID {
+	enqueuer := dated.New(h.prov)
+	enqueuer.Bind(noJobs{})
+	h.dir = directory.New(db, directory.Options{Now: h.clock.now, Enqueuer: enqueuer, NewID: func() policies.PersonID {
 		made++
 		return policies.PersonID(fmt.Sprintf("p%08d", made))
 	}})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -15,6 +16,7 @@ const latestPlans = 8
 
 // overviewBody is the first page.
 type overviewBody struct {
+	Vacant       []vacantRow
 	Steps        []step
 	Tiles        []tile
 	Products     []productCard
@@ -27,6 +29,12 @@ type overviewBody struct {
 type step struct {
 	label
 	Command string
+}
+
+// vacantRow is an organization with too few administrators.
+type vacantRow struct {
+	Org   policies.OrgID
+	Since string
 }
 
 // tile is one number with what it counts.
@@ -47,6 +55,8 @@ type productCard struct {
 	Region    label
 	ISMAP     badge
 	LGWAN     badge
+	Token     *badge // nil: there is none
+	TokenEnds string // YYYY-MM-DD
 	Budgets   []budget
 	Link      string
 	Seats     *seatCount // nil: outside the viewer's scope
@@ -90,6 +100,15 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 	body.Tiles = tiles(counts, people, v)
 	body.SeatsOf = v.peopleOf()
 	var records []provision.PlanRecord
+	if !v.people.Denied() {
+		vacant, err := c.cfg.Directory.Vacancies(ctx, v.people)
+		if err != nil {
+			return err
+		}
+		for _, o := range vacant {
+			body.Vacant = append(body.Vacant, vacantRow{o.Org, jst.Date(o.Since)})
+		}
+	}
 	if body.MayReadPlans = v.mayReadPlans(); body.MayReadPlans {
 		if records, err = c.cfg.Provision.Records(ctx, v.plans, latestPlans); err != nil {
 			return err
@@ -212,6 +231,12 @@ func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) (
 		if opened, ok := c.cfg.Connectors[product]; ok {
 			card.Connected, card.Facts = true, opened.Description
 			card.Region, card.ISMAP, card.LGWAN = regionLabel(opened.DataRegion), ismapBadge(opened.ISMAP), reachBadge(opened.LGWAN)
+			if c.cfg.TokenEnds != nil {
+				if date, days, ok := c.cfg.TokenEnds(product); ok {
+					b := tokenBadge(date, days)
+					card.Token, card.TokenEnds = &b, date
+				}
+			}
 			for _, b := range opened.Limits.Budgets {
 				card.Budgets = append(card.Budgets, budget{b.Class, rate(b.Rate), b.Burst})
 			}

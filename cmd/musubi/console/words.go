@@ -332,6 +332,19 @@ func ismapBadge(state string) badge {
 	return badge{label{"未確認", "unknown"}, ""}
 }
 
+// tokenBadge says how near a token's end is. 30 days is when the hub begins to warn.
+func tokenBadge(date string, days int) badge {
+	switch {
+	case date == "":
+		return badge{label{"期限が未設定", "end not known"}, "warning"}
+	case days <= 0:
+		return badge{label{"期限切れ", "ended"}, "error"}
+	case days <= 30:
+		return badge{label{"あと " + num(days) + " 日", "ends in " + num(days) + " days"}, "warning"}
+	}
+	return badge{label{"あと " + num(days) + " 日", "ends in " + num(days) + " days"}, "success"}
+}
+
 func reachBadge(r connectors.Reach) badge {
 	switch r {
 	case connectors.ReachDirect:

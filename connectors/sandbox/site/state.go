@@ -54,6 +54,7 @@ type Counts struct {
 	Memberships int `json:"memberships"`
 	Tickets     int `json:"tickets,omitempty"`
 	Duplicates  int `json:"duplicates"` // active accounts that share their e-mail or external id with another active one
+	Mails       int `json:"mails,omitempty"`
 }
 
 // State is the ground truth of one product.
@@ -63,6 +64,7 @@ type State struct {
 	Groups   []Group   `json:"groups"`
 	Tickets  []Ticket  `json:"tickets,omitempty"`
 	Channels []Channel `json:"channels,omitempty"` // of products that have some
+	Mails    []Mail    `json:"mails,omitempty"`
 	Counts   Counts    `json:"counts"`
 }
 
@@ -94,10 +96,32 @@ type Message struct {
 	Metadata json.RawMessage `json:"metadata,omitempty"` // what an application hung on it
 }
 
+// Mail is a mail in the ground truth, as a mail program reads it.
+type Mail struct {
+	ID            int64    `json:"id"`
+	At            int64    `json:"at"` // UTC microseconds
+	EnvelopeFrom  string   `json:"envelope_from"`
+	EnvelopeTo    []string `json:"envelope_to"`
+	TLS           bool     `json:"tls"`
+	MessageID     string   `json:"message_id"`
+	InReplyTo     string   `json:"in_reply_to,omitempty"`
+	References    string   `json:"references,omitempty"`
+	From          string   `json:"from"`
+	To            []string `json:"to"`
+	Subject       string   `json:"subject"`
+	Text          string   `json:"text"`
+	HTML          string   `json:"html,omitempty"`
+	AutoSubmitted string   `json:"auto_submitted,omitempty"`
+	Faults        []string `json:"faults,omitempty"` // what the mail's form lacks
+	Duplicate     bool     `json:"duplicate"`        // an earlier mail has the same Message-ID
+	Replies       int      `json:"replies"`
+	Bounces       int      `json:"bounces"`
+}
+
 // Finish sorts the state and counts it.
 func (s *State) Finish() {
 	s.Counts = CountAccounts(slices.Values(s.Accounts))
-	s.Counts.Groups, s.Counts.Tickets = len(s.Groups), len(s.Tickets)
+	s.Counts.Groups, s.Counts.Tickets, s.Counts.Mails = len(s.Groups), len(s.Tickets), len(s.Mails)
 	for i := range s.Accounts {
 		slices.Sort(s.Accounts[i].Groups)
 	}

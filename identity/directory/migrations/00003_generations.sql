@@ -85,8 +85,8 @@ CREATE VIEW feed_now AS
   SELECT number, at, actor, source, why, kind, org, object, before_json, after_json FROM feed
   UNION ALL
   SELECT CAST(b.base + s.ordinal AS BIGINT) AS number, b.at, b.actor, b.source, b.why, s.kind, s.org, s.id AS object,
-    CAST(COALESCE(f.after_json, '') AS TEXT) AS before_json, s.after_json
-  FROM staged_batch b JOIN staged_person s ON s.batch = b.id LEFT JOIN feed f ON f.number = s.before AND s.before > 0
+    CAST(COALESCE((SELECT f.after_json FROM feed f WHERE f.number = s.before), '') AS TEXT) AS before_json, s.after_json
+  FROM staged_batch b JOIN staged_person s ON s.batch = b.id
   WHERE b.id = (SELECT h.live FROM staged_head h WHERE h.id = 1);
 
 -- +goose Down

@@ -1,0 +1,4 @@
+package mail
+
+// EncodeHeader is encodeHeader.
+var EncodeHeader = encodeHeader
