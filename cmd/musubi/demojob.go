@@ -38,6 +38,12 @@ func (d *demo) mainJob(ctx context.Context, orgs *directory.Rows) error {
 	if err := d.importRows(ctx, people, policies.ActionPeopleWrite); err != nil {
 		return err
 	}
+	if d.orgs == "" {
+		services, _ := sample.Services()
+		if err := d.importRows(ctx, services, policies.ActionServiceWrite); err != nil {
+			return err
+		}
+	}
 	if err := d.resume(ctx); err != nil {
 		return err
 	}

@@ -13,6 +13,10 @@ func TestDirectoryCommands(t *testing.T) {
 	i.begin(t)
 	i.fill(t, 2, hokkaido, sapporo)
 	env := map[string]string{"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1)), "STAFF": i.credential(t, sapporo, staff(2)), "PREFECTURE": i.credential(t, hokkaido, staff(2))}
+	env["TRANSFERS"] = i.path("april.csv")
+	write(t, env["TRANSFERS"], []byte("団体コード,職員番号,異動区分,発令日,部署,理由\n011002,S00002,異動,R20.4.1,税務課,定期異動\n"))
+	env["SERVICES"] = i.path("services.csv")
+	write(t, env["SERVICES"], []byte("事業者法人番号,委託元団体コード,委託開始日,委託終了日\n8999900000001,011002,R6.4.1,R9.3.31\n8999900000001,010006,2024-04-01,\n8999900000001,011002,2027-03-31,\n"))
 	var seen strings.Builder
 	for _, step := range []struct {
 		args string
@@ -71,6 +75,22 @@ func TestDirectoryCommands(t *testing.T) {
 		{"export people --encoding cp932 --out DATA/sjis.csv --locale en --as TOWN", 3},
 		{"export people --encoding latin1 --out DATA/latin.csv --as TOWN", 2},
 		{"export people --out DATA/all.csv --as STAFF", 3},
+		{"sample services --locale en --out -", 0},
+		{"sample people --people-per-org 3 --variants --encoding cp932 --out DATA/sample.csv", 3},
+		{"sample people --people-per-org 2 --out DATA/sample.csv", 0},
+		{"sample people --people-per-org 0 --out DATA/none.csv", 2},
+		{"sample orgs --seed 3 --out DATA/none.csv", 2},
+		{"sample cats --out DATA/none.csv", 2},
+		{"orgs add 8999900000001 --kind contractor --name 例示システム株式会社 --as PLANNER", 0},
+		{"import services SERVICES --as TOWN", 3},
+		{"import services SERVICES --skip-bad --dry-run --as TOWN", 4},
+		{"import services SERVICES --skip-bad --as TOWN", 4},
+		{"export services --out - --as TOWN", 0},
+		{"export services --contractor 8999900000001 --org 010006 --out - --locale en --as PLANNER", 0},
+		{"import transfers TRANSFERS --as TOWN", 0},
+		{"export transfers --locale en --out DATA/transfers.csv --as TOWN", 0},
+		{"import transfers DATA/transfers.csv --as TOWN", 0},
+		{"export transfers --locale en --out - --as PREFECTURE", 3},
 	} {
 		args := strings.Fields(step.args)
 		if strings.HasPrefix(step.args, "import people PEOPLE") { // what was exported just now

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,24 +31,26 @@ type importFlags struct {
 func newImport(e *env) *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use:   "import orgs|people|transfers FILE",
-		Short: "組織・職員・異動をファイルから取り込む / take organizations, people or transfers from a file",
+		Use:   "import orgs|people|services|transfers FILE",
+		Short: "組織・職員・委託・異動をファイルから取り込む / take organizations, people, services or transfers from a file",
 		Long: `取り込みは「全部か無か」です。誤りのある行が一つでもあれば、何も変えず、すべての誤りを一度に報告します。
 An import is all or nothing: where any row is wrong nothing changes, and all wrong rows are reported at once.
 
 Files are CSV (UTF-8 or Shift_JIS) or XLSX, with the headers that --template prints, in Japanese or English; columns that a file doesn't have
 stay as they are. "import orgs" also takes the national list of local governments as it is (columns pid, pref, city, lgcode ...).
+"import services" takes which contractor serves which organization, from and to a date; two periods of one pair never overlap.
 Importing a file twice changes nothing. Nobody leaves by not being in a file, but for --complete.`,
 		Example: `  musubi import people --template --locale ja > people.csv
   musubi import orgs localgov.csv --dry-run --as planner.cred
+  musubi import services services.csv --dry-run --as planner.cred
   musubi import people people.xlsx --skip-bad --bad-rows bad.csv --as planner.cred
   musubi import people sapporo.csv --complete --confirm 011002=12 --as planner.cred`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if f.template && len(args) == 0 {
 				return nil
 			}
-			if len(args) == 0 || (args[0] != "orgs" && args[0] != "people" && args[0] != "transfers") {
-				return errors.New("say what to import: orgs, people or transfers")
+			if len(args) == 0 || !slices.Contains([]string{"orgs", "people", "services", "transfers"}, args[0]) {
+				return errors.New("say what to import: orgs, people, services or transfers")
 			}
 			if f.template && len(args) == 1 {
 				return nil
@@ -89,9 +92,9 @@ Importing a file twice changes nothing. Nobody leaves by not being in a file, bu
 	return cmd
 }
 
-// printTemplates prints the header of one subject as a file to fill in, or those of both, each under its name.
+// printTemplates prints the header of one subject as a file to fill in, or those of all, each under its name.
 func (e *env) printTemplates(args []string, locale review.Locale) error {
-	subjects := []directory.Subject{directory.SubjectOrganizations, directory.SubjectPeople}
+	subjects := []directory.Subject{directory.SubjectOrganizations, directory.SubjectPeople, directory.SubjectServices}
 	if len(args) > 0 {
 		subjects = []directory.Subject{directory.Subject(args[0])}
 	}
@@ -245,8 +248,11 @@ func (im *importing) bringIn(ctx context.Context, h *boot.Hub, rows *directory.R
 		return err
 	}
 	action := policies.ActionPeopleWrite
-	if rows.Subject == directory.SubjectOrganizations {
+	switch rows.Subject {
+	case directory.SubjectOrganizations:
 		action = policies.ActionOrgWrite
+	case directory.SubjectServices:
+		action = policies.ActionServiceWrite
 	}
 	scope, err := h.Scope(ctx, actor, action, policies.Context{})
 	if err != nil {
@@ -341,7 +347,7 @@ func (im *importing) print(rows *directory.Rows, result directory.Result, report
 func (im *importing) printDifference(d directory.Difference) {
 	sign := "~"
 	switch d.Kind {
-	case directory.PersonAdded, directory.OrgAdded:
+	case directory.PersonAdded, directory.OrgAdded, directory.ServiceAdded:
 		sign = "+"
 	case directory.PersonEnded:
 		sign = "-"

@@ -29,8 +29,9 @@ const resumeBound = 5 * time.Second
 
 // What the shipped sample comes to.
 const (
-	sampleOrgs     = 70
-	samplePeople   = 840
+	sampleOrgs     = 78
+	samplePeople   = 936
+	sampleServices = 17
 	sampleLicensed = 36 // people of ministries
 )
 
@@ -340,8 +341,9 @@ func (k *killing) directory(t *testing.T) {
 	}()
 	const agency, administrators = 1, 2
 	for query, want := range map[string]int{
-		`SELECT count(*) FROM feed`:                                                               sampleOrgs + samplePeople + agency + administrators,
-		`SELECT max(number) FROM feed`:                                                            sampleOrgs + samplePeople + agency + administrators,
+		`SELECT count(*) FROM feed`:                                                               sampleOrgs + samplePeople + sampleServices + agency + administrators,
+		`SELECT max(number) FROM feed`:                                                            sampleOrgs + samplePeople + sampleServices + agency + administrators,
+		`SELECT count(*) FROM service`:                                                            sampleServices,
 		`SELECT count(DISTINCT object) FROM feed`:                                                 sampleOrgs + samplePeople + agency + administrators,
 		`SELECT count(*) FROM person`:                                                             samplePeople + administrators,
 		`SELECT count(*) FROM org`:                                                                sampleOrgs + agency,

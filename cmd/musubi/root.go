@@ -74,7 +74,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newPolicy(e),
 		newJobs(e),
 		newAudit(e), newKeys(e),
-		newOrgs(e), newExport(e),
+		newOrgs(e), newExport(e), newSample(e),
 		newTransfers(e), newNotices(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })

@@ -16,14 +16,15 @@ type ChangeKind string
 
 // The kinds of change.
 const (
-	OrgAdded      ChangeKind = "org.added"
-	OrgChanged    ChangeKind = "org.changed"
-	ServiceAdded  ChangeKind = "service.added" // a contractor (Object) serves an organization (Org)
-	ServiceEnded  ChangeKind = "service.ended"
-	PersonAdded   ChangeKind = "person.added"
-	PersonChanged ChangeKind = "person.changed"
-	PersonEnded   ChangeKind = "person.ended"
-	PersonErased  ChangeKind = "person.erased" // all earlier rows about the person were emptied: {"erased":true}
+	OrgAdded       ChangeKind = "org.added"
+	OrgChanged     ChangeKind = "org.changed"
+	ServiceAdded   ChangeKind = "service.added"   // a contractor (Object) serves an organization (Org)
+	ServiceChanged ChangeKind = "service.changed" // another end of the period, from a file
+	ServiceEnded   ChangeKind = "service.ended"
+	PersonAdded    ChangeKind = "person.added"
+	PersonChanged  ChangeKind = "person.changed"
+	PersonEnded    ChangeKind = "person.ended"
+	PersonErased   ChangeKind = "person.erased" // all earlier rows about the person were emptied: {"erased":true}
 
 	// A person who changes organization makes two rows, so that neither organization reads what the other wrote of them: the
 	// former one reads that they left (After is empty), the new one who came (Before is empty).
@@ -82,7 +83,7 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 		}
 	}
 	if orgs {
-		add(OrgAdded, OrgChanged, ServiceAdded, ServiceEnded)
+		add(OrgAdded, OrgChanged, ServiceAdded, ServiceChanged, ServiceEnded)
 	}
 	if staff {
 		add(peopleKinds()...)

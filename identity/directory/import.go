@@ -93,7 +93,8 @@ const (
 	StageClean   = "clean"
 )
 
-// Import brings rows into the directory: org.write for organizations, people.write for people. Rows that are in the directory as they are
+// Import brings rows into the directory: org.write for organizations, people.write for people, service.write over the
+// organizations that are served for services. Rows that are in the directory as they are
 // make no change, so importing a file twice changes nothing. What a file has no column for stays as it is. What is refused, by the reader or
 // here (outside the scope, unknown organization, e-mail address of somebody else), stands in the report, which begins with that of the rows;
 // the error is nil then. Unless bad rows may be skipped, nothing is published if the report refuses anything; a fault of the file as a whole
@@ -120,6 +121,10 @@ func (s *Store) Import(ctx context.Context, scope policies.Scope, rows *Rows, by
 	case SubjectPeople:
 		if err = permitAuthor(scope, policies.ActionPeopleWrite, by); err == nil {
 			result, report, err = s.importPeople(ctx, scope, rows, report, by, opt)
+		}
+	case SubjectServices:
+		if err = permitAuthor(scope, policies.ActionServiceWrite, by); err == nil {
+			result, report, err = s.importServices(ctx, scope, rows, report, by, opt)
 		}
 	default:
 		err = fmt.Errorf("directory: import of %q", rows.Subject)

@@ -203,9 +203,9 @@ func (s *Store) publishWhenFree(ctx context.Context, batch int64, c *comparison,
 // Difference is one change that an import makes, or would make.
 type Difference struct {
 	Line   int        // of the file; 0 for somebody who leaves because they are not in it
-	Kind   ChangeKind // PersonAdded, PersonChanged, PersonEnded; OrgAdded, OrgChanged
+	Kind   ChangeKind // PersonAdded, PersonChanged, PersonEnded; OrgAdded, OrgChanged; ServiceAdded, ServiceChanged
 	Org    policies.OrgID
-	Object string // staff number or organization
+	Object string // staff number, organization or contractor
 	Name   string
 	Fields []FieldDifference // none for somebody who leaves
 }

@@ -22,7 +22,7 @@ import (
 func Template(subject Subject, locale review.Locale) ([]byte, error) {
 	columns := headerOf(subject, locale)
 	if columns == nil {
-		return nil, fmt.Errorf("no template for %q: write %s or %s", string(subject), SubjectOrganizations, SubjectPeople)
+		return nil, fmt.Errorf("no template for %q: write %s, %s or %s", string(subject), SubjectOrganizations, SubjectPeople, SubjectServices)
 	}
 	line := strings.Join(columns, ",") + "\r\n"
 	if locale == review.Japanese {
@@ -37,6 +37,8 @@ func headerOf(subject Subject, locale review.Locale) []string {
 		return OrganizationHeader(locale)
 	case SubjectPeople:
 		return PeopleHeader(locale)
+	case SubjectServices:
+		return ServiceHeader(locale)
 	}
 	return nil
 }
@@ -53,7 +55,7 @@ func ReadOrganizations(r io.Reader, name string) (*Rows, *review.Report) {
 	return rows, rows.Report
 }
 
-// Read reads a file of people or organizations (docs/import.md), CSV or XLSX; organizations may come with the header of the national list
+// Read reads a file of people, organizations or services (docs/import.md), CSV or XLSX; organizations may come with the header of the national list
 // of local governments. It is pure: whether an organization exists is Import's to say. name is the file's name for the report. What
 // is wrong with the file stands in the report of the rows, to which Import adds; the error is that of ctx.
 func Read(ctx context.Context, subject Subject, r io.Reader, name string, opt table.Options) (*Rows, error) {
@@ -71,8 +73,11 @@ func Read(ctx context.Context, subject Subject, r io.Reader, name string, opt ta
 		}
 		rows.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	}
-	if subject == SubjectOrganizations {
+	switch subject {
+	case SubjectOrganizations:
 		return rows, rows.readOrganizations(ctx, at, size, opt)
+	case SubjectServices:
+		return rows, rows.readServices(ctx, at, size, opt)
 	}
 	return rows, rows.readPeople(ctx, at, size, opt)
 }
@@ -152,7 +157,7 @@ func (r *Rows) readOrganizations(ctx context.Context, at io.ReaderAt, size int64
 func unfaulted(found, said []fault) []fault {
 	return slices.DeleteFunc(found, func(f fault) bool {
 		return slices.ContainsFunc(said, func(s fault) bool {
-			return s.Column == f.Column || s.Column == "absent_from" && f.Column == "absent_until" || s.Column == "from" && f.Column == "until"
+			return s.Column == f.Column || s.Column == "absent_from" && f.Column == "absent_until" || (s.Column == "from" || s.Column == "last_day") && f.Column == "until"
 		})
 	})
 }

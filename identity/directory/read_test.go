@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Each testdata/{orgs,people}-*.csv is a case: what was read and what the report says stand in the .golden file beside it.
+// Each testdata/{orgs,people,services}-*.csv is a case: what was read and what the report says stand in the .golden file beside it.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.csv")
 	if err != nil || len(files) == 0 {
@@ -33,8 +33,11 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			read := ReadPeople
-			if strings.HasPrefix(filepath.Base(path), "orgs-") {
+			switch kind, _, _ := strings.Cut(filepath.Base(path), "-"); kind {
+			case "orgs":
 				read = ReadOrganizations
+			case "services":
+				read = ReadServices
 			}
 			rows, report := read(bytes.NewReader(in), filepath.Base(path))
 			var b strings.Builder
@@ -43,6 +46,9 @@ func TestGolden(t *testing.T) {
 			}
 			for _, row := range rows.Orgs {
 				fmt.Fprintf(&b, "%d: %s %s derived=%v\n", row.Line, row.Organization.ID, orgJSON(&row.Organization), row.Derived)
+			}
+			for _, row := range rows.Services {
+				fmt.Fprintf(&b, "%d: %s\n", row.Line, strings.Join(ServiceCells(row.Service), ","))
 			}
 			fmt.Fprintf(&b, "-- %d good, %d refused, %d faults\n", rows.Len(), report.Refused(), report.Total())
 			n, err := report.WriteTo(&b)
@@ -76,6 +82,8 @@ func TestTemplate(t *testing.T) {
 		{SubjectOrganizations, ReadOrganizations, review.Japanese},
 		{SubjectPeople, ReadPeople, review.English},
 		{SubjectPeople, ReadPeople, review.Japanese},
+		{SubjectServices, ReadServices, review.English},
+		{SubjectServices, ReadServices, review.Japanese},
 	} {
 		subject, read := c.subject, c.read
 		text, err := Template(subject, c.locale)
@@ -186,7 +194,7 @@ func fuzzSeeds(f *testing.F, prefix string) {
 func checkRows(t *testing.T, read func(io.Reader, string) (*Rows, *review.Report), in []byte) (*Rows, *review.Report) {
 	rows, report := read(bytes.NewReader(in), "fuzz.csv")
 	again, twice := read(bytes.NewReader(in), "fuzz.csv")
-	if !slices.Equal(rows.Orgs, again.Orgs) || !slices.Equal(slices.Collect(rows.People()), slices.Collect(again.People())) || !slices.Equal(report.Faults(), twice.Faults()) {
+	if !slices.Equal(rows.Orgs, again.Orgs) || !slices.Equal(rows.Services, again.Services) || !slices.Equal(slices.Collect(rows.People()), slices.Collect(again.People())) || !slices.Equal(report.Faults(), twice.Faults()) {
 		t.Fatal("reading twice gives two answers")
 	}
 	if report.OK() != (len(report.Faults()) == 0) || report.Refused() > report.Total() {
@@ -227,6 +235,25 @@ func FuzzReadOrganizations(f *testing.F) {
 				t.Fatalf("%+v is accepted", row)
 			}
 			seen[o.ID] = true
+		}
+	})
+}
+
+func FuzzReadServices(f *testing.F) {
+	fuzzSeeds(f, "services-")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		rows, _ := checkRows(t, ReadServices, in)
+		seen := map[identity.Service]bool{}
+		for _, row := range rows.Services {
+			v := row.Service
+			k := identity.Service{Contractor: v.Contractor, Org: v.Org, From: v.From}
+			if checkService(v) != nil || v.Contractor == "" || v.Org == "" || seen[k] || row.Line < 2 {
+				t.Fatalf("%+v is accepted", row)
+			}
+			seen[k] = true
+			if again, report := ReadServices(strings.NewReader(strings.Join(ServiceHeader(review.English), ",")+"\n"+strings.Join(ServiceCells(v), ",")+"\n"), "again"); !report.OK() || again.Services[0].Service != v {
+				t.Fatalf("%+v is written as %v", v, ServiceCells(v))
+			}
 		}
 	})
 }

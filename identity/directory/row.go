@@ -24,18 +24,20 @@ const (
 // Rows is a file as it was read: the good rows, and the report of the bad ones. What they say of the whole they say of the columns that the
 // file has; the fields of other columns are empty.
 type Rows struct {
-	Subject Subject
-	Name    string // the file's name, as it shall appear in the report and as the source of the changes
-	SHA256  string // of the file's bytes, hexadecimal; empty for rows that come from no file
-	Orgs    []OrgRow
-	Report  *review.Report
+	Subject  Subject
+	Name     string // the file's name, as it shall appear in the report and as the source of the changes
+	SHA256   string // of the file's bytes, hexadecimal; empty for rows that come from no file
+	Orgs     []OrgRow
+	Services []ServiceRow
+	Report   *review.Report
 
-	orgFields map[string]bool // columns of the organizations file
-	people    packed
+	orgFields   map[string]bool // columns of the organizations file
+	people      packed
+	serviceEnds bool // the services file has a column for the end
 }
 
 // Len is the number of good rows.
-func (r *Rows) Len() int { return len(r.Orgs) + len(r.people.rows) }
+func (r *Rows) Len() int { return len(r.Orgs) + len(r.Services) + len(r.people.rows) }
 
 // People are the good rows of a people file, in its order.
 func (r *Rows) People() iter.Seq[PersonRow] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"reflect"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -257,6 +259,14 @@ var probes = map[string]probe{
 			return err
 		})
 	}},
+	"ExportTransfers": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		if _, err := f.planned(ctx, a); err != nil {
+			return nil, err
+		}
+		var orgs []policies.OrgID
+		_, err := f.ExportTransfers(ctx, s, "", func(r TransferRow) error { orgs = append(orgs, r.Org, r.Transfer.From); return nil })
+		return orgs, err
+	}},
 	"AcceptTransfer": {[]policies.Action{policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		x, err := f.planned(ctx, a)
 		if err != nil {
@@ -358,11 +368,19 @@ var probes = map[string]probe{
 		}
 		return nil, err
 	}},
-	"Import": {[]policies.Action{policies.ActionOrgWrite, policies.ActionPeopleWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
+	"Import": {[]policies.Action{policies.ActionOrgWrite, policies.ActionPeopleWrite, policies.ActionServiceWrite}, func(ctx context.Context, f *fixture, s policies.Scope, by Author, a args) ([]policies.OrgID, error) {
 		if s.For(policies.ActionOrgWrite) || s.Denied() {
 			rows, _ := ReadOrganizations(strings.NewReader("code,kind,name,kana,parent\n"+string(a.org)+",municipality,"+a.fresh+",,\n"), "f")
 			orgs, err := writing(ctx, f, func() error { _, _, err := f.Import(ctx, s, rows, by, ImportOptions{}); return err })
 			if err != nil || s.For(policies.ActionOrgWrite) {
+				return orgs, err
+			}
+		}
+		if s.For(policies.ActionServiceWrite) || s.Denied() {
+			day := jst.Date(day("1990-01-01") + int64(crc32.ChecksumIEEE([]byte(a.fresh))%10_000)*oneDay) // another day for each
+			rows, _ := ReadServices(strings.NewReader("contractor,org,from,last_day\n"+string(contractor)+","+string(a.org)+","+day+","+day+"\n"), "f")
+			orgs, err := writing(ctx, f, func() error { _, _, err := f.Import(ctx, s, rows, by, ImportOptions{}); return err })
+			if err != nil || s.For(policies.ActionServiceWrite) {
 				return orgs, err
 			}
 		}

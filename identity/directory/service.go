@@ -68,19 +68,15 @@ func (s *Store) AddService(ctx context.Context, scope policies.Scope, v identity
 	if !scope.Covers(v.Org) {
 		return fmt.Errorf("add service for organization %s: outside the scope: %w", v.Org, identity.ErrRefused)
 	}
-	if v.From <= 0 || v.Until < 0 || v.Until != 0 && v.Until <= v.From {
-		return fault{
-			Column: "until",
-			Reason: review.Say("期間の終わりが始まりより前です", "the period ends before it begins"),
-			Remedy: review.Say("日付を直してください", "correct the dates"),
-		}
+	if faults := checkService(v); faults != nil {
+		return faults[0]
 	}
 	return s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		base, err := takeNumbers(ctx, tx, 1)
 		if err != nil {
 			return err
 		}
-		if err := s.checkService(ctx, tx, v); err != nil {
+		if err := s.placeService(ctx, tx, v); err != nil {
 			return fmt.Errorf("add service: %w", err)
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO service (contractor, org, valid_from, valid_until) VALUES ($1, $2, $3, $4)",
@@ -92,28 +88,17 @@ func (s *Store) AddService(ctx context.Context, scope policies.Scope, v identity
 	})
 }
 
-func (s *Store) checkService(ctx context.Context, tx *sql.Tx, v identity.Service) error {
+func (s *Store) placeService(ctx context.Context, tx *sql.Tx, v identity.Service) error {
 	contractor, err := organization(ctx, tx, v.Contractor)
 	if err != nil {
 		return fmt.Errorf("contractor: %w", err)
-	}
-	if contractor.Kind != policies.KindContractor {
-		return fault{
-			Column: "contractor", Value: string(v.Contractor),
-			Reason: review.Say("事業者ではありません", "this organization is not a contractor"),
-			Remedy: review.Say("種別が contractor の組織のコードを書いてください", "write the code of an organization of the kind contractor"),
-		}
 	}
 	org, err := organization(ctx, tx, v.Org)
 	if err != nil {
 		return err
 	}
-	if org.Kind == policies.KindContractor || org.Kind == policies.KindWard {
-		return fault{
-			Column: "org", Value: string(v.Org),
-			Reason: review.Say("この種別の組織は事業者の委託元になりません: "+org.Kind.Name().JA, "an organization of this kind is not served: "+org.Kind.Name().EN),
-			Remedy: review.Say("行政区は市のコードで書いてください", "for a ward write the code of its city"),
-		}
+	if faults := sides(contractor, org); faults != nil {
+		return faults[0]
 	}
 	var n int
 	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM service WHERE contractor = $1 AND org = $2
@@ -125,6 +110,25 @@ func (s *Store) checkService(ctx context.Context, tx *sql.Tx, v identity.Service
 		return fmt.Errorf("%s serves %s in that period already: %w", v.Contractor, v.Org, identity.ErrExists)
 	}
 	return nil
+}
+
+// sides says whether one organization can serve the other at all.
+func sides(contractor, org identity.Organization) (faults []fault) {
+	if contractor.Kind != policies.KindContractor {
+		faults = append(faults, fault{
+			Column: "contractor", Value: string(contractor.ID),
+			Reason: review.Say("事業者ではありません", "this organization is not a contractor"),
+			Remedy: review.Say("種別が contractor の組織のコードを書いてください", "write the code of an organization of the kind contractor"),
+		})
+	}
+	if org.Kind == policies.KindContractor || org.Kind == policies.KindWard {
+		faults = append(faults, fault{
+			Column: "org", Value: string(org.ID),
+			Reason: review.Say("この種別の組織は事業者の委託元になりません: "+org.Kind.Name().JA, "an organization of this kind is not served: "+org.Kind.Name().EN),
+			Remedy: review.Say("行政区は市のコードで書いてください", "for a ward write the code of its city"),
+		})
+	}
+	return faults
 }
 
 // EndService ends, at a moment, the service that is in force then or begins later (service.write over the organization that is served). A
@@ -174,15 +178,26 @@ type serviceRecord struct {
 	Until      int64          `json:"until,omitempty"`
 }
 
-func (s *Store) recordService(ctx context.Context, tx *sql.Tx, number int64, kind ChangeKind, before, after *identity.Service, by Author) error {
-	c := Change{
-		Number: number, At: s.micros(), Author: by, Kind: kind, Org: after.Org, Object: string(after.Contractor),
-		After: record(serviceRecord{after.Contractor, after.Org, after.From, after.Until}),
-	}
+// change is the feed row of a service.
+func (v serviceRecord) change(number, at int64, kind ChangeKind, before *serviceRecord, by Author) Change {
+	c := Change{Number: number, At: at, Author: by, Kind: kind, Org: v.Org, Object: string(v.Contractor), After: record(v)}
 	if before != nil {
-		c.Before = record(serviceRecord{before.Contractor, before.Org, before.From, before.Until})
+		c.Before = record(*before)
 	}
-	if err := appendChange(ctx, tx, c); err != nil {
+	return c
+}
+
+func serviceOf(v identity.Service) serviceRecord {
+	return serviceRecord{v.Contractor, v.Org, v.From, v.Until}
+}
+
+func (s *Store) recordService(ctx context.Context, tx *sql.Tx, number int64, kind ChangeKind, before, after *identity.Service, by Author) error {
+	var was *serviceRecord
+	if before != nil {
+		r := serviceOf(*before)
+		was = &r
+	}
+	if err := appendChange(ctx, tx, serviceOf(*after).change(number, s.micros(), kind, was, by)); err != nil {
 		return err
 	}
 	return s.audit(ctx, tx, by, string(kind), after.Org, string(after.Contractor), map[string]any{"from": after.From, "until": after.Until})

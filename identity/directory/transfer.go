@@ -191,13 +191,16 @@ func (s *Store) prepare(ctx context.Context, q querier, scope policies.Scope, t 
 	twin.and("t.kind = ?", string(t.Kind))
 	twin.and("t.at = ?", t.At)
 	twin.and("t.to_org = ?", string(t.To))
-	twin.and("t.state = ?", string(identity.TransferPlanned))
+	anyOf(twin, "t.state", []identity.TransferState{identity.TransferPlanned, identity.TransferDone})
 	twin.visible(scope, now)
 	same, err := transfers(ctx, q, twin)
 	if err != nil {
 		return nil, err
 	}
 	if i := slices.IndexFunc(same, func(r recorded) bool {
+		if r.State == identity.TransferDone { // a correction may follow it, the same again may not
+			return sameTransfer(redact(scope, r.Transfer), t)
+		}
 		return t.Kind != identity.TransferConcurrent && t.Kind != identity.TransferRelease || r.Section == t.Section && r.Title == t.Title
 	}); i >= 0 {
 		return nil, errTwin{same[i].Transfer}
@@ -240,7 +243,8 @@ func (s *Store) concerned(ctx context.Context, q querier, scope policies.Scope, 
 	slices.SortStableFunc(list, func(a, b recorded) int { return cmp.Compare(a.At, b.At) })
 	for _, l := range list {
 		known = true
-		if l.At <= t.At && l.Crosses() && keepsHandover(l.Kind) {
+		twin := l.At == t.At && l.Kind == t.Kind && l.To == t.To // what t says again brings the person nowhere before t
+		if l.At <= t.At && l.Crosses() && keepsHandover(l.Kind) && !twin {
 			t.From = l.To
 		}
 	}

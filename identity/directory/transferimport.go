@@ -27,7 +27,7 @@ const staleTransfers = time.Hour
 
 // ImportTransfers records the transfers of a file (people.write), each as AddTransfer does, all or nothing. Rows are checked one by one against the
 // directory and together for the administrators that they leave; staged in short transactions and published in one. A row that is
-// planned already just so changes nothing. Those whose date has passed take effect at the end.
+// planned already just so, or took effect just so, changes nothing. Those whose date has passed take effect at the end.
 func (s *Store) ImportTransfers(ctx context.Context, scope policies.Scope, rows *TransferRows, by Author, progress Progress, opt TransferImport) (Result, *review.Report, error) {
 	report := rows.Report.Clone()
 	if err := permitAuthor(scope, policies.ActionPeopleWrite, by); err != nil {
@@ -139,7 +139,7 @@ func (s *Store) judgeTransfers(ctx context.Context, scope policies.Scope, rows *
 		list, err := s.prepare(ctx, q, scope, t, by, now, earlier[t.Person]...)
 		var twin errTwin
 		switch {
-		case errors.As(err, &twin) && sameTransfer(twin.Transfer, t):
+		case errors.As(err, &twin) && sameTransfer(redact(scope, twin.Transfer), t):
 			unchanged++
 			continue
 		case err != nil && ctx.Err() != nil:

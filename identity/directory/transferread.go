@@ -47,47 +47,59 @@ type transferColumn struct {
 	name, ja string
 	required bool
 	set      func(r *TransferRow, value string) *fault
+	cell     func(r *TransferRow) string // what set takes back
 }
 
 // transferColumns are the columns in the order of the template.
 func transferColumns() []transferColumn {
-	text := func(field func(*TransferRow) *string) func(*TransferRow, string) *fault {
-		return func(r *TransferRow, v string) *fault { *field(r) = v; return nil }
-	}
-	date := func(column string, field func(*TransferRow) *int64) func(*TransferRow, string) *fault {
-		return func(r *TransferRow, v string) *fault {
-			at, err := jst.ParseDate(v)
-			if err != nil {
-				return &fault{
-					Column: column, Value: v, Reason: review.Say("日付ではありません", "it is not a date"),
-					Remedy: review.Say("2027-04-01、2027/4/1、令和9年4月1日、R9.4.1 のように書いてください", "write it like 2027-04-01, 2027/4/1 or R9.4.1"),
-				}
-			}
-			*field(r) = at.UTC().UnixMicro()
-			return nil
+	text := func(name, ja string, required bool, field func(*TransferRow) *string) transferColumn {
+		return transferColumn{
+			name, ja, required,
+			func(r *TransferRow, v string) *fault { *field(r) = v; return nil },
+			func(r *TransferRow) string { return *field(r) },
 		}
 	}
+	org := func(name, ja string, required bool, field func(*TransferRow) *policies.OrgID) transferColumn {
+		return transferColumn{name, ja, required, setOrg(name, field), func(r *TransferRow) string { return string(*field(r)) }}
+	}
+	date := func(name, ja string, required bool, field func(*TransferRow) *int64) transferColumn {
+		return transferColumn{name, ja, required, setDate(name, field), func(r *TransferRow) string { return jst.Date(*field(r)) }}
+	}
 	return []transferColumn{
-		{"org", "団体コード", true, setOrg("org", func(r *TransferRow) *policies.OrgID { return &r.Org })},
-		{"staff_number", "職員番号", true, text(func(r *TransferRow) *string { return &r.StaffNumber })},
-		{"kind", "異動区分", true, setKind},
-		{"date", "発令日", true, date("date", func(r *TransferRow) *int64 { return &r.Transfer.At })},
-		{"to_org", "異動先団体コード", false, setOrg("to_org", func(r *TransferRow) *policies.OrgID { return &r.Transfer.To })},
-		{"to_staff_number", "異動先職員番号", false, text(func(r *TransferRow) *string { return &r.Transfer.StaffNumber })},
-		{"section", "部署", false, text(func(r *TransferRow) *string { return &r.Transfer.Section })},
-		{"title", "役職", false, text(func(r *TransferRow) *string { return &r.Transfer.Title })},
-		{"duties", "担当業務", false, text(func(r *TransferRow) *string { return &r.Transfer.Duties })},
-		{"phone", "電話番号", false, text(func(r *TransferRow) *string { return &r.Transfer.Phone })},
-		{"extension", "内線", false, text(func(r *TransferRow) *string { return &r.Transfer.Extension })},
-		{"fax", "ファクス", false, text(func(r *TransferRow) *string { return &r.Transfer.Fax })},
-		{"email", "メールアドレス", false, text(func(r *TransferRow) *string { return &r.Transfer.Email })},
-		{"role", "権限", false, setRole},
-		{"return_date", "復帰予定日", false, date("return_date", func(r *TransferRow) *int64 { return &r.Transfer.ReturnAt })},
-		{"handover_until", "引継ぎ終了日", false, date("handover_until", func(r *TransferRow) *int64 { return &r.Transfer.HandoverUntil })},
-		{"successor", "後任", false, text(func(r *TransferRow) *string { return &r.Successor })},
-		{"embargo", "内示", false, setEmbargo},
-		{"named", "内示閲覧者", false, setNamed},
-		{"why", "理由", false, text(func(r *TransferRow) *string { return &r.Transfer.Why })},
+		org("org", "団体コード", true, func(r *TransferRow) *policies.OrgID { return &r.Org }),
+		text("staff_number", "職員番号", true, func(r *TransferRow) *string { return &r.StaffNumber }),
+		{"kind", "異動区分", true, setKind, func(r *TransferRow) string { return string(r.Transfer.Kind) }},
+		date("date", "発令日", true, func(r *TransferRow) *int64 { return &r.Transfer.At }),
+		org("to_org", "異動先団体コード", false, func(r *TransferRow) *policies.OrgID { return &r.Transfer.To }),
+		text("to_staff_number", "異動先職員番号", false, func(r *TransferRow) *string { return &r.Transfer.StaffNumber }),
+		text("section", "部署", false, func(r *TransferRow) *string { return &r.Transfer.Section }),
+		text("title", "役職", false, func(r *TransferRow) *string { return &r.Transfer.Title }),
+		text("duties", "担当業務", false, func(r *TransferRow) *string { return &r.Transfer.Duties }),
+		text("phone", "電話番号", false, func(r *TransferRow) *string { return &r.Transfer.Phone }),
+		text("extension", "内線", false, func(r *TransferRow) *string { return &r.Transfer.Extension }),
+		text("fax", "ファクス", false, func(r *TransferRow) *string { return &r.Transfer.Fax }),
+		text("email", "メールアドレス", false, func(r *TransferRow) *string { return &r.Transfer.Email }),
+		{"role", "権限", false, setRole, func(r *TransferRow) string { return string(r.Transfer.Role) }},
+		date("return_date", "復帰予定日", false, func(r *TransferRow) *int64 { return &r.Transfer.ReturnAt }),
+		date("handover_until", "引継ぎ終了日", false, func(r *TransferRow) *int64 { return &r.Transfer.HandoverUntil }),
+		text("successor", "後任", false, func(r *TransferRow) *string { return &r.Successor }),
+		{"embargo", "内示", false, setEmbargo, func(r *TransferRow) string { return map[bool]string{true: "yes"}[r.Transfer.Embargo] }},
+		{"named", "内示閲覧者", false, setNamed, func(r *TransferRow) string { return strings.Join(r.Named, " ") }},
+		text("why", "理由", false, func(r *TransferRow) *string { return &r.Transfer.Why }),
+	}
+}
+
+func setDate(column string, field func(*TransferRow) *int64) func(*TransferRow, string) *fault {
+	return func(r *TransferRow, v string) *fault {
+		at, err := jst.ParseDate(v)
+		if err != nil {
+			return &fault{
+				Column: column, Value: v, Reason: review.Say("日付ではありません", "it is not a date"),
+				Remedy: review.Say("2027-04-01、2027/4/1、令和9年4月1日、R9.4.1 のように書いてください", "write it like 2027-04-01, 2027/4/1 or R9.4.1"),
+			}
+		}
+		*field(r) = at.UTC().UnixMicro()
+		return nil
 	}
 }
 
@@ -155,17 +167,32 @@ func setNamed(r *TransferRow, v string) *fault {
 	return nil
 }
 
-// TransferTemplate is an empty file of transfers: the header line in Japanese or English, ended by CRLF. The Japanese one begins with a byte order
-// mark, without which a spreadsheet shows it garbled.
-func TransferTemplate(ja bool) []byte {
+// TransferHeader are the names of the columns of TransferCells, in Japanese or English.
+func TransferHeader(locale review.Locale) []string {
 	var names []string
 	for _, c := range transferColumns() {
-		if ja {
+		if locale == review.Japanese {
 			names = append(names, c.ja)
 		} else {
 			names = append(names, c.name)
 		}
 	}
+	return names
+}
+
+// TransferCells writes a row of a transfers file: what ReadTransfers reads back.
+func TransferCells(r TransferRow) []string {
+	var cells []string
+	for _, c := range transferColumns() {
+		cells = append(cells, c.cell(&r))
+	}
+	return cells
+}
+
+// TransferTemplate is an empty file of transfers: the header line in Japanese or English, ended by CRLF. The Japanese one begins with a byte order
+// mark, without which a spreadsheet shows it garbled.
+func TransferTemplate(ja bool) []byte {
+	names := TransferHeader(map[bool]review.Locale{true: review.Japanese, false: review.English}[ja])
 	line := strings.Join(names, ",") + "\r\n"
 	if ja {
 		line = "\ufeff" + line

@@ -20,8 +20,9 @@ const (
 
 // Names of the shipped files, as reports and the change feed show them.
 const (
-	OrgsFile   = "sample/orgs.csv"
-	PeopleFile = "sample/people.csv"
+	OrgsFile     = "sample/orgs.csv"
+	PeopleFile   = "sample/people.csv"
+	ServicesFile = "sample/services.csv"
 )
 
 //go:embed orgs.csv
@@ -30,11 +31,17 @@ var orgsCSV []byte
 //go:embed people.csv
 var peopleCSV []byte
 
+//go:embed services.csv
+var servicesCSV []byte
+
 // OrgsCSV is the shipped organizations file.
 func OrgsCSV() []byte { return bytes.Clone(orgsCSV) }
 
 // PeopleCSV is the shipped people file.
 func PeopleCSV() []byte { return bytes.Clone(peopleCSV) }
+
+// ServicesCSV is the shipped file of who serves whom.
+func ServicesCSV() []byte { return bytes.Clone(servicesCSV) }
 
 // Orgs reads the shipped organizations file.
 func Orgs() (*directory.Rows, *review.Report) {
@@ -46,17 +53,19 @@ func Staff() (*directory.Rows, *review.Report) {
 	return directory.ReadPeople(bytes.NewReader(peopleCSV), PeopleFile)
 }
 
+// Services reads the shipped file of who serves whom.
+func Services() (*directory.Rows, *review.Report) {
+	return directory.ReadServices(bytes.NewReader(servicesCSV), ServicesFile)
+}
+
 // WritePeople writes people as a file that `musubi import people` takes.
 func WritePeople(w io.Writer, people iter.Seq[identity.Person]) error {
 	c := csv.NewWriter(w)
-	if err := c.Write([]string{"org", "staff_number", "family_name", "given_name", "family_kana", "given_kana", "email", "role"}); err != nil {
+	if err := c.Write(directory.PeopleHeader(review.English)); err != nil {
 		return err
 	}
 	for p := range people {
-		err := c.Write([]string{
-			string(p.Org), p.StaffNumber, p.FamilyName, p.GivenName, p.FamilyKana, p.GivenKana, p.Email, string(p.Role),
-		})
-		if err != nil {
+		if err := c.Write(directory.PersonCells(p)); err != nil {
 			return err
 		}
 	}

@@ -5,8 +5,11 @@ import (
 	"hash/fnv"
 	"iter"
 	"math/rand/v2"
+	"strconv"
+	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -18,20 +21,28 @@ var domains = map[policies.OrgID]string{
 	"8000012010038": "digital.example.go.jp",
 }
 
-// Domain is the e-mail domain of an organization's sample people: under example.lg.jp for local governments, under example.go.jp for
-// ministries and agencies.
+// Domain is the e-mail domain of an organization's sample people: under example.lg.jp for local governments and their unions, under
+// example.go.jp for ministries, agencies and incorporated agencies, under example.or.jp for insurers, under example.co.jp for companies.
 func Domain(o identity.Organization) string {
 	if d, ok := domains[o.ID]; ok {
 		return d
 	}
-	if o.Kind.LocalGovernment() {
-		return fmt.Sprintf("c%s.example.lg.jp", o.ID)
+	switch {
+	case o.Kind.LocalGovernment():
+		return "c" + string(o.ID) + ".example.lg.jp"
+	case o.Kind == policies.KindUnion:
+		return "n" + string(o.ID) + ".example.lg.jp"
+	case o.Kind == policies.KindInsurer:
+		return "n" + string(o.ID) + ".example.or.jp"
+	case o.Kind == policies.KindContractor, o.Kind == policies.KindMiddleware:
+		return "n" + string(o.ID) + ".example.co.jp"
 	}
-	return fmt.Sprintf("n%s.example.go.jp", o.ID)
+	return "n" + string(o.ID) + ".example.go.jp"
 }
 
 // People makes perOrg people without ids for each organization, in the order of orgs; wards have none. The first of each is an
-// administrator, the others general users. Whom an organization gets depends on its number and the seed alone.
+// administrator, the others general users. Whom an organization gets depends on its number and the seed alone. Every character can be
+// written in CP932; Variants adds what can't.
 func People(orgs []identity.Organization, perOrg int, seed uint64) iter.Seq[identity.Person] {
 	return func(yield func(identity.Person) bool) {
 		for _, o := range orgs {
@@ -40,9 +51,13 @@ func People(orgs []identity.Organization, perOrg int, seed uint64) iter.Seq[iden
 			}
 			h := fnv.New64a()
 			_, _ = h.Write([]byte(o.ID)) // a hash never fails
-			draw := rand.New(rand.NewPCG(seed, h.Sum64()))
+			m := maker{
+				org: o, domain: Domain(o), sections: sectionsOf(o.Kind),
+				name: rand.New(rand.NewPCG(seed, h.Sum64())), rest: rand.New(rand.NewPCG(h.Sum64(), seed)),
+			}
+			m.exchange = fmt.Sprintf("00-%04d-", m.rest.IntN(9000)+1000)
 			for n := 1; n <= perOrg; n++ {
-				if !yield(person(o, n, draw)) {
+				if !yield(m.person(n)) {
 					return
 				}
 			}
@@ -50,114 +65,104 @@ func People(orgs []identity.Organization, perOrg int, seed uint64) iter.Seq[iden
 	}
 }
 
-func person(o identity.Organization, n int, draw *rand.Rand) identity.Person {
-	family, given := familyNames[draw.IntN(len(familyNames))], givenNames[draw.IntN(len(givenNames))]
+// maker makes the people of one organization. Names have a source of chance of their own, so that they stay when people get
+// something more to say.
+type maker struct {
+	org        identity.Organization
+	domain     string
+	sections   []section
+	exchange   string // the part of the telephone numbers that all share: no area code begins with 00
+	name, rest *rand.Rand
+}
+
+func (m *maker) person(n int) identity.Person {
+	family, given := familyNames[m.name.IntN(len(familyNames))], givenNames[m.name.IntN(len(givenNames))]
 	p := identity.Person{
-		Org: o.ID, StaffNumber: fmt.Sprintf("S%05d", n),
+		Org: m.org.ID, StaffNumber: numbered("S", n, 5),
 		FamilyName: family.kanji, GivenName: given.kanji, FamilyKana: family.kana, GivenKana: given.kana,
-		Email: fmt.Sprintf("%s.%s.%d@%s", given.romaji, family.romaji, n, Domain(o)), // the number keeps namesakes apart
+		FamilyRomaji: capital(family.romaji), GivenRomaji: capital(given.romaji),
+		Email: address(given.romaji, family.romaji, n, m.domain),
 		Role:  policies.RoleGeneral,
+		Phone: numbered(m.exchange, n%10000, 4), Extension: strconv.Itoa(1000 + n),
 	}
+	at, title := m.sections[m.rest.IntN(len(m.sections))], titles[m.rest.IntN(len(titles))]
+	p.Section, p.Title, p.Duties = at.name, title, at.duties[m.rest.IntN(len(at.duties))]
 	if n == 1 {
-		p.Role = policies.RoleAdministrator
+		p.Role, p.Section, p.Title, p.Duties = policies.RoleAdministrator, m.sections[0].name, "係長", m.sections[0].duties[0]
+	}
+	if n%4 == 0 { // names as people register them: as long as Windows writes them, the directory keeps them
+		if other, ok := registered[family.kanji]; ok {
+			p.FamilyName = other
+		}
+	}
+	if away := m.rest.IntN(60); away < 2 && n > 1 {
+		p.AbsentFrom = absences[away].from.UnixMicro()
+		if until := absences[away].until; !until.IsZero() {
+			p.AbsentUntil = until.UnixMicro()
+		}
+	}
+	if m.rest.IntN(12) == 0 { // as an old system wrote it
+		if half, ok := halfWidth[family.kanji]; ok {
+			p.FamilyKana = half
+		}
 	}
 	return p
 }
 
-type name struct{ kanji, kana, romaji string }
-
-var familyNames = []name{
-	{"佐藤", "サトウ", "sato"},
-	{"鈴木", "スズキ", "suzuki"},
-	{"高橋", "タカハシ", "takahashi"},
-	{"田中", "タナカ", "tanaka"},
-	{"伊藤", "イトウ", "ito"},
-	{"渡辺", "ワタナベ", "watanabe"},
-	{"渡邊", "ワタナベ", "watanabe"},
-	{"山本", "ヤマモト", "yamamoto"},
-	{"中村", "ナカムラ", "nakamura"},
-	{"小林", "コバヤシ", "kobayashi"},
-	{"加藤", "カトウ", "kato"},
-	{"吉田", "ヨシダ", "yoshida"},
-	{"山田", "ヤマダ", "yamada"},
-	{"佐々木", "ササキ", "sasaki"},
-	{"山口", "ヤマグチ", "yamaguchi"},
-	{"松本", "マツモト", "matsumoto"},
-	{"井上", "イノウエ", "inoue"},
-	{"木村", "キムラ", "kimura"},
-	{"林", "ハヤシ", "hayashi"},
-	{"斎藤", "サイトウ", "saito"},
-	{"齋藤", "サイトウ", "saito"},
-	{"清水", "シミズ", "shimizu"},
-	{"山崎", "ヤマザキ", "yamazaki"},
-	{"森", "モリ", "mori"},
-	{"池田", "イケダ", "ikeda"},
-	{"橋本", "ハシモト", "hashimoto"},
-	{"阿部", "アベ", "abe"},
-	{"石川", "イシカワ", "ishikawa"},
-	{"山下", "ヤマシタ", "yamashita"},
-	{"中島", "ナカジマ", "nakajima"},
-	{"石井", "イシイ", "ishii"},
-	{"小川", "オガワ", "ogawa"},
-	{"前田", "マエダ", "maeda"},
-	{"岡田", "オカダ", "okada"},
-	{"長谷川", "ハセガワ", "hasegawa"},
-	{"藤田", "フジタ", "fujita"},
-	{"後藤", "ゴトウ", "goto"},
-	{"近藤", "コンドウ", "kondo"},
-	{"村上", "ムラカミ", "murakami"},
-	{"遠藤", "エンドウ", "endo"},
-	{"青木", "アオキ", "aoki"},
-	{"坂本", "サカモト", "sakamoto"},
-	{"福田", "フクダ", "fukuda"},
-	{"太田", "オオタ", "ota"},
-	{"西村", "ニシムラ", "nishimura"},
-	{"藤井", "フジイ", "fujii"},
-	{"金子", "カネコ", "kaneko"},
-	{"三浦", "ミウラ", "miura"},
-	{"比嘉", "ヒガ", "higa"},
-	{"神田", "カンダ", "kanda"},
+// numbered appends a number of at least so many digits. It stands for fmt, which would take most of the time.
+func numbered(prefix string, n, digits int) string {
+	b := make([]byte, 0, 24)
+	b = append(b, prefix...)
+	for limit := 10; digits > 1; digits, limit = digits-1, limit*10 {
+		if n < limit {
+			b = append(b, "00000000"[:digits-1]...)
+			break
+		}
+	}
+	return string(strconv.AppendInt(b, int64(n), 10))
 }
 
-var givenNames = []name{
-	{"花子", "ハナコ", "hanako"},
-	{"太郎", "タロウ", "taro"},
-	{"一郎", "イチロウ", "ichiro"},
-	{"健太", "ケンタ", "kenta"},
-	{"大輔", "ダイスケ", "daisuke"},
-	{"翔太", "ショウタ", "shota"},
-	{"直樹", "ナオキ", "naoki"},
-	{"和也", "カズヤ", "kazuya"},
-	{"拓也", "タクヤ", "takuya"},
-	{"誠", "マコト", "makoto"},
-	{"学", "マナブ", "manabu"},
-	{"隆", "タカシ", "takashi"},
-	{"浩", "ヒロシ", "hiroshi"},
-	{"修", "オサム", "osamu"},
-	{"剛", "ツヨシ", "tsuyoshi"},
-	{"亮", "リョウ", "ryo"},
-	{"悠斗", "ユウト", "yuto"},
-	{"蓮", "レン", "ren"},
-	{"陽菜", "ヒナ", "hina"},
-	{"結衣", "ユイ", "yui"},
-	{"美咲", "ミサキ", "misaki"},
-	{"愛", "アイ", "ai"},
-	{"恵", "メグミ", "megumi"},
-	{"裕子", "ユウコ", "yuko"},
-	{"陽子", "ヨウコ", "yoko"},
-	{"久美子", "クミコ", "kumiko"},
-	{"由美", "ユミ", "yumi"},
-	{"智子", "トモコ", "tomoko"},
-	{"真由美", "マユミ", "mayumi"},
-	{"香織", "カオリ", "kaori"},
-	{"千尋", "チヒロ", "chihiro"},
-	{"さくら", "サクラ", "sakura"},
-	{"あゆみ", "アユミ", "ayumi"},
-	{"葵", "アオイ", "aoi"},
-	{"優子", "ユウコ", "yuko"},
-	{"麻衣", "マイ", "mai"},
-	{"彩", "アヤ", "aya"},
-	{"純一", "ジュンイチ", "junichi"},
-	{"秀樹", "ヒデキ", "hideki"},
-	{"幸子", "サチコ", "sachiko"},
+// capital writes a name in lower-case Latin letters as people sign.
+func capital(s string) string { return string(s[0]-'a'+'A') + s[1:] }
+
+// address has the number so that namesakes differ.
+func address(given, family string, n int, domain string) string {
+	return given + "." + family + "." + strconv.Itoa(n) + "@" + domain
+}
+
+// absences are without an end that is known, and with one.
+var absences = [2]struct{ from, until time.Time }{
+	{time.Date(2026, 1, 5, 0, 0, 0, 0, jst.Zone), time.Time{}},
+	{time.Date(2026, 7, 1, 0, 0, 0, 0, jst.Zone), time.Date(2027, 7, 1, 0, 0, 0, 0, jst.Zone)},
+}
+
+// registered are family names as some people register them: 髙, 﨑 and U+FA19, of CP932 but not of JIS X 0208.
+var registered = map[string]string{"高橋": "髙橋", "山崎": "山﨑", "神田": "\uFA19田"}
+
+// halfWidth are readings as systems of the half-width age keep them.
+var halfWidth = map[string]string{"佐藤": "ｻﾄｳ", "鈴木": "ｽｽﾞｷ", "後藤": "ｺﾞﾄｳ", "渡辺": "ﾜﾀﾅﾍﾞ", "阿部": "ｱﾍﾞ", "森": "ﾓﾘ", "中島": "ﾅｶｼﾞﾏ", "近藤": "ｺﾝﾄﾞｳ"}
+
+// variants are family names that CP932 can't write: with a variation selector (葛 with U+E0100 is another shape of 葛), or beyond the first plane.
+var variants = []name{
+	{"葛\U000E0100城", "カツラギ", "katsuragi"},
+	{"辻\U000E0101", "ツジ", "tsuji"},
+	{"渡邉\U000E0101", "ワタナベ", "watanabe"},
+	{"𠮷田", "ヨシダ", "yoshida"},
+	{"𣘺本", "ハシモト", "hashimoto"},
+}
+
+// Variants gives every thirtieth of the people a family name that exists in Unicode alone. The e-mail addresses stay.
+func Variants(people iter.Seq[identity.Person]) iter.Seq[identity.Person] {
+	return func(yield func(identity.Person) bool) {
+		n := 0
+		for p := range people {
+			if n++; n%30 == 0 {
+				v := variants[n/30%len(variants)]
+				p.FamilyName, p.FamilyKana, p.FamilyRomaji = v.kanji, v.kana, capital(v.romaji)
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
