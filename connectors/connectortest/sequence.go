@@ -54,7 +54,7 @@ const (
 // makes a fresh World over env.Wire; it is called once a sequence.
 func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 	t.Helper()
-	runAll(t, func(t *testing.T, seed int) (*sequence, func() error) {
+	runAll(t, sequencesShort, func(t *testing.T, seed int) (*sequence, func() error) {
 		s := newSequence(t, h, seed)
 		return s, func() error { return s.run(world) }
 	})
@@ -63,10 +63,9 @@ func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 // starter makes the sequence of a seed and what runs it.
 type starter func(t *testing.T, seed int) (*sequence, func() error)
 
-// runAll runs the sequences of every seed until one fails.
-func runAll(t *testing.T, start starter) {
+// runAll runs n sequences, or with MUSUBI_SOAK the long run, until one fails.
+func runAll(t *testing.T, n int, start starter) {
 	t.Helper()
-	n := sequencesShort
 	if os.Getenv("MUSUBI_SOAK") != "" {
 		n = sequencesLong
 	}

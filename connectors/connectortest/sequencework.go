@@ -26,7 +26,7 @@ type WorkWorld struct {
 // search lags. An item whose making is in doubt is looked for, or made again, at once or later, as the contract has it.
 func RunWorkSequences(t *testing.T, h Harness, world func(env Env) (WorkWorld, error)) {
 	t.Helper()
-	runAll(t, startWork(h, world))
+	runAll(t, sequencesShort/2, startWork(h, world)) // a product with work items has two kinds of sequences to run
 }
 
 // RunPlantedWorkSequences plants bugs that break the contract of work items only under faults. The sequences must fail on each.
