@@ -134,6 +134,14 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 	if agencies := orgs.PerKind[policies.KindAgency]; agencies > 0 {
 		government.Note = label{"ほかに運営庁 " + num(agencies), "and the operating agency"}
 	}
+	towns := of(policies.KindMunicipality)
+	if wards := orgs.PerKind[policies.KindWard]; wards > 0 {
+		towns.Note = label{"ほかに行政区 " + num(wards), "and wards"}
+	}
+	others := tile{label: label{"その他の機関・事業者", "Other bodies, contractors"}, Known: !v.orgs.Denied()}
+	for _, k := range []policies.OrgKind{policies.KindIncorporated, policies.KindUnion, policies.KindInsurer, policies.KindContractor, policies.KindMiddleware} {
+		others.Count += orgs.PerKind[k]
+	}
 	staff := tile{label: label{"職員 (在職)", "People in service"}, Count: people.People, Known: !v.people.Denied()}
 	switch {
 	case v.people.Denied():
@@ -147,7 +155,7 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 	case people.Ended > 0:
 		staff.Note = label{"ほかに在職終了 " + num(people.Ended), "and ended"}
 	}
-	return []tile{of(policies.KindPrefecture), of(policies.KindMunicipality), government, of(policies.KindWard), staff}
+	return []tile{of(policies.KindPrefecture), towns, government, others, staff}
 }
 
 // steps says what the main job needs next. It is for those who can do it: who sees every plan.

@@ -29,17 +29,22 @@ func TestOverview(t *testing.T) {
 		people := h.country()
 		h.account(people.sapporoStaff, policies.ProductJira, policies.SeatPortalCustomer)
 		record := h.plan(people.planner)
+		h.org("01130012", policies.KindInsurer, "例示健康保険組合", "", "")
+		h.org("7700150000012", policies.KindContractor, "例示システム株式会社", "", "")
 		a := h.open(people.planner).get("/")
 		wantText(t, a, http.StatusOK,
-			"流量枠は実演用に 100 倍です", "都道府県", "市区町村", "関連府省庁", "行政区", "職員 (在職)",
+			"流量枠は実演用に 100 倍です", "都道府県", "市区町村", "関連府省庁", "ほかに行政区 1", "職員 (在職)",
 			`href="/orgs?kind=prefecture"`, "確認済み", "日本国内", "登録あり", "中継でつながる", "<code>jira.post</code> 毎秒 100 回 (連続 100 回)",
 			`href="http://127.0.0.1:8090/jira/"`, `href="/plans/`+record.Hash+`"`, "承認待ち",
 			"musubi approve "+record.Hash[:12]+" --as FILE", "2026年10月5日 10:30 JST",
 			`<progress max="4" value="1"`, "1 / 4")
-		for tile, want := range map[string]string{"prefecture": "2", "municipality": "1", "ministry": "1", "ward": "1"} {
+		for tile, want := range map[string]string{"prefecture": "2", "municipality": "1", "ministry": "1"} {
 			if got := firstMatch(a.body, `kind=`+tile+`">[^/]*</a>.*\s*<p class="tile-count">([^<]*)</p>`); got != want {
 				t.Errorf("%s: %q, want %s", tile, got, want)
 			}
+		}
+		if got := firstMatch(a.body, `その他の機関・事業者.*\s*<p class="tile-count">([^<]*)</p>`); got != "2" {
+			t.Errorf("other bodies: %q", got)
 		}
 		if got := firstMatch(a.body, `職員 \(在職\).*\s*<p class="tile-count">([^<]*)</p>`); got != "7" {
 			t.Errorf("people: %q", got)
