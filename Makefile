@@ -22,7 +22,7 @@ PEOPLE ?= 30
 # In CI the race detector is on (it needs gcc) and a test that can't find its database fails instead of skipping.
 TESTFLAGS := -shuffle=on
 ifdef CI
-TESTFLAGS += -race -timeout=15m
+TESTFLAGS += -race -timeout=30m
 endif
 
 TOOLS   := .cache/tools

@@ -215,7 +215,8 @@ func TestDeadLetter(t *testing.T) {
 		}
 		w := newWorld(t, db, time.Now, "node-a", broken)
 		p := w.people(t, 2)[1]
-		x := w.transfer(t, identity.Transfer{Person: p.ID, Kind: identity.TransferMove, Section: "税務課", At: time.Now().Add(200 * time.Millisecond).UnixMicro()})
+		// Far enough ahead that a slow machine doesn't record it after its date, which would let it take effect at once.
+		x := w.transfer(t, identity.Transfer{Person: p.ID, Kind: identity.TransferMove, Section: "税務課", At: time.Now().Add(3 * time.Second).UnixMicro()})
 		if err := w.jobs.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
