@@ -210,3 +210,20 @@ func TestEditPerson(t *testing.T) {
 		}
 	})
 }
+
+// A page that begins after somebody outside the scope is empty, whichever side of the scope their organization sorts to.
+func TestCursorStaysInScope(t *testing.T) {
+	eachStore(t, func(t *testing.T, f *fixture) {
+		f.load(t, someOrgs, somePeople+"010006,S1,北,,,,kita@c010006.example.lg.jp,general\n")
+		scope := townScope(t, "011002", policies.ActionPeopleRead)
+		for _, org := range []policies.OrgID{"010006", "131016"} {
+			list, err := f.People(t.Context(), scope, PeopleFilter{After: f.find(t, org, "S1").ID})
+			if err != nil || len(list) != 0 {
+				t.Errorf("after somebody of %s: %v, %v", org, list, err)
+			}
+		}
+		if list, err := f.People(t.Context(), scope, PeopleFilter{After: f.find(t, "011002", "S1").ID}); err != nil || len(list) != 1 {
+			t.Errorf("after one's own: %v, %v", list, err)
+		}
+	})
+}

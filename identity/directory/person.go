@@ -73,7 +73,10 @@ func (filter PeopleFilter) query(scope policies.Scope) (*statement, error) {
 			` OR p.email_key LIKE ? ESCAPE '\' OR lower(p.staff_number) LIKE ? ESCAPE '\')`, joined, joined, start, start)
 	}
 	if filter.After != "" {
-		q.and("(p.org, p.staff_number) > (SELECT a.org, a.staff_number FROM "+personTable+" a WHERE a.id = ?)", storable(string(filter.After)))
+		// Inside the scope too: where a page begins must not tell in which organization somebody else is.
+		q.and("(p.org, p.staff_number) > (SELECT a.org, a.staff_number FROM "+personTable+" a WHERE a.id = ?", storable(string(filter.After)))
+		q.within(scope, "a.org")
+		q.text.WriteString(")")
 	}
 	return q, nil
 }
