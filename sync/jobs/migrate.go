@@ -52,18 +52,11 @@ func Versions(ctx context.Context, db *sqldb.DB) (current, known map[string]int6
 		return nil, nil, fmt.Errorf("jobs: versions: %w", err)
 	}
 	all := m.AllVersions()
-	known[riverOwner], current[riverOwner] = int64(all[len(all)-1].Version), 0
-	there, err := drv.GetExecutor().TableExists(ctx, &riverdriver.TableExistsParams{Table: VersionTable})
-	if err != nil || !there {
-		return current, known, err
-	}
-	applied, err := drv.GetExecutor().MigrationGetByLine(ctx, &riverdriver.MigrationGetByLineParams{Line: riverdriver.MigrationLineMain})
+	there, err := riverVersion(ctx, drv.GetExecutor())
 	if err != nil {
 		return nil, nil, fmt.Errorf("jobs: versions: %w", err)
 	}
-	for _, a := range applied {
-		current[riverOwner] = max(current[riverOwner], int64(a.Version))
-	}
+	known[riverOwner], current[riverOwner] = int64(all[len(all)-1].Version), int64(there)
 	return current, known, nil
 }
 
@@ -91,12 +84,17 @@ func migrateRiver(ctx context.Context, db *sqldb.DB, version int) (err error) {
 	if err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
 	}
-	if err := checkNewer(ctx, drv.GetExecutor(), m.AllVersions()); err != nil {
-		return err
+	there, err := riverVersion(ctx, drv.GetExecutor())
+	if err != nil {
+		return fmt.Errorf("jobs: migrate: %w", err)
 	}
-	if newest := m.AllVersions(); version > newest[len(newest)-1].Version {
+	all := m.AllVersions()
+	if newest := all[len(all)-1].Version; max(there, version) > newest {
 		return fmt.Errorf("%w: River's tables are of version %d, this program knows up to %d; run the newer program",
-			identity.ErrNewer, version, newest[len(newest)-1].Version)
+			identity.ErrNewer, max(there, version), newest)
+	}
+	if version != 0 && version <= there {
+		return nil
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: version}); err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
@@ -104,24 +102,29 @@ func migrateRiver(ctx context.Context, db *sqldb.DB, version int) (err error) {
 	return nil
 }
 
-func checkNewer(ctx context.Context, exec riverdriver.Executor, known []rivermigrate.Migration) error {
+// riverVersion tells the version of River's tables, 0 where there are none, also one that this program doesn't know. A migration has
+// a line since version 5 only; below it, where a kill in the middle of the first migration leaves the tables, there is but the main line.
+func riverVersion(ctx context.Context, exec riverdriver.Executor) (int, error) {
 	there, err := exec.TableExists(ctx, &riverdriver.TableExistsParams{Table: VersionTable})
+	if err != nil || !there {
+		return 0, err
+	}
+	lines, err := exec.ColumnExists(ctx, &riverdriver.ColumnExistsParams{Table: VersionTable, Column: "line"})
 	if err != nil {
-		return fmt.Errorf("jobs: migrate: %w", err)
+		return 0, err
 	}
-	if !there {
-		return nil
+	var applied []*riverdriver.Migration
+	if lines {
+		applied, err = exec.MigrationGetByLine(ctx, &riverdriver.MigrationGetByLineParams{Line: riverdriver.MigrationLineMain})
+	} else {
+		applied, err = exec.MigrationGetAllAssumingMain(ctx, &riverdriver.MigrationGetAllAssumingMainParams{})
 	}
-	applied, err := exec.MigrationGetByLine(ctx, &riverdriver.MigrationGetByLineParams{Line: riverdriver.MigrationLineMain})
 	if err != nil {
-		return fmt.Errorf("jobs: migrate: %w", err)
+		return 0, err
 	}
-	newest := known[len(known)-1].Version
+	version := 0
 	for _, a := range applied {
-		if a.Version > newest {
-			return fmt.Errorf("%w: River's tables are of version %d, this program knows up to %d; run the newer program",
-				identity.ErrNewer, a.Version, newest)
-		}
+		version = max(version, a.Version)
 	}
-	return nil
+	return version, nil
 }
