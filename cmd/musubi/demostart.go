@@ -9,7 +9,10 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
+	"github.com/musubi-hub/musubi/cmd/musubi/trial"
+	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
 	"github.com/musubi-hub/musubi/policies"
@@ -42,7 +45,12 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		return nil, nil, boot.Usage(err)
 	}
 	metrics := api.NewMetrics(version)
-	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
+	d.trials, d.boxAddress = trial.New(d.env.now), boxFront.address
+	observe := func(o outbound.Observation) {
+		metrics.Observe(o)
+		d.trials.Observe(o)
+	}
+	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: observe})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +67,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, demoPages{links, notice, d.trials})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,6 +79,28 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
 	return closeAll, pages, nil
+}
+
+// tryable lets the trials begin: the main job is done.
+func (d *demo) tryable(ctx context.Context) {
+	d.trials.Ready(ctx, trial.World{
+		Hub: d.hub, Box: d.box, Address: d.boxAddress, Transport: loopbackTransport(),
+		Approve: func(ctx context.Context, actor access.Actor, hash string) error {
+			_, err := approvePlan(ctx, d.hub, actor, hash)
+			return err
+		},
+		Start: func(ctx context.Context, actor access.Actor, hash string) error {
+			scope, err := d.hub.Scope(ctx, actor, policies.ActionPlanApply, policies.Context{})
+			if err != nil {
+				return err
+			}
+			rec, err := d.hub.Provision.Record(ctx, scope, hash)
+			if err != nil {
+				return err
+			}
+			return startPlan(ctx, d.hub, scope, rec)
+		},
+	}, d.planner, d.approver)
 }
 
 // checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done

@@ -57,7 +57,7 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, nil, "")
+	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, demoPages{})
 	if err != nil {
 		return err
 	}
@@ -116,10 +116,18 @@ type front struct {
 	failed  chan error
 }
 
+// demoPages is what the pages have in a demonstration alone; zero elsewhere.
+type demoPages struct {
+	links  map[policies.Product]string
+	notice string
+	trials console.Trials
+}
+
 // openFront listens first, so that a port in use is told before anything starts, and then serves.
-func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, links map[policies.Product]string, notice string) (*front, error) {
+func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, demo demoPages) (*front, error) {
 	pages, err := console.New(console.Config{
-		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Connectors: h.Open, ProductLinks: links, Notice: notice,
+		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
+		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,
 		TokenEnds: func(product policies.Product) (string, int, bool) {
 			for _, p := range h.Products() {
 				if p.Name == string(product) {

@@ -2,9 +2,12 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
@@ -23,6 +26,18 @@ type overviewBody struct {
 	SeatsOf      label // whose seats are counted; empty: everybody's
 	Plans        []planRow
 	MayReadPlans bool
+	PlansOf      label // whose part of the plans is shown; empty: the whole
+	Own          []ownPlan
+	Make         *form // makes a plan
+	Trials       bool
+}
+
+// ownPlan is what a plan does to the viewer's organization.
+type ownPlan struct {
+	Hash  string
+	State badge
+	Made  time.Time
+	tally
 }
 
 // step is what to try next.
@@ -120,10 +135,58 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 			return err
 		}
 	}
+	if body.MayReadPlans && c.cfg.Planner != nil {
+		may, err := c.cfg.Resolver.Ask(ctx, v.actor, policies.ActionPlanMake, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
+		if err != nil {
+			return err
+		}
+		if may.For(policies.ActionPlanMake) && may.All() {
+			f := formOf(r, "/plans", newestSeen(body.Plans))
+			body.Make = &f
+		}
+	}
+	body.Trials = c.cfg.Trials != nil && body.MayReadPlans
+	if !body.MayReadPlans && v.seesPlans() {
+		body.PlansOf = v.peopleOf()
+		if body.Own, err = c.ownPlans(ctx, v); err != nil {
+			return err
+		}
+	}
 	if body.Products, err = c.productCards(ctx, v, body.Plans); err != nil {
 		return err
 	}
 	return c.show(w, r, v, c.pages.overview, frame{label: label{"概要", "Overview"}, Section: "overview", Body: body})
+}
+
+// ownPlansRead is how many of the newest plans are searched for what they do to the viewer's organization.
+const ownPlansRead = 5
+
+// ownPlans lists those of the newest plans that do something to the viewer's organizations.
+func (c *Console) ownPlans(ctx context.Context, v viewer) ([]ownPlan, error) {
+	hashes, err := c.cfg.Provision.Recent(ctx, v.plans, ownPlansRead)
+	if err != nil {
+		return nil, err
+	}
+	var out []ownPlan
+	for _, hash := range hashes {
+		d, err := c.planDigest(ctx, v, hash)
+		if errors.Is(err, identity.ErrNotFound) {
+			c.remember(seenAs(v.plans, hash), digest{}) // it does nothing to them, today and for ever
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if d.Record.Hash == "" {
+			continue
+		}
+		record, err := c.cfg.Provision.Standing(ctx, v.plans, hash)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ownPlan{hash, planBadge(record.State, c.expired(record)), record.MadeAt, d.All})
+	}
+	return out, nil
 }
 
 func tiles(orgs, people directory.Counts, v viewer) []tile {
@@ -222,12 +285,12 @@ func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) (
 	}
 	if v.people.All() && len(plans) > 0 {
 		newest := plans[0].Record.Hash
-		totals, err := c.planTotals(ctx, v, newest)
+		d, err := c.planDigest(ctx, v, newest)
 		if err != nil {
 			// The seats are worth showing without the plan's wish; the plan's own page tells what is wrong with it.
 			c.cfg.Logger.ErrorContext(ctx, "console: the newest plan can't be read", "plan", newest, "error", err)
 		}
-		for _, t := range totals {
+		for _, t := range d.Totals {
 			if s := counts[t.Product]; s != nil {
 				s.Wanted, s.WantedBy = t.AccountsWanted, newest
 			}
