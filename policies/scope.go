@@ -84,6 +84,7 @@ const (
 	TaskBootstrap SystemTask = "bootstrap: create the operating agency and its first administrators"
 	TaskSearch    SystemTask = "search: hold the contacts of everybody in memory; each search is scoped"
 	TaskConsole   SystemTask = "console: count rows for health and metrics, no personal data"
+	TaskNotice    SystemTask = "notice: find the system administrators to whom a notice is mailed"
 	TaskTest      SystemTask = "test"
 )
 

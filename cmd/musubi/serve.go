@@ -142,7 +142,11 @@ func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *t
 		return nil, err
 	}
 	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages.Handler()))
-	return serveHTTP(ctx, listen, handler, h.Log)
+	f, err := serveHTTP(ctx, listen, handler, h.Log)
+	if err == nil {
+		h.ServePages(f.address)
+	}
+	return f, err
 }
 
 // maxConnections bounds the connections at once. More wait in the kernel's queue; none may hold its place for long, see the

@@ -76,6 +76,7 @@ type Inserter interface {
 type Enqueuer struct {
 	Leavers
 	jobs Inserter
+	also []func(identity.Notice) jobs.Insert
 }
 
 var _ access.Enqueuer = (*Enqueuer)(nil)
@@ -86,6 +87,9 @@ func New(leavers Leavers) *Enqueuer { return &Enqueuer{Leavers: leavers, jobs: u
 // Bind gives the enqueuer the client that puts jobs into transactions. The client knows the kinds of job, whose workers know the
 // directory, which knows the enqueuer: hence the second step.
 func (e *Enqueuer) Bind(ins Inserter) { e.jobs = ins }
+
+// Also makes another job of each notice, in the same transaction: one that mails it, say. Call it before anything is recorded.
+func (e *Enqueuer) Also(job func(identity.Notice) jobs.Insert) { e.also = append(e.also, job) }
 
 type unbound struct{}
 
@@ -107,7 +111,11 @@ func (e *Enqueuer) EnqueueActivation(ctx context.Context, tx *sql.Tx, a access.A
 
 // EnqueueNotice implements access.Enqueuer.
 func (e *Enqueuer) EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error {
-	_, err := e.jobs.InsertTx(ctx, tx, jobs.Insert{Args: NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}})
+	list := []jobs.Insert{{Args: NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}}}
+	for _, job := range e.also {
+		list = append(list, job(n))
+	}
+	_, err := e.jobs.InsertTx(ctx, tx, list...)
 	if err != nil {
 		return fmt.Errorf("enqueue notice: %w", err)
 	}

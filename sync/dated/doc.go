@@ -6,7 +6,7 @@
 // under embargo. A hub also activates at its start, for the midnights at which it was down.
 //
 // It decides nothing: identity/directory knows what is due, applies it exactly once and says what is to be told. It sends no mail: a
-// notice stands in the directory's table, for the console and `musubi notices`.
+// notice stands in the directory's table, for the console and `musubi notices`, and sync/notice's job stands beside it where there is a relay.
 //
 // Called by cmd, which wires it.
 package dated

@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/mail"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -29,6 +31,7 @@ import (
 	"github.com/musubi-hub/musubi/policies/load"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
@@ -69,6 +72,7 @@ type Hub struct {
 	Audit     *audit.Log // nil unless Options.Work
 
 	refused map[string]refusedProduct
+	pages   atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
@@ -155,18 +159,45 @@ func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*s
 	return db, nil
 }
 
+// relay is the mail relay, if one is configured and may be used.
+func (h *Hub) relay() (connectors.Sender, bool) {
+	opened, ok := h.Open[policies.Product(mail.Name)]
+	return opened.Sender, ok && opened.Sender != nil
+}
+
+// ServePages says at which address the hub's pages are, host:port: what is told by mail links to it.
+func (h *Hub) ServePages(address string) {
+	address = "http://" + address
+	h.pages.Store(&address)
+}
+
+func (h *Hub) pagesAt() string {
+	if address := h.pages.Load(); address != nil {
+		return *address
+	}
+	return ""
+}
+
 func (h *Hub) makeJobs(o Options) error {
 	w := jobs.NewWorkers()
+	if _, ok := h.relay(); ok {
+		h.Dated.Also(notice.Insert)
+	}
 	var err error
 	if !o.Work {
 		provision.Declare(w)
 		dated.Declare(w)
+		notice.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
 		dated.Register(w, h.Directory, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
+		if relay, ok := h.relay(); ok {
+			notice.Register(w, h.Directory, relay, h.pagesAt)
+			maps.Copy(queues, notice.Queues())
+		}
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -79,8 +80,28 @@ func (c *Console) decide(ctx context.Context, r *http.Request, v viewer, record 
 	return d, nil
 }
 
-// deciding reads the plan that a form is about, as it is now, and holds the form to what its page showed.
-func (c *Console) deciding(ctx context.Context, r *http.Request, v viewer, in submitted) (provision.PlanRecord, error) {
+// deciding reads the plan that a form is about, as it is now, holds the form to what its page showed, and mints the scope of what is to be
+// done. Whom the policies refuse that attempted it: that is recorded.
+func (c *Console) deciding(ctx context.Context, r *http.Request, v viewer, in submitted, action policies.Action) (provision.PlanRecord, policies.Scope, error) {
+	record, err := c.decidable(ctx, r, v, in)
+	facts := policies.Context{}
+	if action == policies.ActionPlanApprove {
+		facts.PlanMaker = record.Maker
+	}
+	if err != nil && !errors.Is(err, identity.ErrRefused) {
+		return record, policies.Scope{}, err
+	}
+	scope, refused := c.cfg.Resolver.Scope(ctx, v.actor, action, []policies.Organization{v.actor.Org.Policy()}, facts)
+	if action == policies.ActionPlanApprove && record.Maker != "" && record.Maker == v.actor.ScopeActor() {
+		return record, policies.Scope{}, refusal(provision.ErrOwnPlan, "/plans/"+record.Hash)
+	}
+	if err == nil {
+		err = refused
+	}
+	return record, scope, err
+}
+
+func (c *Console) decidable(ctx context.Context, r *http.Request, v viewer, in submitted) (provision.PlanRecord, error) {
 	if !v.mayReadPlans() {
 		return provision.PlanRecord{}, fmt.Errorf("decide on a plan: %w", identity.ErrRefused)
 	}
@@ -100,14 +121,11 @@ func (c *Console) deciding(ctx context.Context, r *http.Request, v viewer, in su
 
 // approve binds the viewer's approval to the plan's hash. Who approves accounts away says how many.
 func (c *Console) approve(ctx context.Context, w http.ResponseWriter, r *http.Request, v viewer, in submitted) error {
-	record, err := c.deciding(ctx, r, v, in)
+	record, scope, err := c.deciding(ctx, r, v, in, policies.ActionPlanApprove)
 	if err != nil {
 		return err
 	}
 	back := "/plans/" + record.Hash
-	if record.Maker == v.actor.ScopeActor() {
-		return refusal(provision.ErrOwnPlan, back)
-	}
 	d, err := c.planDigest(ctx, v, record.Hash)
 	if err != nil {
 		return err
@@ -122,10 +140,6 @@ func (c *Console) approve(ctx context.Context, w http.ResponseWriter, r *http.Re
 			Back: back,
 		}}
 	}
-	scope, err := c.cfg.Resolver.Scope(ctx, v.actor, policies.ActionPlanApprove, []policies.Organization{v.actor.Org.Policy()}, policies.Context{PlanMaker: record.Maker})
-	if err != nil {
-		return err
-	}
 	if _, err := c.cfg.Provision.Approve(ctx, scope, record.Hash); err != nil {
 		return refusal(err, back)
 	}
@@ -135,15 +149,11 @@ func (c *Console) approve(ctx context.Context, w http.ResponseWriter, r *http.Re
 
 // apply starts the approved plan.
 func (c *Console) apply(ctx context.Context, w http.ResponseWriter, r *http.Request, v viewer, in submitted) error {
-	record, err := c.deciding(ctx, r, v, in)
+	record, scope, err := c.deciding(ctx, r, v, in, policies.ActionPlanApply)
 	if err != nil {
 		return err
 	}
 	back := "/plans/" + record.Hash
-	scope, err := c.cfg.Resolver.Scope(ctx, v.actor, policies.ActionPlanApply, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
-	if err != nil {
-		return err
-	}
 	approved, err := c.cfg.Provision.Approved(ctx, scope, record.Hash)
 	if err != nil {
 		return refusal(err, back)
@@ -157,15 +167,11 @@ func (c *Console) apply(ctx context.Context, w http.ResponseWriter, r *http.Requ
 
 // stop ends the application of a plan.
 func (c *Console) stop(ctx context.Context, w http.ResponseWriter, r *http.Request, v viewer, in submitted) error {
-	record, err := c.deciding(ctx, r, v, in)
+	record, scope, err := c.deciding(ctx, r, v, in, policies.ActionPlanApply)
 	if err != nil {
 		return err
 	}
 	back := "/plans/" + record.Hash
-	scope, err := c.cfg.Resolver.Scope(ctx, v.actor, policies.ActionPlanApply, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
-	if err != nil {
-		return err
-	}
 	if err := c.cfg.Provision.Stop(ctx, scope, record.Hash); err != nil {
 		return refusal(err, back)
 	}

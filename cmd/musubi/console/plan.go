@@ -97,8 +97,15 @@ func (c *Console) planPage(ctx context.Context, w http.ResponseWriter, r *http.R
 		for _, t := range d.Totals {
 			body.Totals = append(body.Totals, totalRow{productLabel(t.Product), t})
 		}
+		only := len(d.Orgs) == 1 && q.org == ""
+		if only {
+			q.org = d.Orgs[0].Org
+		}
 		if body.Changes, err = c.changes(ctx, v, hash, d, q); err != nil {
 			return err
+		}
+		if only {
+			body.Changes.All = ""
 		}
 		if body.Whole {
 			if body.Decision, err = c.decide(ctx, r, v, body.Row.Record, d.All); err != nil {
