@@ -40,7 +40,7 @@ func (f *fakeJobs) InsertTx(_ context.Context, _ *sql.Tx, ins ...jobs.Insert) (i
 	return len(ins), nil
 }
 
-func openStore(t *testing.T, db *sqldb.DB, now func() time.Time) (*Store, *fakeJobs) {
+func openStore(t testing.TB, db *sqldb.DB, now func() time.Time) (*Store, *fakeJobs) {
 	t.Helper()
 	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), Migration()); err != nil {
 		t.Fatal(err)
@@ -433,6 +433,10 @@ func (f *fixedSource) Current(context.Context, policies.PersonID) (Plan, error) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.plan, nil
+}
+
+func (f *fixedSource) Part(ctx context.Context, maker policies.PersonID, _ []policies.PersonID) (Plan, error) {
+	return f.Current(ctx, maker)
 }
 
 func until(t *testing.T, what string, ok func() bool) {
