@@ -39,7 +39,7 @@ type hub struct {
 type queue struct{ *Store }
 
 func (queue) EnqueueActivation(context.Context, *sql.Tx, access.Activation) error { return nil }
-func (queue) EnqueueNotice(context.Context, *sql.Tx, identity.Notice) error        { return nil }
+func (queue) EnqueueNotice(context.Context, *sql.Tx, identity.Notice) error       { return nil }
 
 func newHub(t testing.TB, db *sqldb.DB, now func() time.Time) *hub {
 	t.Helper()
