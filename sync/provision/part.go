@@ -131,7 +131,7 @@ func (p *Planner) Part(ctx context.Context, maker policies.PersonID, people []po
 	if err != nil {
 		return Plan{}, err
 	}
-	return Make(w, k, maker, p.seater.Hash()), nil
+	return p.plan(w, k, maker), nil
 }
 
 // wantedOf gives the accounts that directory and policy want now for the people named. Whoever the directory doesn't know gets none.
@@ -168,7 +168,7 @@ func (p *Planner) wantedOf(ctx context.Context, ids []policies.PersonID) (Wanted
 		}
 		orgs = append(orgs, org)
 	}
-	return Want(people, posts, orgs, p.seater)
+	return p.want(people, posts, orgs)
 }
 
 // held keeps the posts that are held now.

@@ -210,7 +210,7 @@ func (d *differ) accounts() {
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++
-		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org:
+		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org || have.Seat != want.Seat:
 			obj.Action, obj.Before = ActionUpdate, &have.Attributes
 			total.Updated++
 		default:

@@ -113,13 +113,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
+		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
 	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...)
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}
