@@ -57,6 +57,9 @@ func groupOf(action string) string {
 			return groupSeat
 		}
 	}
+	if action == actionStanding {
+		return groupStanding
+	}
 	return ""
 }
 
@@ -194,6 +197,7 @@ func Probes() []Probe {
 			add(seatAction(s), cedar.NewEntityUID(typeProduct, cedar.String(product)), nil, cedar.Record{})
 		}
 	}
+	probes = append(probes, standingProbe())
 	return probes
 }
 
