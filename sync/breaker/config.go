@@ -24,12 +24,12 @@ const (
 
 // The defaults as they are written in a configuration: window, how many at least, and the share of the baseline.
 const (
-	DefaultNationAccounts          = "1h 100 0.2%, 24h 150 0.4%, 30d 600 3%"
-	DefaultNationMemberships       = "1h 200 0.4%, 24h 300 0.8%, 30d 1200 6%"
-	DefaultChangeAccounts          = "24h 60 0.1%"
-	DefaultChangeMemberships       = "24h 120 0.1%"
-	DefaultProductAccounts         = "1h 80 0.2%, 24h 120 0.4%, 30d 500 3%"
-	DefaultProductMemberships      = "1h 160 0.4%, 24h 240 0.8%, 30d 1000 6%"
+	DefaultNationAccounts          = "1h 50 0.05%, 24h 100 0.1%, 30d 300 0.5%"
+	DefaultNationMemberships       = "1h 100 0.1%, 24h 200 0.2%, 30d 600 1%"
+	DefaultChangeAccounts          = "24h 50 0.05%"
+	DefaultChangeMemberships       = "24h 100 0.1%"
+	DefaultProductAccounts         = "1h 40 0.05%, 24h 80 0.1%, 30d 250 0.5%"
+	DefaultProductMemberships      = "1h 80 0.1%, 24h 160 0.2%, 30d 500 1%"
 	DefaultOrganizationAccounts    = "24h 10 10%, 30d 20 20%"
 	DefaultOrganizationMemberships = "24h 20 20%, 30d 40 40%"
 	DefaultAnnounced               = "24h"
