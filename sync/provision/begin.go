@@ -266,10 +266,10 @@ func readGroup(ctx context.Context, q querier, product policies.Product, org pol
 	return &g, nil
 }
 
-func placeholders(people []policies.PersonID, next int) (string, []any) {
+func placeholders[T ~string](ids []T, next int) (string, []any) {
 	var b strings.Builder
-	args := make([]any, len(people))
-	for i, p := range people {
+	args := make([]any, len(ids))
+	for i, p := range ids {
 		if i > 0 {
 			b.WriteByte(',')
 		}

@@ -207,7 +207,7 @@ func (r *Runner) stage(ctx context.Context, rec PlanRecord, run string) error {
 	if err != nil {
 		return err
 	}
-	current, err := r.source.Current(ctx, approved.Maker)
+	current, err := r.present(ctx, approved)
 	if err != nil {
 		return err
 	}
@@ -222,6 +222,16 @@ func (r *Runner) stage(ctx context.Context, rec PlanRecord, run string) error {
 	}
 	r.log.InfoContext(ctx, "plan staged", "plan", rec.Hash, "operations", len(steps), "dropped_objects", len(drops))
 	return r.store.stageRun(ctx, run, steps, drops)
+}
+
+// present gives what the present state asks for, of the people whom the plan is about at least: a plan of one person must not cost what
+// the nation does.
+func (r *Runner) present(ctx context.Context, approved Plan) (Plan, error) {
+	people := approved.People()
+	if len(people) == 0 || len(people) > MaxPart {
+		return r.source.Current(ctx, approved.Maker)
+	}
+	return r.source.Part(ctx, approved.Maker, people)
 }
 
 func (r *Runner) memberBatch(p policies.Product) int { return max(r.open[p].Limits.MemberBatch, 1) }

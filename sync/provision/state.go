@@ -18,11 +18,18 @@ type Directory interface {
 	Organizations(ctx context.Context, scope policies.Scope, filter directory.OrgFilter) ([]identity.Organization, error)
 	EachPerson(ctx context.Context, scope policies.Scope, fn func(identity.Person) error) error
 	Posts(ctx context.Context, scope policies.Scope, of ...policies.PersonID) ([]identity.Post, error)
+	Organization(ctx context.Context, scope policies.Scope, id policies.OrgID) (identity.Organization, error)
+	People(ctx context.Context, scope policies.Scope, filter directory.PeopleFilter) ([]identity.Person, error)
+	These(ctx context.Context, scope policies.Scope, people ...policies.PersonID) ([]identity.Person, error)
+	Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]directory.Change, error)
+	LastChange(ctx context.Context, scope policies.Scope) (int64, error)
 }
 
 // Source gives the plan that the present state asks for.
 type Source interface {
 	Current(ctx context.Context, maker policies.PersonID) (Plan, error)
+	// Part is Current of the people named alone, at most MaxPart.
+	Part(ctx context.Context, maker policies.PersonID, people []policies.PersonID) (Plan, error)
 }
 
 // Planner makes plans from directory, policy and ledger.
@@ -77,19 +84,12 @@ func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
 	if err != nil {
 		return Wanted{}, fmt.Errorf("read posts: %w", err)
 	}
-	now := p.store.now().UnixMicro()
-	posts = slices.DeleteFunc(posts, func(o identity.Post) bool { return o.From > now || o.Until != 0 && o.Until <= now })
-	return Want(people, posts, orgs, p.seater)
+	return Want(people, p.held(posts), orgs, p.seater)
 }
 
 // Known reads the ledger: what the hub knows of every SaaS.
 func (s *Store) Known(ctx context.Context) (Known, error) {
-	k := Known{Groups: map[policies.Product]map[policies.OrgID]string{}, Members: map[policies.Product]map[policies.PersonID][]policies.OrgID{}, Maybe: map[policies.Product]map[policies.PersonID][]policies.OrgID{}}
-	for _, p := range policies.Products() {
-		k.Groups[p] = map[policies.OrgID]string{}
-		k.Members[p] = map[policies.PersonID][]policies.OrgID{}
-		k.Maybe[p] = map[policies.PersonID][]policies.OrgID{}
-	}
+	k := newKnown()
 	r := s.db.Reader()
 	rows, err := r.QueryContext(ctx, `SELECT `+accountColumns+` FROM provision_account WHERE state <> 'creating' ORDER BY product, person_id`)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *Store) Known(ctx context.Context) (Known, error) {
 		if err != nil {
 			return k, fmt.Errorf("read accounts: %w", err)
 		}
-		k.Accounts = append(k.Accounts, KnownAccount{Product: a.Product, Person: a.Person, Org: a.Org, Seat: a.Seat, AccountID: a.AccountID, Attributes: a.Attributes})
+		k.account(a)
 	}
 	if err := rows.Err(); err != nil {
 		return k, fmt.Errorf("read accounts: %w", err)
@@ -127,20 +127,50 @@ func (s *Store) Known(ctx context.Context) (Known, error) {
 	}
 	defer members.Close()
 	for members.Next() {
-		var p policies.Product
-		var person policies.PersonID
-		var org policies.OrgID
-		var state string
-		if err := members.Scan(&p, &person, &org, &state); err != nil {
+		m, err := scanMember(members)
+		if err != nil {
 			return k, fmt.Errorf("read members: %w", err)
 		}
-		if state == "pending" {
-			k.Maybe[p][person] = append(k.Maybe[p][person], org)
-			continue
-		}
-		k.Members[p][person] = append(k.Members[p][person], org)
+		k.member(m)
 	}
 	return k, members.Err()
+}
+
+func newKnown() Known {
+	k := Known{Groups: map[policies.Product]map[policies.OrgID]string{}, Members: map[policies.Product]map[policies.PersonID][]policies.OrgID{}, Maybe: map[policies.Product]map[policies.PersonID][]policies.OrgID{}}
+	for _, p := range policies.Products() {
+		k.Groups[p] = map[policies.OrgID]string{}
+		k.Members[p] = map[policies.PersonID][]policies.OrgID{}
+		k.Maybe[p] = map[policies.PersonID][]policies.OrgID{}
+	}
+	return k
+}
+
+func (k *Known) account(a AccountRow) {
+	k.Accounts = append(k.Accounts, KnownAccount{Product: a.Product, Person: a.Person, Org: a.Org, Seat: a.Seat, AccountID: a.AccountID, Attributes: a.Attributes})
+}
+
+// memberRow is a membership in the ledger.
+type memberRow struct {
+	product policies.Product
+	person  policies.PersonID
+	org     policies.OrgID
+	pending bool // a call was begun and its answer isn't known
+}
+
+func scanMember(rows *sql.Rows) (m memberRow, err error) {
+	var state string
+	err = rows.Scan(&m.product, &m.person, &m.org, &state)
+	m.pending = state == "pending"
+	return m, err
+}
+
+func (k *Known) member(m memberRow) {
+	into := k.Members
+	if m.pending {
+		into = k.Maybe
+	}
+	into[m.product][m.person] = append(into[m.product][m.person], m.org)
 }
 
 // ProductProgress counts the operations of one product in a run.
