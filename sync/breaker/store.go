@@ -36,11 +36,12 @@ type CauseKind string
 
 // The kinds of cause.
 const (
-	CausePerson  CauseKind = "person"  // a person recorded one leaver
-	CauseImport  CauseKind = "import"  // a file
-	CauseInbound CauseKind = "inbound" // another system, over SCIM
-	CausePlan    CauseKind = "plan"    // a plan, by what the directory says
-	CausePolicy  CauseKind = "policy"  // a plan, by policies that were changed
+	CausePerson   CauseKind = "person"   // a person recorded one leaver
+	CauseImport   CauseKind = "import"   // a file
+	CauseTransfer CauseKind = "transfer" // a transfer that wasn't announced in time
+	CauseInbound  CauseKind = "inbound"  // another system, over SCIM
+	CausePlan     CauseKind = "plan"     // a plan, by what the directory says
+	CausePolicy   CauseKind = "policy"   // a plan, by policies that were changed
 )
 
 // Cause is the upstream change: what, who, when. It names ids only.
