@@ -69,7 +69,7 @@ func actionNames() []string {
 	for _, s := range Seats() {
 		names = append(names, seatAction(s))
 	}
-	return names
+	return append(names, actionStanding)
 }
 
 // Hash is the hash of the policy set.

@@ -54,6 +54,9 @@ func groupOf(action string) string {
 			return groupSeat
 		}
 	}
+	if action == actionStanding {
+		return groupStanding
+	}
 	return ""
 }
 
@@ -191,6 +194,7 @@ func Probes() []Probe {
 			add(seatAction(s), cedar.NewEntityUID(typeProduct, cedar.String(product)), nil, cedar.Record{})
 		}
 	}
+	probes = append(probes, standingProbe())
 	return probes
 }
 

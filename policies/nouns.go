@@ -55,22 +55,23 @@ type Action string
 
 // The actions that the schema declares on organizations.
 const (
-	ActionOrgRead      Action = "org.read"      // see an organization
-	ActionOrgWrite     Action = "org.write"     // register or change an organization, its dates and its state of joining
-	ActionOrgContact   Action = "org.contact"   // change an organization's duty and night contacts
-	ActionServiceWrite Action = "service.write" // say which contractors serve an organization, from and to a date
-	ActionContactRead  Action = "contact.read"  // find an organization's people: name, section, title, duties, where to reach them
-	ActionSelfWrite    Action = "self.write"    // change one's own contact data: a store changes nobody's but the actor's
-	ActionPeopleRead   Action = "people.read"   // see an organization's people
-	ActionPeopleWrite  Action = "people.write"  // register, change or end an organization's people
-	ActionAuditRead    Action = "audit.read"    // see what was done and refused in an organization
-	ActionPlanRead     Action = "plan.read"     // see what a plan would do to an organization's accounts
-	ActionPlanMake     Action = "plan.make"     // make a plan
-	ActionPlanApprove  Action = "plan.approve"  // approve a plan that another person made
-	ActionPlanApply    Action = "plan.apply"    // start an approved plan
-	ActionJobsRead     Action = "jobs.read"     // see what the hub has to do and what it couldn't: queues and dead letters
-	ActionJobsWrite    Action = "jobs.write"    // retry or discard a job
-	ActionKeyRotate    Action = "key.rotate"    // make the next signing key sign: the keys are the whole workspace's
+	ActionOrgRead        Action = "org.read"        // see an organization
+	ActionOrgWrite       Action = "org.write"       // register or change an organization, its dates and its state of joining
+	ActionOrgContact     Action = "org.contact"     // change an organization's duty and night contacts
+	ActionServiceWrite   Action = "service.write"   // say which contractors serve an organization, from and to a date
+	ActionContactRead    Action = "contact.read"    // find an organization's people: name, section, title, duties, where to reach them
+	ActionSelfWrite      Action = "self.write"      // change one's own contact data: a store changes nobody's but the actor's
+	ActionPeopleRead     Action = "people.read"     // see an organization's people
+	ActionPeopleWrite    Action = "people.write"    // register, change or end an organization's people
+	ActionAuditRead      Action = "audit.read"      // see what was done and refused in an organization
+	ActionPlanRead       Action = "plan.read"       // see what a plan would do to an organization's accounts
+	ActionPlanMake       Action = "plan.make"       // make a plan
+	ActionPlanApprove    Action = "plan.approve"    // approve a plan that another person made
+	ActionPlanApply      Action = "plan.apply"      // start an approved plan
+	ActionJobsRead       Action = "jobs.read"       // see what the hub has to do and what it couldn't: queues and dead letters
+	ActionJobsWrite      Action = "jobs.write"      // retry or discard a job
+	ActionBreakerRelease Action = "breaker.release" // let go what a tripped breaker holds
+	ActionKeyRotate      Action = "key.rotate"      // make the next signing key sign: the keys are the whole workspace's
 )
 
 // Actions lists every action on organizations.
@@ -78,7 +79,7 @@ func Actions() []Action {
 	return []Action{
 		ActionOrgRead, ActionOrgWrite, ActionOrgContact, ActionServiceWrite, ActionContactRead, ActionSelfWrite,
 		ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
-		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionKeyRotate,
+		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionBreakerRelease, ActionKeyRotate,
 	}
 }
 

@@ -252,7 +252,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue

@@ -217,6 +217,7 @@ type ProductProgress struct {
 	Done        int              `json:"done"`
 	Dropped     int              `json:"dropped"`
 	Quarantined int              `json:"quarantined"`
+	Held        int              `json:"held"` // by a breaker
 	Pending     int              `json:"pending"`
 	Waiting     string           `json:"waiting,omitempty"` // why the one that was tried last waits
 	Failure     string           `json:"failure,omitempty"` // kind of that failure: auth, unavailable, throttled, ...
@@ -266,6 +267,8 @@ func (s *Store) Progress(ctx context.Context, scope policies.Scope, hash string)
 			pp.Dropped = n
 		case "quarantined":
 			pp.Quarantined = n
+		case "held":
+			pp.Held = n
 		default:
 			pp.Pending = n
 		}
@@ -313,7 +316,7 @@ func (s *Store) Troubles(ctx context.Context, scope policies.Scope, hash string,
 		return nil, err
 	}
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT payload, state, reason, receipt, done_at FROM provision_op
-		WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state IN ('quarantined','dropped') ORDER BY state DESC, seq LIMIT $2`, hash, limit)
+		WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state IN ('quarantined','held','dropped') ORDER BY state DESC, seq LIMIT $2`, hash, limit)
 	if err != nil {
 		return nil, fmt.Errorf("troubles: %w", err)
 	}
@@ -360,7 +363,7 @@ func (s *Store) Seats(ctx context.Context, scope policies.Scope) ([]SeatCount, e
 			return nil, fmt.Errorf("seats: %w", err)
 		}
 		err = s.db.Reader().QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM provision_leaver l JOIN provision_account a ON a.product=l.product AND a.person_id=l.person_id
-			WHERE l.state='pending' AND %s AND l.product=$%d`, where, len(q)), q...).Scan(&out[i].Leavers)
+			WHERE l.state <> 'done' AND %s AND l.product=$%d`, where, len(q)), q...).Scan(&out[i].Leavers)
 		if err != nil {
 			return nil, fmt.Errorf("seats: %w", err)
 		}
