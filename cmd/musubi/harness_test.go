@@ -323,7 +323,7 @@ func (c *control) requests() (n int64, err error) {
 	return n, err
 }
 
-// seats counts the accounts of all products.
+// seats counts the accounts of all products, without the workspace owner, who was there before.
 func (c *control) seats() (n int, err error) {
 	for _, app := range policies.Products() {
 		var doc struct {
@@ -333,6 +333,9 @@ func (c *control) seats() (n int, err error) {
 			return 0, err
 		}
 		n += doc.Counts.Accounts
+		if app == policies.ProductSlack {
+			n--
+		}
 	}
 	return n, nil
 }

@@ -64,7 +64,7 @@ func noticeOptions() jobs.KindOptions {
 
 // Leavers hands a leaver on in the transaction that ends them. Implemented by sync/provision.
 type Leavers interface {
-	EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error
+	EnqueueLeaver(ctx context.Context, tx *sql.Tx, l ...access.Leaver) error
 }
 
 // Inserter puts jobs into the caller's transaction. Implemented by jobs.Client.

@@ -33,8 +33,8 @@ var (
 // leavers remembers who left.
 type leavers struct{ n atomic.Int64 }
 
-func (l *leavers) EnqueueLeaver(context.Context, *sql.Tx, access.Leaver) error {
-	l.n.Add(1)
+func (l *leavers) EnqueueLeaver(_ context.Context, _ *sql.Tx, list ...access.Leaver) error {
+	l.n.Add(int64(len(list)))
 	return nil
 }
 

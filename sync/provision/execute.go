@@ -105,6 +105,9 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
 	}
 	row, exists := v.Accounts[op.Person]
+	if (op.After.Guest || row.Attributes.Guest) && conn.Guests == nil {
+		return quarantine(fmt.Errorf("%s can't make guests", conn.Name), "make the guest by hand in the product")
+	}
 	if exists && row.State == StateActive && equivalent(row.Attributes, *op.After, op.Seat) {
 		// Nothing to say to the product; the ledger may have to learn a new organization.
 		row.Org, row.Seat = op.Org, op.Seat
@@ -119,6 +122,11 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		how := "updated"
 		if row.State == StateDisabled {
 			how = "enabled"
+		}
+		if row.Attributes.Guest != op.After.Guest {
+			if err := conn.Guests.SetGuest(ctx, row.AccountID, connectors.Guest{Guest: op.After.Guest}); err != nil {
+				return failedIdempotent(err)
+			}
 		}
 		got, err := conn.AccountWriter.UpdateAccount(ctx, want)
 		if err != nil {
@@ -137,7 +145,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 			return lag(conn, now, row.TriedAt)
 		}
 	}
-	got, err := conn.AccountWriter.CreateAccount(ctx, want)
+	got, err := create(ctx, conn, want, op.After.Guest)
 	switch connectors.KindOf(err) {
 	case connectors.KindUnknown:
 		if err == nil {
@@ -156,6 +164,13 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	return failed(err)
 }
 
+func create(ctx context.Context, conn connectors.Opened, want connectors.Account, guest bool) (connectors.Account, error) {
+	if guest {
+		return conn.Guests.CreateGuest(ctx, want, time.Time{})
+	}
+	return conn.AccountWriter.CreateAccount(ctx, want)
+}
+
 // adopt takes over an account that exists under the wanted key or address: ours from an attempt whose answer was lost, or one that
 // was there before the hub. It refuses one that carries another person's key, or that the ledger gives to somebody else.
 func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connectors.Account) Effect {
@@ -168,6 +183,11 @@ func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connec
 	}
 	if rival != "" && rival != v.Op.Person {
 		return quarantine(fmt.Errorf("the account with this address belongs to person %s", rival), "give this person an address of their own")
+	}
+	if conn.Guests != nil { // written without looking: a read may be older than what somebody did by hand
+		if err := conn.Guests.SetGuest(ctx, got.ID, connectors.Guest{Guest: v.Op.After.Guest}); err != nil {
+			return failedIdempotent(err)
+		}
 	}
 	if same(got, want) {
 		return ensured(v.Op, got, "adopted")
@@ -232,7 +252,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue

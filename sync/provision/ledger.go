@@ -59,6 +59,8 @@ type View struct {
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
 	Groups   []GroupRow                       // of a release: every group that the person is in
+	Held     string                           // the breaker's trip that holds it now; empty: none
+	Inside   map[policies.PersonID]bool       // of members.add: who is still in a group that had to be left first
 	// Rival tells which person the ledger gives an account id to, "" if nobody.
 	Rival func(ctx context.Context, product policies.Product, accountID string) (policies.PersonID, error)
 }
@@ -72,6 +74,7 @@ const (
 	OutcomeDropped     Outcome = "dropped"     // no longer wanted; planned anew if it is wanted again
 	OutcomeQuarantined Outcome = "quarantined" // the vendor refuses it; a person has to look
 	OutcomeRetry       Outcome = "retry"
+	OutcomeHeld        Outcome = "held" // a breaker holds it until a person releases it; then it is planned anew
 )
 
 // Effect is what an attempt changed in the world, to be committed in one transaction with what follows from it.
@@ -88,6 +91,7 @@ type Effect struct {
 	Added   []policies.PersonID
 	Removed []policies.PersonID
 	Out     []policies.OrgID // of a release: groups that the person is out of
+	Trip    string           // for OutcomeHeld: what holds it
 	Receipt Receipt
 }
 

@@ -77,8 +77,15 @@ func (m *memLedger) Begin(_ context.Context, _ string, seq int) (View, error) {
 		m.groups[t] = GroupRow{Product: op.Product, Org: op.Org, Name: op.Name, TriedAt: now}
 	case OpAdd:
 		m.tried[seq] = true
+		var removals []Op
+		for i, st := range m.steps {
+			if st.Op.Kind == OpRemove && slices.Contains(st.Next, seq) && m.state[i] != OutcomeDone {
+				removals = append(removals, st.Op)
+			}
+		}
+		v.Inside = stillInside(op, removals)
 		for _, p := range op.Members {
-			if h := (holder{op.Product, p}); !m.left[p] {
+			if h := (holder{op.Product, p}); !m.left[p] && !v.Inside[p] {
 				m.member(h, op.Org, m.members[h][op.Org])
 			}
 		}

@@ -52,6 +52,8 @@ type Object struct {
 	Members  []policies.PersonID `json:"members,omitempty"`
 	Policies []string            `json:"policies,omitempty"`
 	Leaver   bool                `json:"leaver,omitempty"` // needs no approval
+
+	Announced bool `json:"-"` // found when the plan is applied: by a transfer that was announced, so that no breaker holds it
 }
 
 func (o Object) key() string {
@@ -210,7 +212,7 @@ func (d *differ) accounts() {
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++
-		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org:
+		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org || have.Seat != want.Seat:
 			obj.Action, obj.Before = ActionUpdate, &have.Attributes
 			total.Updated++
 		default:
@@ -291,6 +293,7 @@ func (d *differ) memberships() {
 type Drop struct {
 	Object Object
 	Reason string
+	Held   string // the breaker's trip that holds it; empty: it was dropped
 }
 
 // Compare keeps those objects of an approved plan that the world still asks for, and drops those that changed since it was made:
@@ -304,7 +307,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 		cur, still := now[o.key()]
 		switch {
 		case !still:
-			drops = append(drops, Drop{o, "it is no longer needed, or was done meanwhile"})
+			drops = append(drops, Drop{Object: o, Reason: "it is no longer needed, or was done meanwhile"})
 		case o.Kind == ObjectMembers:
 			var stay, gone []policies.PersonID
 			for _, m := range o.Members {
@@ -317,7 +320,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 			if len(gone) > 0 {
 				left := o
 				left.Members = gone
-				drops = append(drops, Drop{left, "these people changed since the plan was made"})
+				drops = append(drops, Drop{Object: left, Reason: "these people changed since the plan was made"})
 			}
 			if len(stay) > 0 {
 				kept := o
@@ -325,7 +328,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 				keep = append(keep, kept)
 			}
 		case !bytes.Equal(canonical(o), canonical(cur)):
-			drops = append(drops, Drop{o, "it changed since the plan was made"})
+			drops = append(drops, Drop{Object: o, Reason: "it changed since the plan was made"})
 		default:
 			keep = append(keep, o)
 		}

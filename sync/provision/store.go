@@ -74,9 +74,10 @@ type Inserter interface {
 
 // Store keeps plans, operations and the ledger of accounts in SQL. It implements Ledger and dated.Leavers.
 type Store struct {
-	db   *sqldb.DB
-	now  func() time.Time
-	jobs Inserter
+	db    *sqldb.DB
+	now   func() time.Time
+	jobs  Inserter
+	guard *guard // nil: nothing is held
 }
 
 // NewStore makes a store on db. now is the clock. Bind it to a job client before anything is applied.

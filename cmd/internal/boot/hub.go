@@ -29,6 +29,7 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/notice"
@@ -63,6 +64,7 @@ type Hub struct {
 	Directory *directory.Store
 	Resolver  *access.Resolver
 	Provision *provision.Store
+	Breakers  *breaker.Store
 	Planner   *provision.Planner
 	Dated     *dated.Enqueuer
 	Jobs      *jobs.Client
@@ -116,14 +118,18 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
+	if err := h.guard(o); err != nil {
+		return h, err
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
+		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
 	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...)
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}

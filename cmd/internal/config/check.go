@@ -116,6 +116,10 @@ func lag(value string) error {
 	return number(value, func(f float64) bool { return f >= 1 && f <= 3600 }, "write seconds, from 1 to 3600")
 }
 
+func pause(value string) error {
+	return number(value, func(f float64) bool { return f >= 0.1 && f <= 3600 }, "write seconds, from 0.1 to 3600")
+}
+
 func digits(value string) error {
 	if len(value) > 18 || value == "" || value[0] == '0' || strings.Trim(value, "0123456789") != "" {
 		return wrong("write the number that stands in the service desk's address", "%s isn't a number", shown(value))
