@@ -127,6 +127,7 @@ type demoPages struct {
 func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, demo demoPages) (*front, error) {
 	pages, err := console.New(console.Config{
 		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
+		Breakers: h.Breakers, Another: h.AnotherAdministrator,
 		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,
 		TokenEnds: func(product policies.Product) (string, int, bool) {
 			for _, p := range h.Products() {

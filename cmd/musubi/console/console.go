@@ -16,6 +16,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
@@ -28,7 +29,11 @@ type Config struct {
 	Now       func() time.Time
 	Random    io.Reader // cryptographically strong
 
-	Planner      *provision.Planner                     // nil: the pages make no plan
+	Planner *provision.Planner // nil: the pages make no plan
+	// Breakers are the breakers of Provision; nil: it has none. Another tells whether a system administrator exists beside the actor of the
+	// scope (people.read); required with Breakers.
+	Breakers     *breaker.Store
+	Another      func(context.Context, policies.Scope) (bool, error)
 	Trials       Trials                                 // what there is to try; nil but in a demonstration
 	Connectors   map[policies.Product]connectors.Opened // a product without one is shown as not connected
 	ProductLinks map[policies.Product]string            // http or https address at which a person looks at the product; absent: no link
@@ -57,6 +62,8 @@ func New(cfg Config) (*Console, error) {
 	switch {
 	case cfg.DB == nil || cfg.Directory == nil || cfg.Provision == nil || cfg.Resolver == nil:
 		return fail(errors.New("DB, Directory, Provision and Resolver are required"))
+	case cfg.Breakers != nil && cfg.Another == nil:
+		return fail(errors.New("Another is required with Breakers"))
 	case cfg.Now == nil || cfg.Random == nil:
 		return fail(errors.New("Now and Random are required"))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
@@ -30,6 +31,7 @@ type overviewBody struct {
 	Own          []ownPlan
 	Make         *form // makes a plan
 	Trials       bool
+	Tripped      int // breakers that hold something
 }
 
 // ownPlan is what a plan does to the viewer's organization.
@@ -44,6 +46,7 @@ type ownPlan struct {
 type step struct {
 	label
 	Command string
+	Path    string // of the page that does the same; may be empty
 }
 
 // vacantRow is an organization with too few administrators.
@@ -145,6 +148,13 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 			body.Make = &f
 		}
 	}
+	if c.cfg.Breakers != nil && body.MayReadPlans {
+		open, err := c.cfg.Breakers.List(ctx, v.plans, false, maxTrips)
+		if err != nil {
+			return err
+		}
+		body.Tripped = len(open)
+	}
 	body.Trials = c.cfg.Trials != nil && body.MayReadPlans
 	if !body.MayReadPlans && v.seesPlans() {
 		body.PlansOf = v.peopleOf()
@@ -155,7 +165,13 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 	if body.Products, err = c.productCards(ctx, v, body.Plans); err != nil {
 		return err
 	}
-	return c.show(w, r, v, c.pages.overview, frame{label: label{"概要", "Overview"}, Section: "overview", Body: body})
+	f := frame{label: label{"概要", "Overview"}, Section: "overview", Body: body}
+	if slices.ContainsFunc(records, func(p provision.PlanRecord) bool {
+		return p.State == provision.PlanStaging || p.State == provision.PlanRunning
+	}) {
+		f.Refresh = keepUp(w, r, overviewEvery)
+	}
+	return c.show(w, r, v, c.pages.overview, f)
 }
 
 // ownPlansRead is how many of the newest plans are searched for what they do to the viewer's organization.
@@ -225,7 +241,7 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, records []provision.PlanRecord) ([]step, error) {
 	var list []step
 	if orgs.PerKind[policies.KindPrefecture]+orgs.PerKind[policies.KindMunicipality]+orgs.PerKind[policies.KindMinistry] == 0 {
-		return append(list, step{label{"組織の一覧を取り込む", "Import the organizations"}, "musubi import orgs FILE --as FILE"}), nil
+		return append(list, step{label{"組織の一覧を取り込む", "Import the organizations"}, "musubi import orgs FILE --as FILE", ""}), nil
 	}
 	perOrg, err := c.cfg.Directory.PeoplePerOrg(ctx, v.people)
 	if err != nil {
@@ -233,18 +249,18 @@ func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, re
 	}
 	delete(perOrg, v.actor.Org.ID) // the administrators themselves were there from the start
 	if len(perOrg) == 0 {
-		list = append(list, step{label{"職員の一覧を取り込む", "Import their people"}, "musubi import people FILE --as FILE"})
+		list = append(list, step{label{"職員の一覧を取り込む", "Import their people"}, "musubi import people FILE --as FILE", ""})
 	}
 	if len(records) == 0 {
-		return append(list, step{label{"計画を作り、何が起きるかを読む", "Make a plan, and read what will happen"}, "musubi plan --as FILE"}), nil
+		return append(list, step{label{"計画を作り、何が起きるかを読む", "Make a plan, and read what will happen"}, "musubi plan --as FILE", "#plans"}), nil
 	}
 	latest := records[0]
 	hash := latest.Hash[:min(12, len(latest.Hash))]
 	switch {
 	case latest.State == provision.PlanMade, latest.State == provision.PlanApproved && c.expired(latest):
-		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE"})
+		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE", "/plans/" + latest.Hash})
 	case latest.State == provision.PlanApproved:
-		list = append(list, step{label{"承認済みの計画を適用する", "Apply the approved plan"}, "musubi apply " + hash + " --as FILE"})
+		list = append(list, step{label{"承認済みの計画を適用する", "Apply the approved plan"}, "musubi apply " + hash + " --as FILE", "/plans/" + latest.Hash})
 	}
 	return list, nil
 }

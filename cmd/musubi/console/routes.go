@@ -40,6 +40,9 @@ func (c *Console) Handler() http.Handler {
 	mux.Handle("POST /plans/{hash}/apply", c.submit(c.apply, plans))
 	mux.Handle("POST /plans/{hash}/stop", c.submit(c.stop, plans))
 	mux.Handle("POST /plans", c.submit(c.makePlan, plans))
+	mux.Handle("GET /breakers", c.page(c.breakersPage, plans, orgs, people))
+	mux.Handle("GET /breakers/{id}", c.page(c.breakerPage, plans, orgs, people))
+	mux.Handle("POST /breakers/{id}/release", c.submit(c.release, plans, people))
 	if c.cfg.Trials != nil {
 		mux.Handle("GET /try", c.page(c.triesPage, plans, orgs, people))
 		mux.Handle("GET /try/{kind}", c.page(c.tryPage, plans, orgs, people))
