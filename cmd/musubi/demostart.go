@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/cmd/musubi/trial"
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
@@ -39,7 +42,12 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 			err = errors.Join(err, closeAll())
 		}
 	}()
+	relay, err := d.openRelay(ctx, site, box)
+	if err != nil {
+		return nil, nil, err
+	}
 	values := site.config(loaded.Database, d.listen, boxFront.address)
+	maps.Copy(values, relay)
 	cfg, err := config.From(values)
 	if err != nil {
 		return nil, nil, boot.Usage(err)
@@ -79,6 +87,28 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
 	return closeAll, pages, nil
+}
+
+// demoSender is whom the demonstration's mail comes from.
+const demoSender = "musubi@digital.example.go.jp"
+
+// openRelay serves the stand-in's mail relay on a port of its own choice, and gives the configuration that reaches it.
+func (d *demo) openRelay(ctx context.Context, site sandboxSite, box *sandbox.Sandbox) (map[string]string, error) {
+	address, _, err := site.openMail(ctx, "127.0.0.1:0", box)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	key := site.tokenFile(sandbox.Mail + "-id")
+	if _, err := ensureSecret(key); err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"mail.host": host, "mail.port": port, "mail.security": "none", "mail.from": demoSender, "mail.from_name": "結び Musubi", "mail.id_key_file": key,
+	}, nil
 }
 
 // tryable lets the trials begin: the main job is done.

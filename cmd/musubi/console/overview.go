@@ -32,6 +32,7 @@ type overviewBody struct {
 	Make         *form // makes a plan
 	Trials       bool
 	Tripped      int // breakers that hold something
+	Refused      int // objects in quarantine that wait for a person
 }
 
 // ownPlan is what a plan does to the viewer's organization.
@@ -146,6 +147,11 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		if may.For(policies.ActionPlanMake) && may.All() {
 			f := formOf(r, "/plans", newestSeen(body.Plans))
 			body.Make = &f
+		}
+	}
+	if v.seesPlans() {
+		if body.Refused, err = c.waiting(ctx, v); err != nil {
+			return err
 		}
 	}
 	if c.cfg.Breakers != nil && body.MayReadPlans {

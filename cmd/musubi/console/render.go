@@ -56,7 +56,7 @@ func assetPath(name string, content []byte) string {
 
 // pages are the parsed templates, one for each page, with the layout around it.
 type pages struct {
-	overview, orgs, org, plan, progress, breakers, breaker, tries, try, story, open, message *template.Template
+	overview, orgs, org, plan, progress, quarantine, breakers, breaker, tries, try, story, open, message *template.Template
 }
 
 func parsePages() (pages, error) {
@@ -84,7 +84,7 @@ func parsePages() (pages, error) {
 		name string
 	}{
 		{&p.overview, "overview"}, {&p.orgs, "orgs"}, {&p.org, "org"}, {&p.plan, "plan"},
-		{&p.progress, "progress"}, {&p.breakers, "breakers"}, {&p.breaker, "breaker"}, {&p.tries, "tries"}, {&p.try, "try"}, {&p.story, "story"}, {&p.open, "open"}, {&p.message, "message"},
+		{&p.progress, "progress"}, {&p.quarantine, "quarantine"}, {&p.breakers, "breakers"}, {&p.breaker, "breaker"}, {&p.tries, "tries"}, {&p.try, "try"}, {&p.story, "story"}, {&p.open, "open"}, {&p.message, "message"},
 	} {
 		parsed, err := template.New("layout.html").Funcs(functions).Option("missingkey=error").
 			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+t.name+".html")
@@ -149,7 +149,7 @@ func visitorOf(v viewer) *visitor {
 }
 
 // menu is which parts of the console the visitor has.
-type menu struct{ Trials, Breakers bool }
+type menu struct{ Trials, Breakers, Quarantine bool }
 
 // render writes a page, whole or not at all.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, page *template.Template, f frame) {
@@ -168,6 +168,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, pag
 // show renders a page for a viewer.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, v viewer, page *template.Template, f frame) error {
 	f.Visitor = visitorOf(v)
+	f.Menu.Quarantine = v.seesPlans()
 	f.Menu.Breakers = c.cfg.Breakers != nil && v.mayReadPlans()
 	f.Menu.Trials = c.cfg.Trials != nil && v.mayReadPlans()
 	c.render(w, r, http.StatusOK, page, f)

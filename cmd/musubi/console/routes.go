@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // pageTime is the longest time that a page may take: a plan of the whole country has to be decoded once.
@@ -40,6 +41,10 @@ func (c *Console) Handler() http.Handler {
 	mux.Handle("POST /plans/{hash}/apply", c.submit(c.apply, plans))
 	mux.Handle("POST /plans/{hash}/stop", c.submit(c.stop, plans))
 	mux.Handle("POST /plans", c.submit(c.makePlan, plans))
+	mux.Handle("GET /quarantine", c.page(c.quarantinePage, plans, orgs, people))
+	mux.Handle("GET /quarantine/{id}", c.page(c.quarantinedPage, plans, orgs, people))
+	mux.Handle("POST /quarantine/{id}/retry", c.submit(c.decideQuarantine(provision.QuarantineRetry), plans))
+	mux.Handle("POST /quarantine/{id}/ignore", c.submit(c.decideQuarantine(provision.QuarantineIgnored), plans))
 	mux.Handle("GET /breakers", c.page(c.breakersPage, plans, orgs, people))
 	mux.Handle("GET /breakers/{id}", c.page(c.breakerPage, plans, orgs, people))
 	mux.Handle("POST /breakers/{id}/release", c.submit(c.release, plans, people))
