@@ -125,7 +125,10 @@ func (s *Store) Save(ctx context.Context, scope policies.Scope, p Plan) (PlanRec
 		if n, err := rowsOf(added, anew); err != nil || n == 0 {
 			return err
 		}
-		return s.witness(ctx, tx, scope, hash, map[string]any{"objects": len(p.Objects)})
+		if err := s.witness(ctx, tx, scope, hash, map[string]any{"objects": len(p.Objects)}); err != nil {
+			return err
+		}
+		return s.tellWaits(ctx, tx, p, hash)
 	})
 	if err != nil {
 		return PlanRecord{}, fmt.Errorf("save plan: %w", err)

@@ -46,10 +46,16 @@ type causeRow struct {
 	Path string // of the plan that is or carries it; empty: none
 }
 
+// limitRow is what one level allows of one loss, in its windows.
 type limitRow struct {
-	Level, Loss, Window label
-	Least               int
-	Share               string
+	Level, Loss label
+	Windows     []limitWindow
+}
+
+type limitWindow struct {
+	Window label
+	Least  int
+	Share  string // percent
 }
 
 // breakerBody is one trip.
@@ -211,7 +217,12 @@ func (c *Console) breakersPage(ctx context.Context, w http.ResponseWriter, r *ht
 		}
 	}
 	for _, l := range c.cfg.Breakers.Config().Limits {
-		body.Limits = append(body.Limits, limitRow{levelLabel(l.Level), lossLabel(l.Loss), windowLabel(l.Window), l.Least, rate(l.Share * 100)})
+		level, loss := levelLabel(l.Level), lossLabel(l.Loss)
+		if n := len(body.Limits); n == 0 || body.Limits[n-1].Level != level || body.Limits[n-1].Loss != loss {
+			body.Limits = append(body.Limits, limitRow{Level: level, Loss: loss})
+		}
+		last := &body.Limits[len(body.Limits)-1]
+		last.Windows = append(last.Windows, limitWindow{windowLabel(l.Window), l.Least, rate(l.Share * 100)})
 	}
 	return c.show(w, r, v, c.pages.breakers, frame{label: label{"ブレーカー", "Breakers"}, Section: "breakers", Body: body})
 }

@@ -33,8 +33,16 @@ type Trials interface {
 	Stories() []Story
 	// Other opens the console as the other of the two administrators: the path of a one-time address.
 	Other(ctx context.Context, actor access.Actor) (path string, err error)
+	// Places are the stand-ins' own pages, to look at.
+	Places() []Place
 	// OtherName is whom Other opens it as.
 	OtherName(actor access.Actor) string
+}
+
+// Place is a page outside the console.
+type Place struct {
+	Name Text
+	URL  string
 }
 
 // Offer is one thing to try.
@@ -117,6 +125,7 @@ type triesBody struct {
 	Stories []storyRow
 	Other   string // whom the other administrator's form opens the console as
 	Switch  form
+	Places  []Place
 }
 
 type storyRow struct {
@@ -170,7 +179,7 @@ func (c *Console) triesPage(ctx context.Context, w http.ResponseWriter, r *http.
 	if err := c.trying(v); err != nil {
 		return err
 	}
-	body := triesBody{Other: c.cfg.Trials.OtherName(v.actor), Switch: formOf(r, "/try/other", "")}
+	body := triesBody{Other: c.cfg.Trials.OtherName(v.actor), Switch: formOf(r, "/try/other", ""), Places: c.cfg.Trials.Places()}
 	var err error
 	if body.Offers, err = c.cfg.Trials.Offers(ctx, v.actor); err != nil {
 		return err

@@ -48,6 +48,10 @@ func (f *fakeTrials) Stories() []Story {
 
 func (f *fakeTrials) Other(context.Context, access.Actor) (string, error) { return f.other, nil }
 
+func (f *fakeTrials) Places() []Place {
+	return []Place{{Text{"メールの受信箱", "Mail"}, "http://127.0.0.1:8081/mail/"}}
+}
+
 func (f *fakeTrials) OtherName(access.Actor) string { return "承認 花子" }
 
 // Without a demonstration there is nothing to try.
@@ -74,7 +78,7 @@ func TestTrials(t *testing.T) {
 	if a := town.get("/"); strings.Contains(a.body, "/try") {
 		t.Error("a town's administrator is offered trials")
 	}
-	wantText(t, planner.get("/try"), http.StatusOK, "退職者を出す", "&lt;b&gt;誰か", "まだです", "まだ何も試していません", "承認 花子")
+	wantText(t, planner.get("/try"), http.StatusOK, "退職者を出す", "&lt;b&gt;誰か", "まだです", "まだ何も試していません", "承認 花子", `href="http://127.0.0.1:8081/mail/"`)
 	wantText(t, planner.get("/try/nothing"), http.StatusNotFound)
 	a := planner.get("/try/leaver")
 	wantText(t, a, http.StatusOK, "実行しますか", "在籍を終える")

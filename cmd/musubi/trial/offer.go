@@ -48,17 +48,20 @@ func (t *Trials) Offers(ctx context.Context, actor access.Actor) ([]console.Offe
 	if len(c.people) == 0 {
 		return wait(console.Text{JA: "試せる職員がいません。", EN: "There is nobody to try it on."}), nil
 	}
-	p := c.people[0]
+	p, home := c.people[0], c.from
+	if len(c.officials) > 0 {
+		p, home = c.officials[0], c.ministry
+	}
 	leaver.Subject = string(p.ID)
 	leaver.About = console.Text{
-		JA: fmt.Sprintf("%sの %s さん (職員番号 %s) の在籍を終えます。", c.from.Name, p.DisplayName(), p.StaffNumber), EN: "This person's service ends.",
+		JA: fmt.Sprintf("%sの %s さん (職員番号 %s) の在籍を終えます。", home.Name, p.DisplayName(), p.StaffNumber), EN: "This person's service ends.",
 	}
 	leaver.Steps = []console.Text{
 		{JA: "名簿の在籍が終わり、同じトランザクションで停止の処理が入ります。計画も承認も要りません。", EN: "The directory ends the service and queues the work in one transaction. No plan, no approval."},
 		{JA: "急ぎの列の処理が、それぞれの SaaS で所属を外し、アカウントを止めます。", EN: "Jobs of the urgent queue take the person out of the groups and end the accounts."},
 		{JA: "代役の画面から、その人が消えます。", EN: "The stand-ins show that the person is gone."},
 	}
-	leaver.Command = fmt.Sprintf("musubi people end --org %s %s --why 退職 --as FILE", c.from.ID, p.StaffNumber)
+	leaver.Command = fmt.Sprintf("musubi people end --org %s %s --why 退職 --as FILE", home.ID, p.StaffNumber)
 	q := c.people[len(c.people)-1]
 	if c.to.ID == "" || len(c.people) < 2 {
 		transfer.Disabled = console.Text{JA: "異動先の団体か、異動する職員がいません。", EN: "There is no other town, or nobody to move."}
@@ -89,8 +92,10 @@ func (t *Trials) Offers(ctx context.Context, actor access.Actor) ([]console.Offe
 
 // cast is on whom the trials can be tried.
 type cast struct {
-	from, to identity.Organization
-	people   []identity.Person // of from, with an account in every product that they have a seat in
+	from, to  identity.Organization
+	people    []identity.Person // of from, whose accounts are all there
+	ministry  identity.Organization
+	officials []identity.Person // of ministry: they have a seat in more products
 }
 
 // candidates finds a town whose people have accounts, and another one.
@@ -119,6 +124,15 @@ func candidates(ctx context.Context, world World, actor access.Actor) (cast, err
 		}
 		if len(c.people) > 0 {
 			c.from = o
+		}
+	}
+	list, err = world.Hub.Directory.Organizations(ctx, orgs, directory.OrgFilter{Kinds: []policies.OrgKind{policies.KindMinistry}, At: world.Hub.Now().UnixMicro(), Limit: 20})
+	if err != nil {
+		return c, err
+	}
+	for _, c.ministry = range list {
+		if c.officials, err = settled(ctx, world, read, c.ministry.ID); err != nil || len(c.officials) > 0 {
+			return c, err
 		}
 	}
 	return c, nil

@@ -135,6 +135,22 @@ func (t *Trials) OtherName(actor access.Actor) string {
 	return other.Person.DisplayName()
 }
 
+// Places implements console.Trials.
+func (t *Trials) Places() []console.Place {
+	world, _, ok := t.ready()
+	if !ok {
+		return nil
+	}
+	var out []console.Place
+	for _, p := range []struct{ name, ja, en string }{
+		{sandbox.Atlassian, "Atlassian の利用者とグループ", "Atlassian: users and groups"}, {sandbox.Jira, "Jira の顧客と組織", "Jira: customers and organizations"},
+		{sandbox.Slack, "Slack の利用者とチャンネル", "Slack: users and channels"}, {sandbox.Mail, "メールの受信箱", "Mail: what was sent"},
+	} {
+		out = append(out, console.Place{Name: console.Text{JA: p.ja, EN: p.en}, URL: "http://" + world.Address + "/" + p.name + "/"})
+	}
+	return out
+}
+
 // Other implements console.Trials. Only the demonstration's own two administrators may change places.
 func (t *Trials) Other(ctx context.Context, actor access.Actor) (string, error) {
 	world, admins, ok := t.ready()
