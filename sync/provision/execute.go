@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 const (
@@ -29,7 +30,7 @@ func Execute(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return e
 	}
 	if e.Poison && v.Attempts >= maxPoison {
-		return Effect{Outcome: OutcomeQuarantined, Reason: fmt.Sprintf("%s; tried %d times: look at the product's state page, then plan again", e.Reason, v.Attempts+1)}
+		return quarantine(errors.New(e.Reason), fmt.Sprintf("tried %d times: look at the product's state page, then `musubi quarantine retry`", v.Attempts+1))
 	}
 	backoff := minWait << min(v.Attempts, 8) // up to 51 s
 	e.After = min(max(e.After, backoff), maxWait)
@@ -268,7 +269,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 		return Effect{Outcome: OutcomeDropped, Removed: e.Removed, Reason: "none of the people has an active account"}
 	}
 	if err := conn.GroupWriter.AddMembers(ctx, v.Group.GroupID, ids); err != nil {
-		return failedIdempotent(err)
+		return refused(ctx, conn, v, err, e.Added, e.Removed)
 	}
 	return e
 }
@@ -283,18 +284,22 @@ func removeMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 	}
 	e.Receipt.GroupID = v.Group.GroupID
 	var ids []string
+	var people []policies.PersonID
 	for _, m := range v.Op.Members {
 		if row, ok := v.Accounts[m]; ok && row.AccountID != "" {
 			ids = append(ids, row.AccountID)
+			people = append(people, m)
 		}
 	}
 	if len(ids) == 0 {
 		return e
 	}
-	if err := conn.GroupWriter.RemoveMembers(ctx, v.Group.GroupID, ids); err != nil && connectors.KindOf(err) != connectors.KindNotFound {
-		return failedIdempotent(err)
+	err := conn.GroupWriter.RemoveMembers(ctx, v.Group.GroupID, ids)
+	switch {
+	case err == nil, connectors.KindOf(err) == connectors.KindNotFound && len(ids) == 1:
+		return e
 	}
-	return e
+	return refused(ctx, conn, v, err, people, nil)
 }
 
 func fingerprintOf(row AccountRow, exists bool) string {
@@ -356,5 +361,5 @@ func lag(conn connectors.Opened, now, tried time.Time) Effect {
 }
 
 func quarantine(err error, remedy string) Effect {
-	return Effect{Outcome: OutcomeQuarantined, Reason: err.Error() + "; " + remedy}
+	return Effect{Outcome: OutcomeQuarantined, Reason: err.Error() + "; " + remedy, Words: err.Error(), Remedy: remedy}
 }

@@ -25,8 +25,8 @@ func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
 		if err := s.chase(ctx, tx, op, e); err != nil {
 			return err
 		}
-		if open && e.Outcome == OutcomeHeld {
-			if err := s.withheld(ctx, tx, op, e); err != nil {
+		if open {
+			if err := s.settle(ctx, tx, op, e); err != nil {
 				return err
 			}
 		}

@@ -74,7 +74,8 @@ const (
 	OutcomeDropped     Outcome = "dropped"     // no longer wanted; planned anew if it is wanted again
 	OutcomeQuarantined Outcome = "quarantined" // the vendor refuses it; a person has to look
 	OutcomeRetry       Outcome = "retry"
-	OutcomeHeld        Outcome = "held" // a breaker holds it until a person releases it; then it is planned anew
+	OutcomeSplit       Outcome = "split" // the vendor refuses a batch of members: its parts are tried by themselves
+	OutcomeHeld        Outcome = "held"  // a breaker holds it until a person releases it; then it is planned anew
 )
 
 // Effect is what an attempt changed in the world, to be committed in one transaction with what follows from it.
@@ -90,8 +91,12 @@ type Effect struct {
 	Group   *GroupRow     // new state of the group
 	Added   []policies.PersonID
 	Removed []policies.PersonID
-	Out     []policies.OrgID // of a release: groups that the person is out of
-	Trip    string           // for OutcomeHeld: what holds it
+	Out     []policies.OrgID      // of a release: groups that the person is out of
+	Trip    string                // for OutcomeHeld: what holds it
+	Parts   [][]policies.PersonID // for OutcomeSplit: the batches to try instead
+	Words   string                // for OutcomeQuarantined: the vendor's own words
+	Remedy  string                // for OutcomeQuarantined: what a person has to do
+	Bad     policies.PersonID     // for OutcomeQuarantined of a batch: the one member whom it is about
 	Receipt Receipt
 }
 
@@ -100,7 +105,8 @@ type Receipt struct {
 	How       string              `json:"how,omitempty"` // created, adopted, updated, enabled, disabled, added, removed, found
 	AccountID string              `json:"account_id,omitempty"`
 	GroupID   string              `json:"group_id,omitempty"`
-	LeftOut   []policies.PersonID `json:"left_out,omitempty"` // members without an active account: planned anew
+	RequestID string              `json:"request_id,omitempty"` // the vendor's own, of the last call
+	LeftOut   []policies.PersonID `json:"left_out,omitempty"`   // members without an active account: planned anew
 }
 
 // Ledger is where operations begin and end. Begin writes down the intent before the outward call, Finish the effect after it, with

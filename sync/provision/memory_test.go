@@ -186,6 +186,24 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 			}
 		}
 	}
+	if open && e.Outcome == OutcomeSplit {
+		next := m.steps[op.Seq].Next
+		for _, members := range e.Parts {
+			part := op
+			part.Seq, part.Members = len(m.steps), members
+			m.steps = append(m.steps, Step{Op: part, Next: next})
+			m.waits, m.state, m.reason = append(m.waits, 0), append(m.state, ""), append(m.reason, "")
+			m.attempts, m.tried = append(m.attempts, 0), append(m.tried, m.tried[op.Seq])
+			for _, n := range next {
+				m.waits[n]++
+			}
+			for i := range m.steps {
+				if slices.Contains(m.steps[i].Next, op.Seq) {
+					m.steps[i].Next = append(slices.Clone(m.steps[i].Next), part.Seq)
+				}
+			}
+		}
+	}
 	if open && op.Kind != OpRelease && e.Outcome != OutcomeRetry {
 		for _, next := range m.steps[op.Seq].Next {
 			m.waits[next]--

@@ -239,7 +239,7 @@ func (s *Store) Progress(ctx context.Context, scope policies.Scope, hash string)
 		return Progress{}, err
 	}
 	p := Progress{Plan: rec}
-	rows, err := s.db.Reader().QueryContext(ctx, `SELECT product, state, count(*) FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1)
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT product, state, count(*) FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state <> 'split'
 		GROUP BY product, state ORDER BY product, state`, rec.Hash)
 	if err != nil {
 		return p, fmt.Errorf("progress: %w", err)
