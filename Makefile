@@ -53,12 +53,15 @@ test: ## vet and all tests; with CI set also the race detector
 soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; two nodes on one budget for an hour; 10,000 sequences of requests with faults; some minutes
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Chaos -v ./sync/jobs
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Hour -v ./sync/quota
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 180m -run 'Simulated|Faults' -v ./sync/provision
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'TestKill$$' -v ./cmd/musubi
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$packages" ]; then echo "make bench: no package has a benchmark"; exit 1; fi; \
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$packages
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run 'TestSimulatedFirstLoad/leavers' -v ./sync/provision
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## golangci-lint and gofumpt; the first time builds both, some minutes
 	@unformatted=$$($(TOOLS)/gofumpt -l $(FIRSTPARTY)); \
