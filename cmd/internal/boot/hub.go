@@ -125,7 +125,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...).Price(o.Config.Prices.PerSeat())
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}
