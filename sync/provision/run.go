@@ -159,7 +159,9 @@ func (r *Runner) execute(ctx context.Context, v View) error {
 	}
 	e := Effect{Outcome: OutcomeHeld, Trip: v.Held, Reason: heldReason(v.Held)}
 	if v.Held == "" {
-		e = Execute(ctx, r.store.now(), conn, v)
+		named, requests := connectors.WithRequests(ctx)
+		e = Execute(named, r.store.now(), conn, v)
+		e.Receipt.RequestID = requests.Last()
 	}
 	// What happened outside must be written down even if the attempt's own time is over.
 	fctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
