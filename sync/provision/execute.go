@@ -105,6 +105,9 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	if v.Left[op.Person] {
 		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
 	}
+	if v.Moved[op.Person] {
+		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
+	}
 	row, exists := v.Accounts[op.Person]
 	if exists && row.State == StateActive && equivalent(row.Attributes, *op.After, op.Seat) {
 		// Nothing to say to the product; the ledger may have to learn a new organization.
@@ -233,7 +236,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue
