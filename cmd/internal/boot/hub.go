@@ -18,6 +18,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/mail"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -171,7 +172,7 @@ func (h *Hub) makeJobs(o Options) error {
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
-		dated.Register(w, h.Directory, o.Log)
+		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory}, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
