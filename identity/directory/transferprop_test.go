@@ -35,6 +35,8 @@ func traces(t *rapid.T, f *fixture, read, write policies.Scope, people []identit
 		tell("change", fmt.Sprintf("%+v %s %s", changes[i].Author, changes[i].Before, changes[i].After), err)
 		tell("change", []any{changes[i].Kind, changes[i].Org, changes[i].Object}, err)
 	}
+	left, err := f.ExportTransfers(ctx, read, "", func(r TransferRow) error { tell("exported", r, nil); return nil })
+	tell("export leaves out", left, err)
 	counts, err := f.Counts(ctx, read)
 	tell("counts", counts, err)
 	per, err := f.PeoplePerOrg(ctx, read)
