@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
@@ -96,18 +97,26 @@ var pageFuncs = template.FuncMap{
 }
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
-	p := &pageSet{s: s, templates: map[string]*template.Template{}}
+	templates, err := pageTemplates()
+	if err != nil {
+		return nil, err
+	}
+	style, err := pageFiles.ReadFile("page/sandbox.css")
+	return &pageSet{s: s, templates: templates, style: style}, err
+}
+
+// pageTemplates parses the pages once for all sandboxes of a process: tests make thousands.
+var pageTemplates = sync.OnceValues(func() (map[string]*template.Template, error) {
+	templates := map[string]*template.Template{}
 	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "mails", "mail", "missing"} {
 		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
 		}
-		p.templates[name] = t
+		templates[name] = t
 	}
-	var err error
-	p.style, err = pageFiles.ReadFile("page/sandbox.css")
-	return p, err
-}
+	return templates, nil
+})
 
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
