@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,16 +64,22 @@ func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 // starter makes the sequence of a seed and what runs it.
 type starter func(t *testing.T, seed int) (*sequence, func() error)
 
-// runAll runs n sequences, or with MUSUBI_SOAK the long run, until one fails.
+// runAll runs n sequences, or as many as MUSUBI_SEQUENCES says, or with MUSUBI_SOAK the long run, until one fails.
 func runAll(t *testing.T, n int, start starter) {
 	t.Helper()
+	if wanted := os.Getenv("MUSUBI_SEQUENCES"); wanted != "" {
+		var err error
+		if n, err = strconv.Atoi(wanted); err != nil || n < 1 {
+			t.Fatalf("MUSUBI_SEQUENCES is %q: write how many sequences to run", wanted)
+		}
+	}
 	if os.Getenv("MUSUBI_SOAK") != "" {
 		n = sequencesLong
 	}
 	calls, failed := 0, 0
 	for first := 0; first < n && !t.Failed(); first += sequenceChunk {
 		synctest.Test(t, func(t *testing.T) {
-			for seed := first; seed < first+sequenceChunk && !t.Failed(); seed++ {
+			for seed := first; seed < min(first+sequenceChunk, n) && !t.Failed(); seed++ {
 				s, run := start(t, seed)
 				if err := run(); err != nil {
 					t.Errorf("sequence %d: %v\n%s", seed, err, strings.Join(s.steps, "\n"))
