@@ -1,6 +1,7 @@
 package slack_test
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 // TestBeliefEqualsTruth runs random sequences with faults; 10,000 with MUSUBI_SOAK.
 func TestBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
 	box, err := sandbox.New(options(time.Now))
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +73,65 @@ func truth(box *sandbox.Sandbox) (connectortest.Truth, error) {
 	}
 	for _, g := range st.Groups {
 		out.Groups[g.Name] = g.Members
+	}
+	return out, nil
+}
+
+// TestChatBeliefEqualsTruth does the same with channels, messages and the mention group.
+func TestChatBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
+	box, err := sandbox.New(options(time.Now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	world := func(env connectortest.Env) (connectortest.ChatWorld, error) {
+		if err := box.Reset(); err != nil {
+			return connectortest.ChatWorld{}, err
+		}
+		cfg := config(env.Wire(box.Transport()))
+		cfg.Quota, cfg.Now, cfg.Logger = env.Quota, env.Now, env.Logger
+		c, err := slack.New(cfg)
+		return connectortest.ChatWorld{
+			Connector: c, Heal: box.ClearFaults,
+			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
+			Truth: func() (connectortest.ChatTruth, error) { return chatTruth(box) },
+		}, err
+	}
+	connectortest.RunChatSequences(t, harness(t), world)
+	connectortest.RunPlantedChatSequences(t, harness(t), world)
+}
+
+// chatTruth reads the ground truth, without the workspace's own channels, the application's membership, and messages with a subtype.
+func chatTruth(box *sandbox.Sandbox) (connectortest.ChatTruth, error) {
+	st, err := box.State(sandbox.Slack)
+	if err != nil {
+		return connectortest.ChatTruth{}, err
+	}
+	people := map[string]bool{}
+	for _, a := range st.Accounts {
+		people[a.ID] = true
+	}
+	out := connectortest.ChatTruth{Mentions: map[string][]string{}}
+	for _, c := range st.Channels {
+		if c.Name == "general" {
+			continue
+		}
+		held := connectortest.TrueChannel{ID: c.ID}
+		for _, id := range c.Members {
+			if people[id] {
+				held.Members = append(held.Members, id)
+			}
+		}
+		for _, m := range c.Messages {
+			if m.Subtype == "" {
+				held.Messages = append(held.Messages, connectortest.TrueMessage{ID: m.TS, Thread: cmp.Or(m.ThreadTS, m.TS), Text: m.Text})
+			}
+		}
+		out.Channels = append(out.Channels, held)
+	}
+	for _, g := range st.Groups {
+		out.Mentions[g.ID] = g.Members
 	}
 	return out, nil
 }
