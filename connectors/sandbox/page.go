@@ -62,6 +62,7 @@ type view struct {
 type overview struct {
 	Name, Vendor, What, WhatEN, Link, GroupLink, GroupWord, GroupWordEN string
 	Counts                                                              Counts
+	WorkLink, WorkWord                                                  string // what people do there; empty: nothing
 }
 
 // pager leads through a long list.
@@ -228,9 +229,9 @@ func (p *pageSet) home(w http.ResponseWriter) {
 	p.render(w, http.StatusOK, "home", view{
 		Title: "概要", TitleEN: "Overview", Tab: "home", Scale: p.s.quotas.scale,
 		Overview: []overview{
-			{"Atlassian", "SCIM", "府省職員の利用者とグループ", "Ministry staff: users and groups", "/atlassian/", "/atlassian/groups", "グループ", "Groups", a},
-			{"Jira Service Management", "REST", "自治体職員の顧客と顧客組織", "Municipal staff: portal customers and their organizations", "/jira/", "/jira/organizations", "顧客組織", "Organizations", j},
-			{"Slack", "SCIM, Web API", "連絡用のワークスペース：利用者、ゲスト、チャンネル", "The workspace for urgent contact: users, guests, channels", "/slack/", "/slack/groups", "グループ", "User groups", k},
+			{"Atlassian", "SCIM", "府省職員の利用者とグループ", "Ministry staff: users and groups", "/atlassian/", "/atlassian/groups", "グループ", "Groups", a, "", ""},
+			{"Jira Service Management", "REST", "自治体職員の顧客と顧客組織", "Municipal staff: portal customers and their organizations", "/jira/", "/jira/organizations", "顧客組織", "Organizations", j, "/jira/requests", "依頼"},
+			{"Slack", "SCIM, Web API", "連絡用のワークスペース：利用者、ゲスト、チャンネル", "The workspace for urgent contact: users, guests, channels", "/slack/", "/slack/groups", "グループ", "User groups", k, "/slack/channels", "チャンネル"},
 		},
 	})
 }

@@ -41,6 +41,8 @@ type Options struct {
 	InteractivityURL string   // where pressed buttons go
 	Events           []string // names of the events that are subscribed to; nil: all
 
+	HideExternalID bool // SCIM answers have an empty externalId, as some workspaces' do
+
 	UpdateTime time.Duration // how long a SCIM write holds the lock of its user or group; 0: 20 ms; negative: no time
 	Parallel   int           // deliveries at once; 0: 1, in order
 }
