@@ -238,23 +238,52 @@ func (s *sequence) run(world func(env Env) (World, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(w.Connector); err != nil {
-		return err
-	}
 	s.leaves = w.Leaves
-	if s.silent, err = w.Plant(s.rand); err != nil {
+	return s.play(w.Connector, course{
+		plant: func() (err error) { s.silent, err = w.Plant(s.rand); return err },
+		step:  s.step, heal: w.Heal, reconcile: s.reconcile,
+		compare: func() error { return against(w.Truth, s.compare) },
+	})
+}
+
+// course is what one kind of sequences does.
+type course struct {
+	prepare   func() error // before anything fails; nil: nothing
+	plant     func() error
+	step      func()
+	heal      func()
+	reconcile func() error
+	compare   func() error
+}
+
+// play opens the connector and runs the course.
+func (s *sequence) play(c connectors.Connector, do course) error {
+	if err := s.open(c); err != nil {
 		return err
 	}
-	s.walk(s.step)
-	w.Heal()
-	if err := s.reconcile(); err != nil {
+	if do.prepare != nil {
+		if err := do.prepare(); err != nil {
+			return err
+		}
+	}
+	if err := do.plant(); err != nil {
 		return err
 	}
-	truth, err := w.Truth()
+	s.walk(do.step)
+	do.heal()
+	if err := do.reconcile(); err != nil {
+		return err
+	}
+	return do.compare()
+}
+
+// against compares with the truth, if it can be had.
+func against[T any](truth func() (T, error), compare func(T) error) error {
+	held, err := truth()
 	if err != nil {
 		return err
 	}
-	return s.compare(truth)
+	return compare(held)
 }
 
 // plantOnWire puts a fault before the next call, or none.

@@ -1,13 +1,10 @@
 package connectortest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -87,60 +84,6 @@ func startChat(h Harness, world func(env Env) (ChatWorld, error)) starter {
 	}
 }
 
-type chatBug struct {
-	name  string
-	plant func(messenger) sickMessenger
-}
-
-func inDoubt(err error) bool {
-	return connectors.KindOf(err) == connectors.KindAmbiguous || connectors.KindOf(err) == connectors.KindUnavailable
-}
-
-func chatSequenceBugs() []chatBug {
-	return []chatBug{
-		{"a lost message is sent again", func(m messenger) sickMessenger {
-			return sickMessenger{send: func(ctx context.Context, want connectors.Message) (connectors.Sent, error) {
-				sent, err := m.SendMessage(ctx, want)
-				if connectors.KindOf(err) == connectors.KindAmbiguous {
-					return m.SendMessage(ctx, want)
-				}
-				return sent, err
-			}}
-		}},
-		{"a failed change of a message counts as done", func(m messenger) sickMessenger {
-			return sickMessenger{edit: func(ctx context.Context, sent connectors.Sent, want connectors.Message) error {
-				if err := m.UpdateMessage(ctx, sent, want); !inDoubt(err) {
-					return err
-				}
-				return nil
-			}}
-		}},
-		{"a failed invitation counts as done", func(m messenger) sickMessenger {
-			return sickMessenger{invite: func(ctx context.Context, id string, ids []string) ([]connectors.Refused, error) {
-				refused, err := m.InviteToChannel(ctx, id, ids)
-				if inDoubt(err) {
-					return nil, nil
-				}
-				return refused, err
-			}}
-		}},
-		{"a lost channel isn't found", func(m messenger) sickMessenger {
-			return sickMessenger{channel: func(context.Context, connectors.WantedChannel, time.Time) (connectors.Channel, error) {
-				return connectors.Channel{}, &connectors.Error{Kind: connectors.KindNotFound, Vendor: "sick", Op: "find"}
-			}}
-		}},
-		{"a failed change of a mention group counts as done", func(m messenger) sickMessenger {
-			return sickMessenger{change: func(ctx context.Context, id string, add, remove []string) ([]connectors.Refused, error) {
-				refused, err := m.ChangeMentionMembers(ctx, id, add, remove)
-				if inDoubt(err) {
-					return nil, nil
-				}
-				return refused, err
-			}}
-		}},
-	}
-}
-
 // chatSequence is one in progress, with what is believed.
 type chatSequence struct {
 	*sequence
@@ -171,25 +114,12 @@ func (s *chatSequence) run(world func(env Env) (ChatWorld, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(w.Connector); err != nil {
-		return err
-	}
-	if err := s.prepare(); err != nil {
-		return err
-	}
-	if s.silent, err = w.Plant(s.rand); err != nil {
-		return err
-	}
-	s.walk(s.step)
-	w.Heal()
-	if err := s.reconcile(); err != nil {
-		return err
-	}
-	truth, err := w.Truth()
-	if err != nil {
-		return err
-	}
-	return s.compare(truth)
+	return s.play(w.Connector, course{
+		prepare: s.prepare,
+		plant:   func() (err error) { s.silent, err = w.Plant(s.rand); return err },
+		step:    s.step, heal: w.Heal, reconcile: s.reconcile,
+		compare: func() error { return against(w.Truth, s.compare) },
+	})
 }
 
 // prepare makes people and a mention group, before anything fails.
@@ -413,60 +343,4 @@ func set(ids []string) map[string]bool {
 		out[id] = true
 	}
 	return out
-}
-
-func chosen(of map[string]bool) []string {
-	var ids []string
-	for id, in := range of {
-		if in {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// compare says where belief and truth differ.
-func (s *chatSequence) compare(truth ChatTruth) error {
-	var errs []error
-	held := map[string]TrueChannel{}
-	for _, c := range truth.Channels {
-		held[c.ID] = c
-	}
-	for k, c := range s.channels {
-		got, ok := held[c.id]
-		delete(held, c.id)
-		if !ok {
-			errs = append(errs, fmt.Errorf("channel %d is believed to be %s, and isn't", k, c.id))
-			continue
-		}
-		if slices.Sort(got.Members); !slices.Equal(got.Members, chosen(c.members)) {
-			errs = append(errs, fmt.Errorf("channel %d is believed to have %v and has %v", k, chosen(c.members), got.Members))
-		}
-		errs = append(errs, s.compareMessages(k, c, got.Messages))
-	}
-	if len(held) > 0 {
-		errs = append(errs, fmt.Errorf("channels that nobody asked for: %v", held))
-	}
-	got, want := truth.Mentions[s.group.id], chosen(s.group.members)
-	if slices.Sort(got); !slices.Equal(got, want) {
-		errs = append(errs, fmt.Errorf("the mention group is believed to have %v and has %v", want, got))
-	}
-	return errors.Join(errs...)
-}
-
-func (s *chatSequence) compareMessages(k int, c *knownChannel, got []TrueMessage) error {
-	var want []TrueMessage
-	for m, p := range c.messages {
-		if p.sent.ID != "" {
-			want = append(want, TrueMessage{ID: p.sent.ID, Thread: p.sent.Thread, Text: s.wanted(k, c, m).Text})
-		}
-	}
-	order := func(a, b TrueMessage) int { return strings.Compare(a.ID, b.ID) }
-	slices.SortFunc(want, order)
-	slices.SortFunc(got, order)
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("channel %d is believed to hold %v and holds %v", k, want, got)
-	}
-	return nil
 }

@@ -6,28 +6,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/connectortest"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/connectors/slack"
 )
 
-// TestBeliefEqualsTruth runs random sequences with faults; 10,000 with MUSUBI_SOAK.
-func TestBeliefEqualsTruth(t *testing.T) {
-	t.Parallel()
+// world is a sandbox for many sequences, and a connector made anew over it for each.
+func world(t *testing.T, change func(*sandbox.Options)) (*sandbox.Sandbox, func(connectortest.Env) (connectors.Connector, error)) {
+	t.Helper()
 	opt := options(time.Now)
-	opt.Slack.HideExternalID = true // what an account is must not hang on it
+	change(&opt)
 	box, err := sandbox.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	world := func(env connectortest.Env) (connectortest.World, error) {
+	return box, func(env connectortest.Env) (connectors.Connector, error) {
 		if err := box.Reset(); err != nil {
-			return connectortest.World{}, err
+			return nil, err
 		}
 		cfg := config(env.Wire(box.Transport()))
 		cfg.Quota, cfg.Now, cfg.Logger = env.Quota, env.Now, env.Logger
-		c, err := slack.New(cfg)
+		return slack.New(cfg)
+	}
+}
+
+// TestBeliefEqualsTruth runs random sequences with faults; 10,000 with MUSUBI_SOAK. What an account is must not hang on externalId.
+func TestBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
+	box, connect := world(t, func(o *sandbox.Options) { o.Slack.HideExternalID = true })
+	world := func(env connectortest.Env) (connectortest.World, error) {
+		c, err := connect(env)
 		return connectortest.World{
 			Connector: c, Heal: box.ClearFaults, Leaves: true,
 			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
@@ -36,6 +46,22 @@ func TestBeliefEqualsTruth(t *testing.T) {
 	}
 	connectortest.RunSequences(t, harness(t), world)
 	connectortest.RunPlantedSequences(t, harness(t), world)
+}
+
+// TestChatBeliefEqualsTruth does the same with channels, messages and a mention group.
+func TestChatBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
+	box, connect := world(t, func(*sandbox.Options) {})
+	world := func(env connectortest.Env) (connectortest.ChatWorld, error) {
+		c, err := connect(env)
+		return connectortest.ChatWorld{
+			Connector: c, Heal: box.ClearFaults,
+			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
+			Truth: func() (connectortest.ChatTruth, error) { return chatTruth(box) },
+		}, err
+	}
+	connectortest.RunChatSequences(t, harness(t), world)
+	connectortest.RunPlantedChatSequences(t, harness(t), world)
 }
 
 // plant sets the stand-in's own faults: answers that are lost after the work, reads behind the writes, lost members.
@@ -77,31 +103,6 @@ func truth(box *sandbox.Sandbox) (connectortest.Truth, error) {
 		out.Groups[g.Name] = g.Members
 	}
 	return out, nil
-}
-
-// TestChatBeliefEqualsTruth does the same with channels, messages and the mention group.
-func TestChatBeliefEqualsTruth(t *testing.T) {
-	t.Parallel()
-	box, err := sandbox.New(options(time.Now))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = box.Close() })
-	world := func(env connectortest.Env) (connectortest.ChatWorld, error) {
-		if err := box.Reset(); err != nil {
-			return connectortest.ChatWorld{}, err
-		}
-		cfg := config(env.Wire(box.Transport()))
-		cfg.Quota, cfg.Now, cfg.Logger = env.Quota, env.Now, env.Logger
-		c, err := slack.New(cfg)
-		return connectortest.ChatWorld{
-			Connector: c, Heal: box.ClearFaults,
-			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
-			Truth: func() (connectortest.ChatTruth, error) { return chatTruth(box) },
-		}, err
-	}
-	connectortest.RunChatSequences(t, harness(t), world)
-	connectortest.RunPlantedChatSequences(t, harness(t), world)
 }
 
 // chatTruth reads the ground truth, without the workspace's own channels, the application's membership, and messages with a subtype.
