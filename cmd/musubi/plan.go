@@ -100,6 +100,9 @@ func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, v p
 	if err != nil {
 		return err
 	}
+	if plan, err = h.Provision.WithoutIgnored(ctx, plan); err != nil {
+		return err
+	}
 	if plan.Empty() {
 		if e.json {
 			return e.printJSON("musubi.plan.v1", document(h, provision.PlanRecord{}, plan))

@@ -72,7 +72,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newConfig(e), newConnectors(e),
 		newBackup(e), newRestore(e),
 		newPolicy(e),
-		newJobs(e), newBreakers(e),
+		newJobs(e), newBreakers(e), newQuarantine(e), newApprovals(e),
 		newAudit(e), newKeys(e),
 		newOrgs(e), newExport(e), newSample(e),
 		newTransfers(e), newNotices(e),

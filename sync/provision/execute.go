@@ -108,6 +108,9 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	if v.Left[op.Person] {
 		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
 	}
+	if v.Moved[op.Person] {
+		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
+	}
 	row, exists := v.Accounts[op.Person]
 	if (op.After.Guest || row.Attributes.Guest) && conn.Guests == nil {
 		return quarantine(fmt.Errorf("%s can't make guests", conn.Name), "make the guest by hand in the product")
@@ -256,7 +259,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue

@@ -84,7 +84,8 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpAccount && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Person), micros(e.Tried), e.Began); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,8 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpGroup && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Org), micros(e.Tried), e.Began); err != nil {
 			return err
 		}
 	}

@@ -160,6 +160,9 @@ func (l *live) receipts(t *testing.T, accounts, members int) {
 	seen := map[string]int{}
 	for _, r := range find("account.created") {
 		seen[r.Object]++
+		if id, _ := r.Detail["request"].(string); len(id) != 32 {
+			t.Errorf("a receipt without the vendor's request id: %+v", r.Detail)
+		}
 		if r.Detail["account"] == nil || r.Detail["product"] == nil || r.Org == "" {
 			t.Errorf("a receipt without account or product: %+v", r)
 		}
