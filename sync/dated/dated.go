@@ -21,7 +21,7 @@ const Queue = "dated"
 
 // Queues lists the queues of this package. Two activations at once would only wait for each other; the other place is for notices.
 func Queues() map[string]jobs.Queue {
-	return map[string]jobs.Queue{Queue: {MaxWorkers: 2, Urgent: true}}
+	return map[string]jobs.Queue{Queue: {MaxWorkers: 2, Urgent: true}, MailQueue: {MaxWorkers: 1}}
 }
 
 // ActivateArgs is the job that lets everything take effect that is due at an instant, or was before it.
@@ -54,8 +54,12 @@ func (a NoticeArgs) Key() string { return a.ID }
 // activateTimeout is longer than the 100,000 transfers of a midnight take; what is left when it ends, the next attempt does.
 const activateTimeout = 10 * time.Minute
 
+// activateOptions: an activation that waits for its date isn't to be seen, as that of a transfer under embargo would tell the date, and when it
+// was recorded.
 func activateOptions() jobs.KindOptions {
-	return jobs.KindOptions{Queue: Queue, Priority: 1, MaxAttempts: 100, Timeout: activateTimeout, Backoff: jobs.Exponential(time.Second, time.Minute)}
+	return jobs.KindOptions{
+		Queue: Queue, Priority: 1, MaxAttempts: 100, Timeout: activateTimeout, Backoff: jobs.Exponential(time.Second, time.Minute), Discreet: true,
+	}
 }
 
 func noticeOptions() jobs.KindOptions {
@@ -76,7 +80,6 @@ type Inserter interface {
 type Enqueuer struct {
 	Leavers
 	jobs Inserter
-	also []func(identity.Notice) jobs.Insert
 }
 
 var _ access.Enqueuer = (*Enqueuer)(nil)
@@ -87,9 +90,6 @@ func New(leavers Leavers) *Enqueuer { return &Enqueuer{Leavers: leavers, jobs: u
 // Bind gives the enqueuer the client that puts jobs into transactions. The client knows the kinds of job, whose workers know the
 // directory, which knows the enqueuer: hence the second step.
 func (e *Enqueuer) Bind(ins Inserter) { e.jobs = ins }
-
-// Also makes another job of each notice, in the same transaction: one that mails it, say. Call it before anything is recorded.
-func (e *Enqueuer) Also(job func(identity.Notice) jobs.Insert) { e.also = append(e.also, job) }
 
 type unbound struct{}
 
@@ -111,11 +111,8 @@ func (e *Enqueuer) EnqueueActivation(ctx context.Context, tx *sql.Tx, a access.A
 
 // EnqueueNotice implements access.Enqueuer.
 func (e *Enqueuer) EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error {
-	list := []jobs.Insert{{Args: NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}}}
-	for _, job := range e.also {
-		list = append(list, job(n))
-	}
-	_, err := e.jobs.InsertTx(ctx, tx, list...)
+	args := NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}
+	_, err := e.jobs.InsertTx(ctx, tx, jobs.Insert{Args: args}, jobs.Insert{Args: MailArgs(args)})
 	if err != nil {
 		return fmt.Errorf("enqueue notice: %w", err)
 	}
@@ -128,8 +125,13 @@ type Directory interface {
 	KeepNotice(ctx context.Context, n identity.Notice) error
 }
 
-// Register registers the kinds of job of this package and how they are worked.
-func Register(w *jobs.Workers, d Directory, log *slog.Logger) {
+// Register registers the kinds of job of this package and how they are worked. mail sends notices as e-mail too; its zero value doesn't.
+func Register(w *jobs.Workers, d Directory, mail Mail, log *slog.Logger) {
+	jobs.Register(w, mailOptions(), func(ctx context.Context, job jobs.Job[MailArgs]) error {
+		return mail.send(ctx, identity.Notice{
+			ID: job.Args.ID, At: job.Args.At, Kind: job.Args.About, Org: job.Args.Org, Object: job.Args.Object, Detail: job.Args.Detail,
+		})
+	})
 	jobs.Register(w, activateOptions(), func(ctx context.Context, _ jobs.Job[ActivateArgs]) error {
 		done, err := d.Activate(ctx)
 		if done != (directory.Activated{}) {
@@ -147,4 +149,5 @@ func Register(w *jobs.Workers, d Directory, log *slog.Logger) {
 func Declare(w *jobs.Workers) {
 	jobs.Declare[ActivateArgs](w, activateOptions())
 	jobs.Declare[NoticeArgs](w, noticeOptions())
+	jobs.Declare[MailArgs](w, mailOptions())
 }

@@ -30,6 +30,7 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 		return v, s.check(ctx, s.db.Reader(), &v)
 	}
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		v.Began = s.now().UnixMicro()
 		if v.Op.Kind == OpAccount {
 			left, err := touch(ctx, tx, v.Op.Person)
 			if err != nil {
@@ -146,7 +147,7 @@ func (s *Store) fill(ctx context.Context, q querier, v *View) error {
 
 // intend records that an attempt to make something is under way, where that is what Execute will do.
 func (s *Store) intend(ctx context.Context, tx *sql.Tx, v View) error {
-	now, op := s.now().UnixMicro(), v.Op
+	now, op := v.Began, v.Op
 	if op.Kind == OpAdd {
 		return s.intendMembers(ctx, tx, v)
 	}

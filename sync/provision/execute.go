@@ -32,6 +32,9 @@ func Execute(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 	if e.Poison && v.Attempts >= maxPoison {
 		return quarantine(errors.New(e.Reason), fmt.Sprintf("tried %d times: look at the product's state page, then `musubi quarantine retry`", v.Attempts+1))
 	}
+	if e.Slot {
+		return e
+	}
 	backoff := minWait << min(v.Attempts, 8) // up to 51 s
 	e.After = min(max(e.After, backoff), maxWait)
 	return e
@@ -104,6 +107,9 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	op := v.Op
 	if v.Left[op.Person] {
 		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
+	}
+	if v.Moved[op.Person] {
+		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
 	}
 	row, exists := v.Accounts[op.Person]
 	if (op.After.Guest || row.Attributes.Guest) && conn.Guests == nil {
@@ -253,7 +259,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue
@@ -339,13 +345,14 @@ func failedIdempotent(err error) Effect {
 
 func retry(err error) Effect {
 	after := connectors.RetryAfterOf(err)
+	slot := connectors.KindOf(err) == connectors.KindThrottled && after > 0
 	switch {
 	case connectors.KindOf(err) == connectors.KindAuth:
 		after = max(after, 10*time.Second) // a person has to renew the credential
 	case after <= 0:
 		after = minWait
 	}
-	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
+	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Slot: slot, Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
 }
 
 func wait(reason string, d time.Duration) Effect {

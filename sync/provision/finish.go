@@ -84,7 +84,8 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpAccount && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Person), micros(e.Tried), e.Began); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,8 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpGroup && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Org), micros(e.Tried), e.Began); err != nil {
 			return err
 		}
 	}
@@ -209,7 +211,7 @@ func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, list ...access.Le
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
 	for _, w := range work {
-		r := startedRelease{product: w.product, person: w.leaver.Person, cause: fmt.Sprintf("left %d", w.leaver.At), left: w.leaver.At, trip: held[w.item()], passes: s.passes(w.leaver), change: causeOf(w.leaver.Origin).Change()}
+		r := startedRelease{product: w.product, person: w.leaver.Person, cause: fmt.Sprintf("left %d", w.leaver.At), left: w.leaver.At, trip: held[w.item()], passes: s.passes(w.leaver), change: causeOf(w.leaver.Origin).Change(), role: w.leaver.Role}
 		if err := s.startRelease(ctx, tx, r); err != nil {
 			return fmt.Errorf("enqueue leaver: %w", err)
 		}
@@ -225,6 +227,7 @@ type startedRelease struct {
 	left    int64
 	trip    string // of the breaker that holds it; empty: none
 	passes  bool   // no breaker may hold it
+	role    policies.Role
 	change  string // upstream
 }
 
@@ -241,8 +244,20 @@ func (s *Store) startRelease(ctx context.Context, tx *sql.Tx, r startedRelease) 
 	if err != nil || r.trip != "" {
 		return err
 	}
-	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: r.product, Person: r.person, Cause: r.cause}, Queue: UrgentQueue(r.product)})
+	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: r.product, Person: r.person, Cause: r.cause}, Queue: UrgentQueue(r.product), Priority: leaverPriority(r.role)})
 	return err
+}
+
+// leaverPriority puts those first who may do most: in a wave the last one waits for the vendor.
+func leaverPriority(r policies.Role) int {
+	switch r {
+	case policies.RoleGeneral:
+		return 3
+	case policies.RoleAdministrator:
+		return 2
+	case policies.RoleSystemAdministrator:
+	}
+	return 1 // also where nobody said
 }
 
 // short bounds what is stored of a vendor's words.

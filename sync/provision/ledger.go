@@ -59,6 +59,8 @@ type View struct {
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
 	Groups   []GroupRow                       // of a release: every group that the person is in
+	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
+	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
 	Held     string                           // the breaker's trip that holds it now; empty: none
 	Inside   map[policies.PersonID]bool       // of members.add: who is still in a group that had to be left first
 	// Rival tells which person the ledger gives an account id to, "" if nobody.
@@ -84,8 +86,10 @@ type Effect struct {
 	Reason  string        // why it was dropped, quarantined or is tried again, with the vendor's own words
 	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
 	After   time.Duration // for OutcomeRetry: not before
+	Slot    bool          // for OutcomeRetry: After is when the quota lets it through, ours or the vendor's: no longer wait is due
 	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
 	Untried bool          // for OutcomeRetry: this attempt made nothing, so its intent is taken back
+	Began   int64         // View.Began of the attempt: only its own intent is taken back, never that of a newer one; 0: whatever there is
 	Tried   time.Time     // with Untried: when an earlier attempt may have made something; zero: none
 	Account *AccountRow   // new state of the account
 	Group   *GroupRow     // new state of the group

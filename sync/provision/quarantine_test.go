@@ -84,7 +84,7 @@ func (l *live) apply(t *testing.T, people []identity.Person) Progress {
 // plant makes the ledger believe in an account that the product doesn't have, as after somebody deleted it there.
 func (l *live) plant(t *testing.T, product policies.Product, p identity.Person, seat policies.Seat, id string) {
 	t.Helper()
-	a := attributes(p, identity.Organization{ID: p.Org, Name: map[policies.OrgID]string{"2000012020001": "総務省"}[p.Org]}, policies.SeatDecision{Seat: seat})
+	a := attributes(p, identity.Organization{ID: p.Org, Name: map[policies.OrgID]string{"2000012020001": "総務省"}[p.Org]}, policies.SeatDecision{Product: product, Seat: seat})
 	if _, err := l.db.Writer().ExecContext(t.Context(), `INSERT INTO provision_account (product, person_id, org_id, seat, account_id, state, attributes, updated_at) VALUES ($1,$2,$3,$4,$5,'active',$6,1)`,
 		string(product), string(p.ID), string(p.Org), string(seat), id, encodeJSON(a)); err != nil {
 		t.Fatal(err)
@@ -160,6 +160,9 @@ func (l *live) receipts(t *testing.T, accounts, members int) {
 	seen := map[string]int{}
 	for _, r := range find("account.created") {
 		seen[r.Object]++
+		if id, _ := r.Detail["request"].(string); len(id) != 32 {
+			t.Errorf("a receipt without the vendor's request id: %+v", r.Detail)
+		}
 		if r.Detail["account"] == nil || r.Detail["product"] == nil || r.Org == "" {
 			t.Errorf("a receipt without account or product: %+v", r)
 		}
@@ -221,7 +224,7 @@ func (l *live) decide(t *testing.T, q Quarantined) {
 func TestQuarantineIsSolvedByBeingDone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		s, _ := openStore(t, db, time.Now)
-		after := attributes(testPerson(1, "131016"), identity.Organization{ID: "131016"}, policies.SeatDecision{Seat: policies.SeatPortalCustomer})
+		after := attributes(testPerson(1, "131016"), identity.Organization{ID: "131016"}, policies.SeatDecision{Product: policies.ProductJira, Seat: policies.SeatPortalCustomer})
 		op := Op{Run: "run", Product: policies.ProductJira, Kind: OpAccount, Org: "131016", Person: "p0001", Seat: policies.SeatPortalCustomer, After: &after}
 		other := op
 		other.Seq, other.Person = 1, "p0002"

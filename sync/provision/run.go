@@ -76,6 +76,7 @@ type Runner struct {
 	store  *Store
 	source Source
 	open   map[policies.Product]connectors.Opened
+	where  *whereabouts // nil: not asked
 	log    *slog.Logger
 }
 
@@ -157,9 +158,16 @@ func (r *Runner) execute(ctx context.Context, v View) error {
 	if !ok {
 		return fmt.Errorf("operation %s of %s: no connector is configured for it", v.Op.Kind, v.Op.Product)
 	}
+	if r.where != nil {
+		if err := r.where.moved(ctx, &v); err != nil {
+			return err
+		}
+	}
 	e := Effect{Outcome: OutcomeHeld, Trip: v.Held, Reason: heldReason(v.Held)}
 	if v.Held == "" {
-		e = Execute(ctx, r.store.now(), conn, v)
+		named, requests := connectors.WithRequests(ctx)
+		e = Execute(named, r.store.now(), conn, v)
+		e.Receipt.RequestID, e.Began = requests.Last(), v.Began
 	}
 	// What happened outside must be written down even if the attempt's own time is over.
 	fctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)

@@ -448,7 +448,7 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 }
 
 // schedules is how many random lives the test walks through.
-const schedules = 2000
+const schedules = 1000
 
 func TestFaultSchedules(t *testing.T) {
 	n := schedules

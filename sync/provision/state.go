@@ -23,6 +23,8 @@ type Directory interface {
 	These(ctx context.Context, scope policies.Scope, people ...policies.PersonID) ([]identity.Person, error)
 	Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]directory.Change, error)
 	LastChange(ctx context.Context, scope policies.Scope) (int64, error)
+	PeopleAt(ctx context.Context, scope policies.Scope, at int64, fn func(identity.Person) error) error
+	PostsAt(ctx context.Context, scope policies.Scope, at int64) ([]identity.Post, error)
 }
 
 // Source gives the plan that the present state asks for.
@@ -40,7 +42,14 @@ type Planner struct {
 	scope  policies.Scope
 	// products are those that something can be done in: of the others nothing is planned.
 	products []policies.Product
+	prices   Prices
 }
+
+// Price gives the planner what seats cost, and gives it back.
+func (p *Planner) Price(prices Prices) *Planner { p.prices = prices; return p }
+
+// Prices are what seats cost.
+func (p *Planner) Prices() Prices { return p.prices }
 
 // NewPlanner makes a planner for the products that are connected; none given: for all. It reads every organization by a system scope: a plan
 // covers the nation.
@@ -67,6 +76,7 @@ func (p *Planner) want(people []identity.Person, posts []identity.Post, orgs []i
 		return Wanted{}, err
 	}
 	w.keep(p.products)
+	w.Prices = p.prices
 	return w, nil
 }
 
@@ -97,18 +107,9 @@ func (p *Planner) Current(ctx context.Context, maker policies.PersonID) (Plan, e
 
 // Wanted gives the accounts that directory and policy want now.
 func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
-	var orgs []identity.Organization
-	filter := directory.OrgFilter{Limit: directory.MaxPage}
-	for {
-		page, err := p.dir.Organizations(ctx, p.scope, filter)
-		if err != nil {
-			return Wanted{}, fmt.Errorf("read organizations: %w", err)
-		}
-		orgs = append(orgs, page...)
-		if len(page) < filter.Limit {
-			break
-		}
-		filter.After = page[len(page)-1].ID
+	orgs, err := p.organizations(ctx)
+	if err != nil {
+		return Wanted{}, err
 	}
 	var people []identity.Person
 	if err := p.dir.EachPerson(ctx, p.scope, func(q identity.Person) error {
@@ -122,6 +123,23 @@ func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
 		return Wanted{}, fmt.Errorf("read posts: %w", err)
 	}
 	return p.want(people, p.held(posts), orgs)
+}
+
+// organizations reads all of them: their names and kinds are nobody's secret.
+func (p *Planner) organizations(ctx context.Context) ([]identity.Organization, error) {
+	var orgs []identity.Organization
+	filter := directory.OrgFilter{Limit: directory.MaxPage}
+	for {
+		page, err := p.dir.Organizations(ctx, p.scope, filter)
+		if err != nil {
+			return nil, fmt.Errorf("read organizations: %w", err)
+		}
+		orgs = append(orgs, page...)
+		if len(page) < filter.Limit {
+			return orgs, nil
+		}
+		filter.After = page[len(page)-1].ID
+	}
 }
 
 // Known reads the ledger: what the hub knows of every SaaS.

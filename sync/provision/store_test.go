@@ -295,6 +295,7 @@ func randomStep(t *testing.T, rng *rand.Rand, s *Store, m *memLedger, run string
 		t.Fatal(err)
 	}
 	want.Rival, got.Rival = nil, nil
+	want.Began = got.Began              // of the SQL ledger alone
 	for id, row := range got.Accounts { // PostgreSQL and SQLite keep microseconds
 		if model := want.Accounts[id]; row.TriedAt.Equal(model.TriedAt) {
 			row.TriedAt = model.TriedAt

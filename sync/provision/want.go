@@ -50,6 +50,8 @@ type Wanted struct {
 	Accounts []WantedAccount             // by product, organization, person
 	Names    map[policies.OrgID]string   // what an organization's group is called
 	Left     map[policies.PersonID]int64 // people whose service ended, and when: losing their accounts needs no approval
+	Contacts map[policies.OrgID]int      // how many people are contacts without an account
+	Prices   Prices                      // for the plan's totals; nil: everything is free
 	people   int
 }
 
@@ -73,7 +75,7 @@ type Seater interface {
 // declared handover.
 func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organization, seats Seater) (Wanted, error) {
 	byID := make(map[policies.OrgID]identity.Organization, len(orgs))
-	w := Wanted{Names: make(map[policies.OrgID]string, len(orgs)), Left: map[policies.PersonID]int64{}}
+	w := Wanted{Names: make(map[policies.OrgID]string, len(orgs)), Left: map[policies.PersonID]int64{}, Contacts: map[policies.OrgID]int{}}
 	for _, org := range orgs {
 		byID[org.ID] = org
 		w.Names[org.ID] = GroupName(org)
@@ -96,6 +98,9 @@ func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organ
 			return Wanted{}, fmt.Errorf("seats of person %s: %w", p.ID, err)
 		}
 		for _, d := range decisions {
+			if d.Seat == policies.SeatContact {
+				w.Contacts[p.Org]++
+			}
 			if !d.Seat.Account() {
 				continue
 			}

@@ -32,7 +32,6 @@ import (
 	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
-	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
@@ -79,6 +78,8 @@ type Hub struct {
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
 	settled   func() // ends the settling of imports and waits for it
+	followed  func() // ends the following of the directory and waits for it
+	node      string // id of this node; empty unless Options.Work
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -86,7 +87,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -129,7 +130,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...)
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...).Price(o.Config.Prices.PerSeat())
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}
@@ -165,12 +166,6 @@ func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*s
 	return db, nil
 }
 
-// relay is the mail relay, if one is configured and may be used.
-func (h *Hub) relay() (connectors.Sender, bool) {
-	opened, ok := h.Open[policies.Product(mail.Name)]
-	return opened.Sender, ok && opened.Sender != nil
-}
-
 // ServePages says at which address the hub's pages are, host:port: what is told by mail links to it.
 func (h *Hub) ServePages(address string) {
 	address = "http://" + address
@@ -186,28 +181,21 @@ func (h *Hub) pagesAt() string {
 
 func (h *Hub) makeJobs(o Options) error {
 	w := jobs.NewWorkers()
-	if _, ok := h.relay(); ok {
-		h.Dated.Also(notice.Insert)
-	}
 	var err error
 	if !o.Work {
 		provision.Declare(w)
 		dated.Declare(w)
-		notice.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
-		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
-		dated.Register(w, h.Directory, o.Log)
+		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
+		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
-		if relay, ok := h.relay(); ok {
-			notice.Register(w, h.Directory, relay, h.pagesAt)
-			maps.Copy(queues, notice.Queues())
-		}
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
+		h.node = node
 		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
@@ -232,6 +220,8 @@ func (h *Hub) CatchUp(ctx context.Context) error {
 // Close stops the jobs and closes the database. It may be called twice.
 func (h *Hub) Close() error {
 	var errs []error
+	h.followed()
+	h.followed = func() {}
 	if h.Jobs != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
