@@ -24,6 +24,7 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 	say(d.env.stderr, "組織 / organizations %s, 職員 / people %s, %.1f 秒 / seconds", group(d.out.Organizations), group(d.out.People), d.out.Seconds)
 	trying, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); d.trials.Wait() }()
+	d.hub.Follow(ctx)
 	d.tryable(trying)
 	if d.headless {
 		if err := wait(ctx, pages, d.hold); err != nil {

@@ -48,6 +48,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	values := site.config(loaded.Database, d.listen, boxFront.address)
 	maps.Copy(values, relay)
+	values["live.quiet"], values["live.longest"] = "1", "10" // nobody watches a page for a minute
 	cfg, err := config.From(values)
 	if err != nil {
 		return nil, nil, boot.Usage(err)

@@ -120,7 +120,7 @@ func TestTrials(t *testing.T) {
 		}
 		for _, want := range map[string][]string{
 			"leaver":   {"すべての SaaS から外れました", "退職者の停止", "アカウントが停止した", "SaaS の応答"},
-			"transfer": {"に移しました", "が承認した", "から外れた", "に入った", "今日付けの異動"},
+			"transfer": {"に移しました", "方針が承認した", "から外れた", "に入った", "今日付けの異動"},
 			"fault":    {"アカウントはちょうど 1 件です", "503", "応答なし", "アカウントができた", "障害を仕込んだ"},
 		}[kind] {
 			if !strings.Contains(body, want) {

@@ -19,6 +19,8 @@ const keptObjects = 50_000
 // tally counts what a plan does to one organization, or to all.
 type tally struct {
 	Groups, Created, Updated, Enabled, Disabled, Leavers, Joins, Leaves int
+
+	Yen int // a month, more (or less) than now
 }
 
 // Gained is how many accounts people get or get back.
@@ -69,7 +71,7 @@ type digest struct {
 }
 
 // digestOf counts a plan. It is pure.
-func digestOf(p provision.Plan) digest {
+func digestOf(p provision.Plan, prices provision.Prices) digest {
 	d := digest{Totals: p.Totals}
 	by := map[policies.OrgID]*tally{}
 	for _, o := range p.Objects {
@@ -80,6 +82,12 @@ func digestOf(p provision.Plan) digest {
 		}
 		t.count(o)
 		d.All.count(o)
+	}
+	for _, c := range p.Changes(prices) {
+		d.All.Yen += c.Yen
+		if t := by[c.Org]; t != nil {
+			t.Yen += c.Yen
+		}
 	}
 	for org, t := range by {
 		d.Orgs = append(d.Orgs, orgTally{org, *t})
@@ -141,7 +149,7 @@ func (c *Console) planObjects(ctx context.Context, v viewer, hash string) (provi
 	if err != nil {
 		return plan, err
 	}
-	d := digestOf(plan)
+	d := digestOf(plan, c.prices())
 	d.Record = record
 	c.remember(key, d)
 	c.mu.Lock()
@@ -150,6 +158,14 @@ func (c *Console) planObjects(ctx context.Context, v viewer, hash string) (provi
 		c.last = decoded{key, plan}
 	}
 	return plan, nil
+}
+
+// prices are those of the configuration, none without a planner: then nothing costs anything.
+func (c *Console) prices() provision.Prices {
+	if c.cfg.Planner == nil {
+		return nil
+	}
+	return c.cfg.Planner.Prices()
 }
 
 func (c *Console) remember(key string, d digest) {

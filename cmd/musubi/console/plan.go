@@ -184,6 +184,8 @@ func progressBadge(state provision.PlanState, p provision.ProductProgress) badge
 		return planBadge(state, false)
 	case p.Quarantined > 0:
 		return badge{label{"要対応あり", "needs attention"}, "error"}
+	case p.Held > 0:
+		return badge{label{"ブレーカーが保留", "held by a breaker"}, "warning"}
 	case p.Dropped > 0:
 		return badge{label{"除外あり", "some left out"}, "warning"}
 	}
@@ -224,7 +226,12 @@ type persons struct {
 }
 
 func (p *persons) find(ctx context.Context, id policies.PersonID) (who, error) {
-	if id == "" || id == policies.BreakGlassActor || p.scope.Denied() {
+	switch {
+	case id == policies.HubActor:
+		return who{ID: id, Name: "ハブ (自動)"}, nil
+	case id == policies.StandingActor:
+		return who{ID: id, Name: "方針による常設の承認"}, nil
+	case id == "" || id == policies.BreakGlassActor || p.scope.Denied():
 		return who{ID: id}, nil
 	}
 	if w, ok := p.known[id]; ok {

@@ -72,6 +72,7 @@ func parsePages() (pages, error) {
 		"num": num, "jst": moment, "day": day, "asset": func(name string) string { return paths[name] },
 		"short": func(hash string) string { return hash[:min(12, len(hash))] },
 		"bar":   func(done, total int, name label) bar { return bar{done, total, name} },
+		"yen":   yen,
 		"less":  func(n, by int) int { return n - by },
 		"label": func(text string) label { return label{JA: text} },
 		"trouble": func(n int) badge {
@@ -191,6 +192,14 @@ func num(n int) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return sign + digits
+}
+
+// yen writes a change of cost with its sign.
+func yen(n int) string {
+	if n > 0 {
+		return "+" + num(n) + " 円"
+	}
+	return num(n) + " 円"
 }
 
 // day writes the day of microseconds of UTC as staff read it.

@@ -72,7 +72,7 @@ func (t *Trials) Offers(ctx context.Context, actor access.Actor) ([]console.Offe
 		}
 		transfer.Steps = []console.Text{
 			{JA: "異動はすぐに発効し、名簿の所属が変わります。", EN: "The transfer takes effect at once."},
-			{JA: "計画を作り、もう一人の管理者が承認します。デモが代わりに押します。", EN: "A plan is made and approved by the other administrator; the demonstration presses that button."},
+			{JA: "ハブが名簿の変更から計画を作ります。小さな計画は方針が承認し、すぐに適用されます (常設の承認)。", EN: "The hub makes a plan of the change. It is small, so policy approves it (standing approval) and it is applied."},
 			{JA: "前の市の所属を外してから、新しい市に入れます。両方に入っている時はありません。", EN: "Out of the old town, then into the new one, and never in both."},
 		}
 		transfer.Command = fmt.Sprintf("musubi transfers add --org %s %s --kind 異動 --at TODAY --to %s --to-staff-number NUMBER --role general --as FILE", c.from.ID, q.StaffNumber, c.to.ID)
