@@ -160,8 +160,12 @@ func (s *Store) intend(ctx context.Context, tx *sql.Tx, v View) error {
 		return err
 	}
 	row, exists := v.Accounts[op.Person]
-	if v.Left[op.Person] || (exists && row.AccountID != "") || fingerprintOf(row, exists) != op.Before {
+	if v.Left[op.Person] || fingerprintOf(row, exists) != op.Before {
 		return nil
+	}
+	if exists && row.AccountID != "" { // the call may give access back to somebody who leaves meanwhile
+		_, err := tx.ExecContext(ctx, `UPDATE provision_op SET tried=1 WHERE run=$1 AND seq=$2`, op.Run, op.Seq)
+		return err
 	}
 	if exists {
 		_, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), now)

@@ -54,7 +54,7 @@ type View struct {
 	Op       Op
 	Standing Standing
 	Attempts int                              // attempts before this one that ended in OutcomeRetry
-	Tried    bool                             // of members.add: an attempt before this one may have reached the vendor
+	Tried    bool                             // of members.add and of a change of an account: an attempt before this one may have reached the vendor
 	Left     map[policies.PersonID]bool       // of the people concerned: who left the service
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
