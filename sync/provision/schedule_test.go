@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -447,22 +448,23 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 	return ""
 }
 
-// schedules is how many random lives the test walks through.
-const schedules = 1000
+// schedules is how many random lives are walked through at most until a planted bug is caught.
+const schedules = 2000
 
+// 10,000 random lives in make scale, a million in make soak.
 func TestFaultSchedules(t *testing.T) {
-	n := schedules
-	if testing.Short() {
-		n = 100
-	}
-	for seed := range uint64(n) {
-		synctest.Test(t, func(t *testing.T) {
-			if diff := schedule(t, seed, func(m *memLedger) Ledger { return m }, nil); diff != "" {
-				t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+	n := sized(t, "MUSUBI_SCHEDULES", 300)
+	shards := runtime.GOMAXPROCS(0)
+	for shard := range shards {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < n && !t.Failed(); seed += shards {
+				synctest.Test(t, func(t *testing.T) {
+					if diff := schedule(t, uint64(seed), func(m *memLedger) Ledger { return m }, nil); diff != "" {
+						t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+					}
+				})
 			}
 		})
-		if t.Failed() {
-			return
-		}
 	}
 }
