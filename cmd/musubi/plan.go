@@ -177,7 +177,7 @@ func (e *env) writePlan(ctx context.Context, h *boot.Hub, actor access.Actor, w 
 		switch {
 		case o.Kind == provision.ObjectAccount && o.Action == provision.ActionDisable:
 			t.lose++
-		case o.Kind == provision.ObjectAccount && o.Action != provision.ActionUpdate:
+		case o.Kind == provision.ObjectAccount && o.Action != provision.ActionUpdate && o.Action != provision.ActionReplace:
 			t.gain++
 		}
 		for _, p := range o.Policies {

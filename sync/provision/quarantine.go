@@ -279,6 +279,10 @@ func prunePlan(p Plan, skip func(o Object, kind OpKind, person policies.PersonID
 			if skip(o, OpDisable, o.Person) {
 				continue
 			}
+		case o.Kind == ObjectAccount && o.Action == ActionReplace:
+			if skip(o, OpReplace, o.Person) {
+				continue
+			}
 		case o.Kind == ObjectAccount:
 			if skip(o, OpAccount, o.Person) {
 				continue
@@ -317,7 +321,7 @@ func recount(t Total, objects []Object) Total {
 			} else {
 				out.Created++
 			}
-		case ActionUpdate:
+		case ActionUpdate, ActionReplace:
 			out.Updated++
 		case ActionEnable:
 			out.Enabled++
