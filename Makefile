@@ -54,6 +54,8 @@ test: ## vet and all tests; with CI set also the race detector
 soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; two nodes on one budget for an hour; 10,000 sequences of requests for each of five kinds; some minutes
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Chaos -v ./sync/jobs
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Hour -v ./sync/quota
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 180m -run 'Simulated|Faults' -v ./sync/provision
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'TestKill$$' -v ./cmd/musubi
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; the national list with 60,000 people out and in again
@@ -64,6 +66,7 @@ bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$packages" ]; then echo "make bench: no package has a benchmark"; exit 1; fi; \
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$packages
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run 'TestSimulatedFirstLoad/leavers' -v ./sync/provision
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## golangci-lint and gofumpt; the first time builds both, some minutes
 	@unformatted=$$($(TOOLS)/gofumpt -l $(FIRSTPARTY)); \

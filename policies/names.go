@@ -53,6 +53,10 @@ func (s Seat) Name() Text {
 		return Text{"ライセンス利用者", "licensed member"}
 	case SeatPortalCustomer:
 		return Text{"窓口利用者", "portal customer"}
+	case SeatGuest:
+		return Text{"ゲスト", "guest"}
+	case SeatContact:
+		return Text{"連絡先", "contact"}
 	}
 	return Text{"なし", "none"}
 }

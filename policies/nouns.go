@@ -90,10 +90,15 @@ type Product string
 const (
 	ProductAtlassian Product = "atlassian" // Atlassian organization: licensed members, by SCIM
 	ProductJira      Product = "jira"      // Jira Service Management: portal-only customers, by REST
+	ProductSlack     Product = "slack"     // Slack organization: members and multi-channel guests, by SCIM
+	ProductMail      Product = "mail"      // mail: contacts, who have no account
 )
 
-// Products lists every product with seats, in the order in which they are shown.
-func Products() []Product { return []Product{ProductAtlassian, ProductJira} }
+// Products lists every product with accounts, in the order in which they are shown.
+func Products() []Product { return []Product{ProductAtlassian, ProductJira, ProductSlack} }
+
+// Reached lists every product with seats: those with accounts, and mail, which reaches people without one.
+func Reached() []Product { return append(Products(), ProductMail) }
 
 // Seat is the kind of account that a person holds in a product.
 type Seat string
@@ -103,7 +108,15 @@ const (
 	SeatNone           Seat = ""
 	SeatLicensedMember Seat = "licensed_member" // pays for a licence
 	SeatPortalCustomer Seat = "portal_customer" // free, reaches the customer portal only
+	SeatGuest          Seat = "guest"           // an account that reaches only what it is invited to
+	SeatContact        Seat = "contact"         // no account: an address that the hub writes to
 )
+
+// Seats lists the seats that can be permitted, in the order in which they are asked.
+func Seats() []Seat { return []Seat{SeatLicensedMember, SeatPortalCustomer, SeatGuest, SeatContact} }
+
+// Account reports whether the seat is an account in the product.
+func (s Seat) Account() bool { return s != SeatNone && s != SeatContact }
 
 // Organization is what policies may read of an organization.
 type Organization struct {

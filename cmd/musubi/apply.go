@@ -196,6 +196,8 @@ func tokenFile(cfg config.Config, product policies.Product) string {
 		file, until = cfg.Atlassian.TokenFile, cfg.Atlassian.TokenExpires
 	case product == policies.ProductJira && cfg.Jira != nil:
 		file, until = cfg.Jira.TokenFile, cfg.Jira.TokenExpires
+	case product == policies.ProductSlack && cfg.Slack != nil:
+		file, until = cfg.Slack.SCIMTokenFile, cfg.Slack.TokenExpires
 	}
 	if until != "" {
 		return fmt.Sprintf("%s (token_expires %s)", file, until)

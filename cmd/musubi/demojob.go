@@ -137,7 +137,7 @@ func (d *demo) plan(ctx context.Context) (provision.PlanRecord, error) {
 	if err != nil {
 		return rec, err
 	}
-	return rec, d.env.writePlan(ctx, d.hub, d.planner, d.env.stderr, rec, plan, 5)
+	return rec, d.env.writePlan(ctx, d.hub, d.planner, d.env.stderr, rec, plan, planView{rows: 5})
 }
 
 func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, step func(int, string, string)) error {

@@ -13,6 +13,7 @@ import (
 type Leaver struct {
 	Person policies.PersonID
 	At     int64 // UTC, microseconds: when the person was ended
+	Role   policies.Role // that the person had: the more it may do, the sooner its accounts are ended
 	Origin Origin
 }
 

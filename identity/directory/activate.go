@@ -456,7 +456,7 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.P
 	}
 	leavers := make([]access.Leaver, len(list))
 	for i, p := range list {
-		leavers[i] = access.Leaver{Person: p.ID, At: p.EndedAt, Origin: origin(p.ID)}
+		leavers[i] = access.Leaver{Person: p.ID, At: p.EndedAt, Role: p.Role, Origin: origin(p.ID)}
 	}
 	if err := s.enqueuer.EnqueueLeaver(ctx, tx, leavers...); err != nil {
 		return fmt.Errorf("end %d people: enqueue the leavers: %w", len(list), err)

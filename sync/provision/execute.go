@@ -32,6 +32,9 @@ func Execute(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 	if e.Poison && v.Attempts >= maxPoison {
 		return quarantine(errors.New(e.Reason), fmt.Sprintf("tried %d times: look at the product's state page, then `musubi quarantine retry`", v.Attempts+1))
 	}
+	if e.Slot {
+		return e
+	}
 	backoff := minWait << min(v.Attempts, 8) // up to 51 s
 	e.After = min(max(e.After, backoff), maxWait)
 	return e
@@ -111,6 +114,9 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
 	}
 	row, exists := v.Accounts[op.Person]
+	if (op.After.Guest || row.Attributes.Guest) && conn.Guests == nil {
+		return quarantine(fmt.Errorf("%s can't make guests", conn.Name), "make the guest by hand in the product")
+	}
 	if exists && row.State == StateActive && equivalent(row.Attributes, *op.After, op.Seat) {
 		// Nothing to say to the product; the ledger may have to learn a new organization.
 		row.Org, row.Seat = op.Org, op.Seat
@@ -125,6 +131,11 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		how := "updated"
 		if row.State == StateDisabled {
 			how = "enabled"
+		}
+		if row.Attributes.Guest != op.After.Guest {
+			if err := conn.Guests.SetGuest(ctx, row.AccountID, connectors.Guest{Guest: op.After.Guest}); err != nil {
+				return failedIdempotent(err)
+			}
 		}
 		got, err := conn.AccountWriter.UpdateAccount(ctx, want)
 		if err != nil {
@@ -143,7 +154,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 			return lag(conn, now, row.TriedAt)
 		}
 	}
-	got, err := conn.AccountWriter.CreateAccount(ctx, want)
+	got, err := create(ctx, conn, want, op.After.Guest)
 	switch connectors.KindOf(err) {
 	case connectors.KindUnknown:
 		if err == nil {
@@ -162,6 +173,13 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	return failed(err)
 }
 
+func create(ctx context.Context, conn connectors.Opened, want connectors.Account, guest bool) (connectors.Account, error) {
+	if guest {
+		return conn.Guests.CreateGuest(ctx, want, time.Time{})
+	}
+	return conn.AccountWriter.CreateAccount(ctx, want)
+}
+
 // adopt takes over an account that exists under the wanted key or address: ours from an attempt whose answer was lost, or one that
 // was there before the hub. It refuses one that carries another person's key, or that the ledger gives to somebody else.
 func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connectors.Account) Effect {
@@ -174,6 +192,11 @@ func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connec
 	}
 	if rival != "" && rival != v.Op.Person {
 		return quarantine(fmt.Errorf("the account with this address belongs to person %s", rival), "give this person an address of their own")
+	}
+	if conn.Guests != nil { // written without looking: a read may be older than what somebody did by hand
+		if err := conn.Guests.SetGuest(ctx, got.ID, connectors.Guest{Guest: v.Op.After.Guest}); err != nil {
+			return failedIdempotent(err)
+		}
 	}
 	if same(got, want) {
 		return ensured(v.Op, got, "adopted")
@@ -324,13 +347,14 @@ func failedIdempotent(err error) Effect {
 
 func retry(err error) Effect {
 	after := connectors.RetryAfterOf(err)
+	slot := connectors.KindOf(err) == connectors.KindThrottled && after > 0
 	switch {
 	case connectors.KindOf(err) == connectors.KindAuth:
 		after = max(after, 10*time.Second) // a person has to renew the credential
 	case after <= 0:
 		after = minWait
 	}
-	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
+	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Slot: slot, Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
 }
 
 func wait(reason string, d time.Duration) Effect {

@@ -217,7 +217,7 @@ func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, list ...access.Le
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
 	for _, w := range work {
-		r := startedRelease{product: w.product, person: w.leaver.Person, cause: fmt.Sprintf("left %d", w.leaver.At), left: w.leaver.At, trip: held[w.item()], passes: s.passes(w.leaver), change: causeOf(w.leaver.Origin).Change()}
+		r := startedRelease{product: w.product, person: w.leaver.Person, cause: fmt.Sprintf("left %d", w.leaver.At), left: w.leaver.At, trip: held[w.item()], passes: s.passes(w.leaver), change: causeOf(w.leaver.Origin).Change(), role: w.leaver.Role}
 		if err := s.startRelease(ctx, tx, r); err != nil {
 			return fmt.Errorf("enqueue leaver: %w", err)
 		}
@@ -233,6 +233,7 @@ type startedRelease struct {
 	left    int64
 	trip    string // of the breaker that holds it; empty: none
 	passes  bool   // no breaker may hold it
+	role    policies.Role
 	change  string // upstream
 }
 
@@ -249,8 +250,20 @@ func (s *Store) startRelease(ctx context.Context, tx *sql.Tx, r startedRelease) 
 	if err != nil || r.trip != "" {
 		return err
 	}
-	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: r.product, Person: r.person, Cause: r.cause}, Queue: UrgentQueue(r.product)})
+	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: r.product, Person: r.person, Cause: r.cause}, Queue: UrgentQueue(r.product), Priority: leaverPriority(r.role)})
 	return err
+}
+
+// leaverPriority puts those first who may do most: in a wave the last one waits for the vendor.
+func leaverPriority(r policies.Role) int {
+	switch r {
+	case policies.RoleGeneral:
+		return 3
+	case policies.RoleAdministrator:
+		return 2
+	case policies.RoleSystemAdministrator:
+	}
+	return 1 // also where nobody said
 }
 
 // short bounds what is stored of a vendor's words.

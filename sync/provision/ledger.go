@@ -87,6 +87,7 @@ type Effect struct {
 	Reason  string        // why it was dropped, quarantined or is tried again, with the vendor's own words
 	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
 	After   time.Duration // for OutcomeRetry: not before
+	Slot    bool          // for OutcomeRetry: After is when the quota lets it through, ours or the vendor's: no longer wait is due
 	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
 	Untried bool          // for OutcomeRetry: this attempt made nothing, so its intent is taken back
 	Began   int64         // View.Began of the attempt: only its own intent is taken back, never that of a newer one; 0: whatever there is

@@ -27,12 +27,7 @@ type Affected struct {
 // Affected reads the feed after a number and tells whom its changes are about, for Part. A change that concerns no account (a contact, a
 // contractor's service, an appointment) affects nobody.
 func (p *Planner) Affected(ctx context.Context, after int64) (Affected, error) {
-	head, err := p.dir.LastChange(ctx, p.scope)
-	if err != nil {
-		return Affected{}, fmt.Errorf("read changes: %w", err)
-	}
 	found := map[policies.PersonID]bool{}
-	whole := Affected{Whole: true, Last: head}
 	for last := after; ; {
 		page, err := p.dir.Changes(ctx, p.scope, last, directory.MaxPage)
 		if err != nil {
@@ -48,8 +43,11 @@ func (p *Planner) Affected(ctx context.Context, after int64) (Affected, error) {
 				found[id] = true
 			}
 			if all || len(found) > MaxPart {
-				whole.Last = max(head, last)
-				return whole, nil
+				head, err := p.dir.LastChange(ctx, p.scope) // the whole plan reads the directory after this
+				if err != nil {
+					return Affected{}, fmt.Errorf("read changes: %w", err)
+				}
+				return Affected{Whole: true, Last: max(head, last)}, nil
 			}
 		}
 		if len(page) < directory.MaxPage {
@@ -131,7 +129,7 @@ func (p *Planner) Part(ctx context.Context, maker policies.PersonID, people []po
 	if err != nil {
 		return Plan{}, err
 	}
-	return Make(w, k, maker, p.seater.Hash()), nil
+	return p.plan(w, k, maker), nil
 }
 
 // wantedOf gives the accounts that directory and policy want now for the people named. Whoever the directory doesn't know gets none.
@@ -168,7 +166,7 @@ func (p *Planner) wantedOf(ctx context.Context, ids []policies.PersonID) (Wanted
 		}
 		orgs = append(orgs, org)
 	}
-	return Want(people, posts, orgs, p.seater)
+	return p.want(people, posts, orgs)
 }
 
 // held keeps the posts that are held now.

@@ -142,8 +142,8 @@ func TestPartIsTheWholePlanOfTheAffected(t *testing.T) {
 		for n := range 12 {
 			add(n)
 		}
-		last, planned := int64(0), 0
-		for round := range 60 {
+		last, planned, moves := int64(0), 0, 0
+		for round := range 150 {
 			who := &people[rng.IntN(len(people))]
 			switch kind := rng.IntN(6); {
 			case round == 0:
@@ -165,13 +165,14 @@ func TestPartIsTheWholePlanOfTheAffected(t *testing.T) {
 				}
 			case who.Active():
 				to := orgs[1+rng.IntN(4)].ID
-				x := identity.Transfer{Person: who.ID, Kind: identity.TransferMove, From: who.Org, To: to, At: now.UnixMicro()}
+				x := identity.Transfer{Person: who.ID, Kind: identity.TransferMove, From: who.Org, To: to, StaffNumber: fmt.Sprintf("T%d", round), At: now.UnixMicro()}
 				if kind == 5 {
-					x.Kind = identity.TransferConcurrent
+					x.Kind, x.StaffNumber = identity.TransferConcurrent, ""
 				}
 				if _, err := h.dir.AddTransfer(ctx, everything, x, tester); err != nil {
 					continue // refused: the same organization, the last administrator
 				}
+				moves++
 				if _, err := h.dir.Activate(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -212,8 +213,8 @@ func TestPartIsTheWholePlanOfTheAffected(t *testing.T) {
 				last = affected.Last
 			}
 		}
-		if planned < 60 {
-			t.Errorf("only %d objects were planned: the test changes too little", planned)
+		if planned < 60 || moves < 10 {
+			t.Errorf("only %d objects were planned, %d transfers recorded: the test changes too little", planned, moves)
 		}
 	})
 }

@@ -71,8 +71,10 @@ type Total struct {
 	Disabled        int              `json:"accounts_disabled"`
 	MembersAdded    int              `json:"members_added"`
 	MembersRemoved  int              `json:"members_removed"`
-	AccountsWanted  int              `json:"accounts_wanted"`  // active accounts once the plan is applied
-	AccountsCurrent int              `json:"accounts_current"` // active accounts now
+	AccountsWanted  int              `json:"accounts_wanted"`       // active accounts once the plan is applied
+	AccountsCurrent int              `json:"accounts_current"`      // active accounts now
+	YenWanted       int              `json:"yen_per_month_wanted"`  // what the active accounts cost once the plan is applied
+	YenCurrent      int              `json:"yen_per_month_current"` // and now
 }
 
 // Plan is what will be done, decided beforehand. Its hash covers everything in it.
@@ -192,6 +194,7 @@ func (d *differ) accounts() {
 		known[holder{a.Product, a.Person}] = a
 		if a.Attributes.Active {
 			d.totals[a.Product].AccountsCurrent++
+			d.totals[a.Product].YenCurrent += d.wanted.Prices.Of(a.Product, a.Seat)
 		}
 	}
 	wanted := make(map[holder]bool, len(d.wanted.Accounts))
@@ -200,6 +203,7 @@ func (d *differ) accounts() {
 		h, total := holder{want.Product, want.Person}, d.totals[want.Product]
 		wanted[h] = true
 		total.AccountsWanted++
+		total.YenWanted += d.wanted.Prices.Of(want.Product, want.Seat)
 		for _, org := range want.Orgs() {
 			groups[team{want.Product, org}] = true
 		}
@@ -216,7 +220,7 @@ func (d *differ) accounts() {
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++
-		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org:
+		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org || have.Seat != want.Seat:
 			obj.Action, obj.Before = ActionUpdate, &have.Attributes
 			total.Updated++
 		default:

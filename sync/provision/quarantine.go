@@ -309,7 +309,8 @@ func prunePlan(p Plan, skip func(o Object, kind OpKind, person policies.PersonID
 
 // recount gives the total of one product for the objects that are left. How many are wanted and there doesn't change.
 func recount(t Total, objects []Object) Total {
-	out := Total{Product: t.Product, AccountsWanted: t.AccountsWanted, AccountsCurrent: t.AccountsCurrent}
+	out := t
+	out.Groups, out.Created, out.Updated, out.Enabled, out.Disabled, out.MembersAdded, out.MembersRemoved = 0, 0, 0, 0, 0, 0, 0
 	for _, o := range objects {
 		if o.Product != t.Product {
 			continue

@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
+	"github.com/musubi-hub/musubi/connectors/slack"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -51,6 +52,7 @@ func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 		Now: time.Now, Seed: seed, BaseURL: "http://127.0.0.1", QuotaScale: scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: "dir", Token: "scim-token", VerifiedDomains: []string{"c2000012020001.example.lg.jp"}},
 		Jira:      sandbox.JiraOptions{Email: "hub@example.go.jp", Token: "jira-token"},
+		Slack:     sandbox.SlackOptions{Token: "slack-token", AdminToken: "slack-admin", SigningSecret: "slack-signing", OwnerEmail: "owner@example.go.jp"},
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -72,7 +74,15 @@ func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := connectors.NewCatalog(a, j)
+	s, err := slack.New(slack.Config{
+		BaseURL: "http://127.0.0.1/slack", Token: outbound.NewSecret("slack-token"), SCIMToken: outbound.NewSecret("slack-admin"),
+		SigningSecret: outbound.NewSecret("slack-signing"), Transport: box.Transport(), Quota: free{}, Now: time.Now, Timeout: 5 * time.Second,
+		Jitter: half, AllowPlaintext: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := connectors.NewCatalog(a, j, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +133,8 @@ func (w *world) truth(t *testing.T) []string {
 				Email       string   `json:"email"`
 				DisplayName string   `json:"display_name"`
 				Active      bool     `json:"active"`
+				Guest       bool     `json:"guest"`
+				Owner       bool     `json:"owner"`
 				Groups      []string `json:"groups"`
 			} `json:"accounts"`
 			Groups []struct {
@@ -137,8 +149,11 @@ func (w *world) truth(t *testing.T) []string {
 			lines = append(lines, fmt.Sprintf("%s: %d duplicates", p, state.Counts.Duplicates))
 		}
 		for _, a := range state.Accounts {
+			if a.Owner {
+				continue
+			}
 			if a.Active {
-				lines = append(lines, fmt.Sprintf("%s account %s %s %s", p, a.Email, a.DisplayName, strings.Join(a.Groups, "+")))
+				lines = append(lines, fmt.Sprintf("%s account %s %s %s%s", p, a.Email, a.DisplayName, strings.Join(a.Groups, "+"), guestMark(a.Guest)))
 			} else if len(a.Groups) > 0 {
 				lines = append(lines, fmt.Sprintf("%s disabled account %s is still in %s", p, a.Email, strings.Join(a.Groups, "+")))
 			}
@@ -165,11 +180,18 @@ func (w *world) present(t *testing.T, people []identity.Person) string {
 	return ""
 }
 
+func guestMark(guest bool) string {
+	if guest {
+		return " (guest)"
+	}
+	return ""
+}
+
 // wantedTruth is what truth must be for the people: groups stay once made.
 func wantedTruth(w Wanted, groups map[team]bool) []string {
 	var lines []string
 	for _, a := range w.Accounts {
-		lines = append(lines, fmt.Sprintf("%s account %s %s %s", a.Product, a.Attributes.Email, a.Attributes.DisplayName, w.Names[a.Org]))
+		lines = append(lines, fmt.Sprintf("%s account %s %s %s%s", a.Product, a.Attributes.Email, a.Attributes.DisplayName, w.Names[a.Org], guestMark(a.Attributes.Guest)))
 		groups[team{a.Product, a.Org}] = true
 	}
 	for t := range groups {
@@ -426,7 +448,7 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 }
 
 // schedules is how many random lives the test walks through.
-const schedules = 2000
+const schedules = 1000
 
 func TestFaultSchedules(t *testing.T) {
 	n := schedules

@@ -23,6 +23,8 @@ type Directory interface {
 	These(ctx context.Context, scope policies.Scope, people ...policies.PersonID) ([]identity.Person, error)
 	Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]directory.Change, error)
 	LastChange(ctx context.Context, scope policies.Scope) (int64, error)
+	PeopleAt(ctx context.Context, scope policies.Scope, at int64, fn func(identity.Person) error) error
+	PostsAt(ctx context.Context, scope policies.Scope, at int64) ([]identity.Post, error)
 }
 
 // Source gives the plan that the present state asks for.
@@ -38,11 +40,56 @@ type Planner struct {
 	dir    Directory
 	seater Seater
 	scope  policies.Scope
+	// products are those that something can be done in: of the others nothing is planned.
+	products []policies.Product
+	prices   Prices
 }
 
-// NewPlanner makes a planner. It reads every organization by a system scope: a plan covers the nation.
-func NewPlanner(store *Store, dir Directory, seater Seater) *Planner {
-	return &Planner{store: store, dir: dir, seater: seater, scope: policies.System(policies.TaskProvision)}
+// Price gives the planner what seats cost, and gives it back.
+func (p *Planner) Price(prices Prices) *Planner { p.prices = prices; return p }
+
+// Prices are what seats cost.
+func (p *Planner) Prices() Prices { return p.prices }
+
+// NewPlanner makes a planner for the products that are connected; none given: for all. It reads every organization by a system scope: a plan
+// covers the nation.
+func NewPlanner(store *Store, dir Directory, seater Seater, connected ...policies.Product) *Planner {
+	if len(connected) == 0 {
+		connected = policies.Products()
+	}
+	return &Planner{store: store, dir: dir, seater: seater, scope: policies.System(policies.TaskProvision), products: connected}
+}
+
+// Connected lists the products that are planned for.
+func (p *Planner) Connected() []policies.Product { return slices.Clone(p.products) }
+
+// plan diffs what is wanted against what is known, in the connected products.
+func (p *Planner) plan(w Wanted, k Known, maker policies.PersonID) Plan {
+	k.keep(p.products)
+	return Make(w, k, maker, p.seater.Hash())
+}
+
+// want is Want in the connected products.
+func (p *Planner) want(people []identity.Person, posts []identity.Post, orgs []identity.Organization) (Wanted, error) {
+	w, err := Want(people, posts, orgs, p.seater)
+	if err != nil {
+		return Wanted{}, err
+	}
+	w.keep(p.products)
+	w.Prices = p.prices
+	return w, nil
+}
+
+// keep leaves what is known of the products named alone.
+func (k *Known) keep(products []policies.Product) {
+	k.Accounts = slices.DeleteFunc(k.Accounts, func(a KnownAccount) bool { return !slices.Contains(products, a.Product) })
+	for _, p := range policies.Products() {
+		if !slices.Contains(products, p) {
+			delete(k.Groups, p)
+			delete(k.Members, p)
+			delete(k.Maybe, p)
+		}
+	}
 }
 
 // Current implements Source.
@@ -55,23 +102,14 @@ func (p *Planner) Current(ctx context.Context, maker policies.PersonID) (Plan, e
 	if err != nil {
 		return Plan{}, err
 	}
-	return Make(w, k, maker, p.seater.Hash()), nil
+	return p.plan(w, k, maker), nil
 }
 
 // Wanted gives the accounts that directory and policy want now.
 func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
-	var orgs []identity.Organization
-	filter := directory.OrgFilter{Limit: directory.MaxPage}
-	for {
-		page, err := p.dir.Organizations(ctx, p.scope, filter)
-		if err != nil {
-			return Wanted{}, fmt.Errorf("read organizations: %w", err)
-		}
-		orgs = append(orgs, page...)
-		if len(page) < filter.Limit {
-			break
-		}
-		filter.After = page[len(page)-1].ID
+	orgs, err := p.organizations(ctx)
+	if err != nil {
+		return Wanted{}, err
 	}
 	var people []identity.Person
 	if err := p.dir.EachPerson(ctx, p.scope, func(q identity.Person) error {
@@ -84,7 +122,24 @@ func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
 	if err != nil {
 		return Wanted{}, fmt.Errorf("read posts: %w", err)
 	}
-	return Want(people, p.held(posts), orgs, p.seater)
+	return p.want(people, p.held(posts), orgs)
+}
+
+// organizations reads all of them: their names and kinds are nobody's secret.
+func (p *Planner) organizations(ctx context.Context) ([]identity.Organization, error) {
+	var orgs []identity.Organization
+	filter := directory.OrgFilter{Limit: directory.MaxPage}
+	for {
+		page, err := p.dir.Organizations(ctx, p.scope, filter)
+		if err != nil {
+			return nil, fmt.Errorf("read organizations: %w", err)
+		}
+		orgs = append(orgs, page...)
+		if len(page) < filter.Limit {
+			return orgs, nil
+		}
+		filter.After = page[len(page)-1].ID
+	}
 }
 
 // Known reads the ledger: what the hub knows of every SaaS.

@@ -93,14 +93,20 @@ func requirement(r config.Require) connectors.Requirement {
 	return out
 }
 
-// HasAccounts reports whether any product is open that accounts can be made in.
-func (h *Hub) HasAccounts() bool {
-	for _, o := range h.Open {
-		if o.AccountWriter != nil {
-			return true
+// connected lists the open products that accounts can be made in.
+func (h *Hub) connected() []policies.Product {
+	var list []policies.Product
+	for _, p := range policies.Products() {
+		if h.Open[p].AccountWriter != nil {
+			list = append(list, p)
 		}
 	}
-	return false
+	return list
+}
+
+// HasAccounts reports whether any product is open that accounts can be made in.
+func (h *Hub) HasAccounts() bool {
+	return len(h.connected()) > 0
 }
 
 func connectAll(o Options, all shared) ([]connectors.Connector, error) {

@@ -121,13 +121,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
+		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
 	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...).Price(o.Config.Prices.PerSeat())
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}

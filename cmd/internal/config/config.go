@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/breaker"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // FileName is the file that is looked for in the data folder.
@@ -27,6 +29,7 @@ type Config struct {
 	Functions            Functions
 	Breakers             Breakers
 	Live                 Live
+	Prices               Prices
 	Keys                 Keys
 	Audit                Audit
 }
@@ -93,6 +96,34 @@ func (b Breakers) Limits() (c breaker.Config, err error) {
 		return c, fmt.Errorf("breakers.announced: %w", err)
 	}
 	return c, nil
+}
+
+// Prices are what a seat costs a month, in yen without tax.
+type Prices struct {
+	AtlassianLicensed, JiraPortal, SlackLicensed, SlackGuest float64
+}
+
+func (p *Prices) field(name string) any {
+	switch name {
+	case "atlassian_licensed_member":
+		return &p.AtlassianLicensed
+	case "jira_portal_customer":
+		return &p.JiraPortal
+	case "slack_licensed_member":
+		return &p.SlackLicensed
+	case "slack_guest":
+		return &p.SlackGuest
+	}
+	return nil
+}
+
+// PerSeat gives the prices as plans take them.
+func (p Prices) PerSeat() provision.Prices {
+	return provision.Prices{
+		policies.ProductAtlassian: {policies.SeatLicensedMember: int(p.AtlassianLicensed)},
+		policies.ProductJira:      {policies.SeatPortalCustomer: int(p.JiraPortal)},
+		policies.ProductSlack:     {policies.SeatLicensedMember: int(p.SlackLicensed), policies.SeatGuest: int(p.SlackGuest)},
+	}
 }
 
 // Live says how the hub plans by itself.
@@ -288,6 +319,8 @@ func (c *Config) field(key string) any {
 		return c.Slack.field(name)
 	case "breakers":
 		return c.Breakers.field(name)
+	case "prices":
+		return c.Prices.field(name)
 	case "mail":
 		if c.Mail == nil {
 			c.Mail = &Mail{}

@@ -40,12 +40,14 @@ func TestNoFileAtAll(t *testing.T) {
 	want := Config{
 		Database: "sqlite:" + filepath.Join(dir, "musubi.db"), Listen: "127.0.0.1:8080",
 		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1}, Require: Require{ISMAP: "no"}, Functions: defaultFunctions,
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60},
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
 	}
 }
+
+var defaultPrices = Prices{AtlassianLicensed: 2000, SlackLicensed: 1800, SlackGuest: 1800}
 
 var defaultBreakers = Breakers{
 	NationAccounts: breaker.DefaultNationAccounts, NationMemberships: breaker.DefaultNationMemberships,
@@ -129,7 +131,7 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
 		},
 		Require:  Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60},
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
 		Functions: Functions{[]string{"jira"}, []string{"mail"}},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {

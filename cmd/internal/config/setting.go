@@ -2,12 +2,15 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/slack"
+	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/breaker"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // setting is one line of the table that everything here is made of.
@@ -40,6 +43,7 @@ var sections = []section{
 	{"require", "製品に求めること。満たさない製品は、設定してあっても使いません。", "What a product must be. One that isn't is not used, though it is configured."},
 	{"breakers", "ブレーカー: 失うものが多すぎる変更を、人が確かめるまで止めます。一つの値は「期間 最低数 割合」の並びで、期間の初めにあった数の割合か最低数の大きい方まで失えます (docs/breakers.md)。", "Breakers hold a change that would take too much away until a person has looked. Each value is a list of window, least number and share: the larger of that number and that share of what there was when the window began may be lost (docs/breakers.md)."},
 	{"live", "名簿の変更からハブが自分で作る計画。小さなものは方針が承認し、ほかは人の承認を待ちます。", "Plans that the hub makes by itself from changes in the directory. Policy approves small ones; the others wait for a person."},
+	{"prices", "利用席一つの月額 (円、税抜)。既定値は公表価格を目安にした仮定です。契約の額を書いてください。計画と musubi seats の費用の表示だけに使います。", "What one seat costs a month, in yen without tax. The defaults are assumptions in the order of magnitude of public price lists: write what your contract says. Only shown, by plans and by musubi seats."},
 	{"functions", "どの機能をどの製品が担うか (調達仕様の機能番号)。", "Which product carries which function, by the numbers of the procurement document."},
 }
 
@@ -162,6 +166,10 @@ var settings = slices.Concat(
 			key: "live.longest", def: "60", example: "60", number: true, check: pause,
 			ja: "変更が続いていても、この秒数で計画を作ります。", en: "And after so many seconds at the latest.",
 		},
+		price("atlassian_licensed_member", policies.ProductAtlassian, policies.SeatLicensedMember, "Atlassian のライセンス利用者。", "A licensed member of Atlassian."),
+		price("jira_portal_customer", policies.ProductJira, policies.SeatPortalCustomer, "Jira の窓口利用者。", "A portal customer of Jira."),
+		price("slack_licensed_member", policies.ProductSlack, policies.SeatLicensedMember, "Slack のメンバー。", "A member of Slack."),
+		price("slack_guest", policies.ProductSlack, policies.SeatGuest, "Slack のマルチチャンネルゲスト。メンバーと同じ料金です。", "A multi-channel guest of Slack, billed as a member."),
 		{
 			key: "functions.9", def: "jira", example: "jira", check: listOf("jira"),
 			ja: "お問い合わせ。", en: "Inquiries.",
@@ -172,6 +180,12 @@ var settings = slices.Concat(
 		},
 	},
 )
+
+// price is the setting of what a seat costs.
+func price(key string, product policies.Product, seat policies.Seat, ja, en string) setting {
+	def := strconv.Itoa(provision.DefaultPrices().Of(product, seat))
+	return setting{key: "prices." + key, def: def, example: def, number: true, check: yen, ja: ja, en: en}
+}
 
 // limits is the setting of one breaker.
 func limits(level breaker.Level, loss breaker.Loss, def, ja, en string) setting {
