@@ -301,38 +301,6 @@ func prunePlan(p Plan, skip func(o Object, kind OpKind, person policies.PersonID
 	}
 	p.Objects = kept
 	p.Totals = slices.Clone(p.Totals)
-	for i := range p.Totals {
-		p.Totals[i] = recount(p.Totals[i], kept)
-	}
+	p.recount()
 	return p
-}
-
-// recount gives the total of one product for the objects that are left. How many are wanted and there doesn't change.
-func recount(t Total, objects []Object) Total {
-	out := t
-	out.Groups, out.Created, out.Updated, out.Enabled, out.Disabled, out.MembersAdded, out.MembersRemoved = 0, 0, 0, 0, 0, 0, 0
-	for _, o := range objects {
-		if o.Product != t.Product {
-			continue
-		}
-		switch o.Action {
-		case ActionCreate:
-			if o.Kind == ObjectGroup {
-				out.Groups++
-			} else {
-				out.Created++
-			}
-		case ActionUpdate, ActionReplace:
-			out.Updated++
-		case ActionEnable:
-			out.Enabled++
-		case ActionDisable:
-			out.Disabled++
-		case ActionAdd:
-			out.MembersAdded += len(o.Members)
-		case ActionRemove:
-			out.MembersRemoved += len(o.Members)
-		}
-	}
-	return out
 }
