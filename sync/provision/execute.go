@@ -46,6 +46,8 @@ func attempt(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return ensureGroup(ctx, now, conn, v)
 	case OpAccount:
 		return ensureAccount(ctx, now, conn, v)
+	case OpReplace:
+		return replaceAccount(ctx, now, conn, v)
 	case OpDisable:
 		return disableAccount(ctx, conn, v)
 	case OpAdd:
@@ -106,7 +108,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	}
 	op := v.Op
 	if v.Left[op.Person] {
-		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
+		return leftMeanwhile(ctx, conn, v)
 	}
 	if v.Moved[op.Person] {
 		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
@@ -169,6 +171,22 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		return retry(ferr)
 	}
 	return failed(err)
+}
+
+// leftMeanwhile drops a grant to somebody who has left. An attempt that died may have given the access back after the leaver's own work was
+// done, so it is ended once more.
+func leftMeanwhile(ctx context.Context, conn connectors.Opened, v View) Effect {
+	e := Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
+	row, exists := v.Accounts[v.Op.Person]
+	if !v.Tried || !exists || row.AccountID == "" {
+		return e
+	}
+	if err := conn.AccountWriter.DisableAccount(connectors.WithUrgent(ctx), row.AccountID); err != nil && connectors.KindOf(err) != connectors.KindNotFound {
+		return failedIdempotent(err)
+	}
+	row.State, row.Attributes.Active, row.TriedAt = StateDisabled, false, time.Time{}
+	e.Account, e.Receipt = &row, Receipt{How: "disabled", AccountID: row.AccountID}
+	return e
 }
 
 func create(ctx context.Context, conn connectors.Opened, want connectors.Account, guest bool) (connectors.Account, error) {

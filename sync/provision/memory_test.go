@@ -92,7 +92,11 @@ func (m *memLedger) Begin(_ context.Context, _ string, seq int) (View, error) {
 	case OpAccount:
 		h := holder{op.Product, op.Person}
 		row, ok := m.accounts[h]
-		if m.left[op.Person] || (ok && row.AccountID != "") || fingerprintOf(row, ok) != op.Before {
+		if m.left[op.Person] || fingerprintOf(row, ok) != op.Before {
+			break
+		}
+		if ok && row.AccountID != "" {
+			m.tried[seq] = true
 			break
 		}
 		if !ok {

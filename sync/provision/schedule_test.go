@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -48,6 +49,12 @@ func newWorld(t *testing.T, seed uint64) *world {
 // makeWorld takes the vendors' quotas times scale.
 func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 	t.Helper()
+	return watchedWorld(t, seed, scale, func(_ *sandbox.Sandbox, way http.RoundTripper) http.RoundTripper { return way })
+}
+
+// watchedWorld lets watch see every call on its way to the sandbox.
+func watchedWorld(t testing.TB, seed uint64, scale float64, watch func(*sandbox.Sandbox, http.RoundTripper) http.RoundTripper) *world {
+	t.Helper()
 	box, err := sandbox.New(sandbox.Options{
 		Now: time.Now, Seed: seed, BaseURL: "http://127.0.0.1", QuotaScale: scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: "dir", Token: "scim-token", VerifiedDomains: []string{"c2000012020001.example.lg.jp"}},
@@ -59,16 +66,16 @@ func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	half := func() float64 { return 0.5 }
+	half, way := func() float64 { return 0.5 }, watch(box, box.Transport())
 	a, err := atlassian.New(atlassian.Config{
-		BaseURL: "http://127.0.0.1/atlassian", DirectoryID: "dir", Token: outbound.NewSecret("scim-token"), Transport: box.Transport(), Quota: free{},
+		BaseURL: "http://127.0.0.1/atlassian", DirectoryID: "dir", Token: outbound.NewSecret("scim-token"), Transport: way, Quota: free{},
 		Now: time.Now, Timeout: 5 * time.Second, Jitter: half, AllowPlaintext: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	j, err := jira.New(jira.Config{
-		BaseURL: "http://127.0.0.1/jira", Email: "hub@example.go.jp", Token: outbound.NewSecret("jira-token"), ServiceDeskID: "1", Transport: box.Transport(),
+		BaseURL: "http://127.0.0.1/jira", Email: "hub@example.go.jp", Token: outbound.NewSecret("jira-token"), ServiceDeskID: "1", Transport: way,
 		Quota: free{}, Now: time.Now, Timeout: 5 * time.Second, Jitter: half, AllowPlaintext: true,
 	})
 	if err != nil {
@@ -76,7 +83,7 @@ func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 	}
 	s, err := slack.New(slack.Config{
 		BaseURL: "http://127.0.0.1/slack", Token: outbound.NewSecret("slack-token"), SCIMToken: outbound.NewSecret("slack-admin"),
-		SigningSecret: outbound.NewSecret("slack-signing"), Transport: box.Transport(), Quota: free{}, Now: time.Now, Timeout: 5 * time.Second,
+		SigningSecret: outbound.NewSecret("slack-signing"), Transport: way, Quota: free{}, Now: time.Now, Timeout: 5 * time.Second,
 		Jitter: half, AllowPlaintext: true,
 	})
 	if err != nil {
@@ -447,22 +454,23 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 	return ""
 }
 
-// schedules is how many random lives the test walks through.
-const schedules = 1000
+// schedules is how many random lives are walked through at most until a planted bug is caught.
+const schedules = 2000
 
+// 10,000 random lives in make scale, a million in make soak.
 func TestFaultSchedules(t *testing.T) {
-	n := schedules
-	if testing.Short() {
-		n = 100
-	}
-	for seed := range uint64(n) {
-		synctest.Test(t, func(t *testing.T) {
-			if diff := schedule(t, seed, func(m *memLedger) Ledger { return m }, nil); diff != "" {
-				t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+	n := sized(t, "MUSUBI_SCHEDULES", 300)
+	shards := runtime.GOMAXPROCS(0)
+	for shard := range shards {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < n && !t.Failed(); seed += shards {
+				synctest.Test(t, func(t *testing.T) {
+					if diff := schedule(t, uint64(seed), func(m *memLedger) Ledger { return m }, nil); diff != "" {
+						t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+					}
+				})
 			}
 		})
-		if t.Failed() {
-			return
-		}
 	}
 }

@@ -298,7 +298,8 @@ func p99(sorted []time.Duration) time.Duration {
 // quota, also where the vendor throttles for reasons of its own and where two nodes work. Whoever leaves meanwhile, 30 a minute, is out
 // within 5 s (p99); a wave within 5 s and what its calls take at the vendor's rate.
 //
-// Each call takes 150 ms. MUSUBI_SOAK, which make soak and make bench set, runs the whole size: 30,000 people in 2,000 organizations, 167 minutes.
+// Each call takes 150 ms. MUSUBI_SOAK, which make soak and make bench set, runs the whole size: 30,000 people in 2,000 organizations,
+// 167 minutes; MUSUBI_FIRST_LOAD_ORGS is another number of organizations.
 func TestSimulatedFirstLoad(t *testing.T) {
 	const orgs, perOrg = 40, 10
 	loads := map[string]firstLoad{
@@ -306,7 +307,7 @@ func TestSimulatedFirstLoad(t *testing.T) {
 		"two nodes, leavers and throttle anyway": {orgs: orgs, perOrg: perOrg, nodes: 2, leaverEvery: 2 * time.Second, faults: 0.01},
 	}
 	if os.Getenv("MUSUBI_SOAK") != "" {
-		const orgs, perOrg = 2000, 15
+		orgs, perOrg := sized(t, "MUSUBI_FIRST_LOAD_ORGS", 2000), 15
 		loads = map[string]firstLoad{
 			"leavers":            {orgs: orgs, perOrg: perOrg, leaverEvery: 2 * time.Second},
 			"wave":               {orgs: orgs, perOrg: perOrg, wave: 600},
