@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,10 +273,19 @@ func (c *Console) breakerPage(ctx context.Context, w http.ResponseWriter, r *htt
 		if err != nil {
 			return err
 		}
-		if may.For(policies.ActionBreakerRelease) && may.All() {
+		own := slices.Contains(trip.Causers(), v.actor.ScopeActor())
+		if own {
+			if own, err = c.cfg.Another(ctx, v.people); err != nil {
+				return err
+			}
+		}
+		switch {
+		case own:
+			body.Why = label{"原因の変更をした人は解除できません。別のシステム管理者が確かめて解除します。", "Who made the change that tripped it can't release it: another system administrator does."}
+		case may.For(policies.ActionBreakerRelease) && may.All():
 			f := formOf(r, "/breakers/"+trip.ID+"/release", tripSeen(trip))
 			body.Release = &f
-		} else {
+		default:
 			body.Why = label{"解除できるのはシステム管理者です。", "A system administrator releases it."}
 		}
 	}

@@ -305,7 +305,8 @@ func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) (
 			counts[s.Product] = &seatCount{Active: s.Active, Leavers: s.Leavers}
 		}
 	}
-	if v.people.All() && len(plans) > 0 {
+	// Only a person's plan is of the whole country; what the hub planned since makes its wish an old one.
+	if v.people.All() && len(plans) > 0 && plans[0].Record.Maker != policies.HubActor {
 		newest := plans[0].Record.Hash
 		d, err := c.planDigest(ctx, v, newest)
 		if err != nil {
