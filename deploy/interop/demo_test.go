@@ -21,7 +21,8 @@ type tour struct {
 		URL      string
 		Overflow int
 	}
-	Stories map[string]struct {
+	Approved string
+	Stories  map[string]struct {
 		State, Outcome string
 		Lines          []string
 	}
@@ -80,21 +81,38 @@ func TestDemonstrationInChromium(t *testing.T) {
 	case <-time.After(peerTimeout):
 		t.Fatal("the demonstration's main job never ended")
 	}
-	open := exec.CommandContext(t.Context(), binary, "open", "--data", data, "--as", filepath.Join(data, "credentials", "planner.cred"))
+	// Somebody new in the operating agency: such a plan waits for a person, however small.
+	credential := filepath.Join(data, "credentials", "planner.cred")
+	add := exec.CommandContext(t.Context(), binary, "people", "add", "--org", "8000012010038", "--staff-number", "demo-3", "--family-name", "例示", "--given-name", "三郎",
+		"--email", "saburo@digital.example.go.jp", "--role", "general", "--data", data, "--as", credential)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("musubi people add: %v\n%s", err, out)
+	}
+	waits := func() bool {
+		list := exec.CommandContext(t.Context(), binary, "plan", "--list", "--json", "--data", data, "--as", credential)
+		out, err := list.Output()
+		return err == nil && strings.Contains(string(out), `"state":"made"`)
+	}
+	for deadline := time.Now().Add(peerTimeout); !waits(); time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the hub never made a plan of the change by itself")
+		}
+	}
+	open := exec.CommandContext(t.Context(), binary, "open", "--data", data, "--as", credential)
 	out, err := open.Output()
 	if err != nil {
 		t.Fatalf("musubi open: %v", err)
 	}
 	ticket := regexp.MustCompile(`/open/[A-Za-z0-9_-]+`).FindString(string(out))
 	arguments := []string{base + ticket}
-	if folder := os.Getenv("MUSUBI_SCREENSHOTS"); folder != "" {
+	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
 		arguments = append(arguments, folder)
 	}
 	var seen tour
 	if code := runScript(t, nil, &seen, "tour.mjs", arguments...); code != 0 {
 		t.Fatalf("tour.mjs ended with %d", code)
 	}
-	if len(seen.Pages) < 14 {
+	if len(seen.Pages) < 17 {
 		t.Errorf("only %d pages were seen", len(seen.Pages))
 	}
 	for _, p := range seen.Pages {
@@ -113,6 +131,9 @@ func TestDemonstrationInChromium(t *testing.T) {
 		if p.Overflow > 0 {
 			t.Errorf("%s is %d pixels wider than a window of 320", p.URL, p.Overflow)
 		}
+	}
+	if !strings.Contains(seen.Approved, "完了") {
+		t.Errorf("the plan that was approved on its page ended as %q", seen.Approved)
 	}
 	for kind, want := range map[string]string{"leaver": "すべての SaaS から外れました", "transfer": "に移しました", "fault": "アカウントはちょうど 1 件です"} {
 		s := seen.Stories[kind]

@@ -1,8 +1,8 @@
-// A newcomer's way through the demonstration in headless Chromium: opens the pages by the one-time address, tries the three things to try, and
-// reads a plan. Each page is looked at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it.
+// A newcomer's way through the demonstration in headless Chromium: opens the pages by the one-time address, tries the three things to try,
+// reads a plan, and approves and applies one that waits. Each page is looked at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it.
 // usage: node tour.mjs http://HOST:PORT/open/TICKET [FOLDER]   with FOLDER: PNGs of the pages for the documentation
 // Prints one line of JSON: for each page its title, URL, language, violations, foreign requests, complaints, and by how many pixels it is
-// wider than its window; for each story how it ended and its lines.
+// wider than its window; for each story how it ended and its lines; and how the approved plan ended.
 // Exit code 0, 2 for a wrong command line; what the pages are worth is for the caller to judge.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -124,7 +124,22 @@ try {
   await press('a[href$="/progress"]');
   await look();
 
-  console.log(JSON.stringify({ pages, stories }));
+  // A plan that policy doesn't approve waits for a person: read it, approve it, apply it, and watch it end.
+  await page.click('nav a[href="/"]');
+  await page.waitForURL((to) => to.pathname === "/");
+  await page.locator("tr", { hasText: "承認待ち" }).locator('a[href^="/plans/"]').first().click();
+  await page.waitForURL((to) => to.pathname.startsWith("/plans/"));
+  await look();
+  await press('form[action$="/approve"] button');
+  await page.waitForSelector('form[action$="/apply"]');
+  await look();
+  await press('form[action$="/apply"] button');
+  await page.waitForURL((to) => to.pathname.endsWith("/progress"));
+  await page.waitForSelector('.state-line .badge:has-text("完了")');
+  await look();
+  const approved = await page.innerText(".state-line .badge");
+
+  console.log(JSON.stringify({ pages, stories, approved }));
 } finally {
   await browser.close();
 }
