@@ -3,121 +3,91 @@ package ocsp
 import (
 	"bytes"
 	"crypto"
+	_ "crypto/sha1" //nolint:gosec // G505: RFC 6960 and RFC 5019 name the issuer by SHA-1; nothing is signed with it
 	"crypto/subtle"
-	"encoding/asn1"
 	"slices"
 
-	// The two hashes of a CertID. SHA-1 identifies the issuer here; nothing is signed with it.
-	_ "crypto/sha1" //nolint:gosec // G505: RFC 6960 and RFC 5019 name the issuer by SHA-1
-	_ "crypto/sha256"
-
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"github.com/musubi-hub/musubi/identity/cert/der"
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 )
 
 // Issuer is the CA that issued the certificate in question, as the path validation has found it: never taken from the answer.
 type Issuer struct {
-	Name      []byte           // DER of the subject's Name
-	SPKI      []byte           // DER of the SubjectPublicKeyInfo
-	PublicKey crypto.PublicKey // *rsa.PublicKey or *ecdsa.PublicKey: the key in SPKI
+	Name pkix.Name
+	Key  *pkix.PublicKey
 }
 
-var (
-	oidSHA1   = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
-	oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-)
+func (i Issuer) valid() bool { return !i.Name.IsEmpty() && i.Key != nil && i.Key.Raw != nil }
 
-func hashOf(oid asn1.ObjectIdentifier) crypto.Hash {
-	switch {
-	case oid.Equal(oidSHA1):
+// CertID names a certificate by hashes of its issuer and by its serial (RFC 6960 section 4.1.1).
+type CertID struct {
+	Hash              crypto.Hash // 0: an algorithm unknown here
+	NameHash, KeyHash []byte
+	Serial            []byte // content octets of the INTEGER
+}
+
+func hashOf(alg pkix.Algorithm) crypto.Hash {
+	if alg.Params != nil && !bytes.Equal(alg.Params, der.Wrap(der.Null)) {
+		return 0
+	}
+	switch alg.ID {
+	case pkix.OIDSHA1:
 		return crypto.SHA1
-	case oid.Equal(oidSHA256):
+	case pkix.OIDSHA256:
 		return crypto.SHA256
 	}
 	return 0
 }
 
-// certID names a certificate by hashes of its issuer and by its serial (RFC 6960 section 4.1.1).
-type certID struct {
-	hash            crypto.Hash // 0: an algorithm unknown here
-	name, key       []byte
-	serial          []byte // content octets of the INTEGER
-	params, unusual bool   // the algorithm had parameters NULL; had others
-}
-
-// keyBits are the octets of the BIT STRING subjectPublicKey of spki: what key hashes are made of.
-func keyBits(spki []byte) ([]byte, bool) {
-	in := cryptobyte.String(spki)
-	var seq, alg, bits cryptobyte.String
-	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !in.Empty() || !seq.ReadASN1(&alg, cbasn1.SEQUENCE) ||
-		!seq.ReadASN1(&bits, cbasn1.BIT_STRING) || !seq.Empty() || len(bits) < 2 || bits[0] != 0 {
-		return nil, false
-	}
-	return bits[1:], true
-}
-
-func digest(h crypto.Hash, b []byte) []byte {
-	d := h.New()
-	d.Write(b)
-	return d.Sum(nil)
-}
-
-// matches tells whether id is about serial of issuer, by hashes made again here.
-func (id certID) matches(issuer Issuer, bits, serial []byte, hashes []crypto.Hash) bool {
-	if !slices.Contains(hashes, id.hash) || !id.hash.Available() {
+// About tells whether id is about a certificate of issuer with that serial, by hashes made again here.
+func (id CertID) About(issuer Issuer, serial []byte) bool {
+	if id.Hash == 0 || !issuer.valid() {
 		return false
 	}
-	return subtle.ConstantTimeCompare(id.name, digest(id.hash, issuer.Name))&
-		subtle.ConstantTimeCompare(id.key, digest(id.hash, bits)) == 1 && bytes.Equal(id.serial, serial)
+	return subtle.ConstantTimeCompare(id.NameHash, pkix.Digest(id.Hash, issuer.Name.Raw))&
+		subtle.ConstantTimeCompare(id.KeyHash, pkix.Digest(id.Hash, issuer.Key.Bits)) == 1 && bytes.Equal(id.Serial, serial)
+}
+
+func (id CertID) matches(q Question, hashes []crypto.Hash) bool {
+	return slices.Contains(hashes, id.Hash) && id.About(q.Issuer, q.Serial)
 }
 
 // checkSerial holds the content octets of a serial to RFC 5280: positive, DER, at most 20 octets.
 func checkSerial(serial []byte) bool {
-	switch {
-	case len(serial) == 0 || len(serial) > maxSerial, serial[0]&0x80 != 0:
-		return false
-	case len(serial) == 1:
-		return serial[0] != 0
-	}
-	return serial[0] != 0 || serial[1]&0x80 != 0
+	return len(serial) <= maxSerial && der.CheckInteger(serial) == nil && serial[0]&0x80 == 0 && !bytes.Equal(serial, []byte{0})
 }
 
-func readCertID(in *cryptobyte.String) (certID, bool) {
-	var id certID
-	var seq, alg, name, key, serial cryptobyte.String
-	var oid asn1.ObjectIdentifier
-	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.ReadASN1(&alg, cbasn1.SEQUENCE) || !alg.ReadASN1ObjectIdentifier(&oid) ||
-		!seq.ReadASN1(&name, cbasn1.OCTET_STRING) || !seq.ReadASN1(&key, cbasn1.OCTET_STRING) ||
-		!seq.ReadASN1(&serial, cbasn1.INTEGER) || !seq.Empty() {
-		return id, false
+func readCertID(in *der.Reader) (CertID, error) {
+	var id CertID
+	seq, err := in.Enter(der.Sequence)
+	if err != nil {
+		return id, err
 	}
-	if !alg.Empty() {
-		var null cryptobyte.String
-		id.params = alg.ReadASN1(&null, cbasn1.NULL) && null.Empty() && alg.Empty()
-		id.unusual = !id.params
+	alg, err := pkix.ReadAlgorithm(&seq)
+	if err != nil {
+		return id, err
 	}
-	if len(serial) == 0 || (len(serial) > 1 && ((serial[0] == 0 && serial[1]&0x80 == 0) || (serial[0] == 0xff && serial[1]&0x80 != 0))) {
-		return id, false // not the shortest form
+	id.Hash = hashOf(alg)
+	if id.NameHash, err = seq.Read(der.OctetString); err != nil {
+		return id, err
 	}
-	id.hash, id.name, id.key, id.serial = hashOf(oid), name, key, serial
-	if id.unusual {
-		id.hash = 0
+	if id.KeyHash, err = seq.Read(der.OctetString); err != nil {
+		return id, err
 	}
-	return id, true
+	if id.Serial, err = seq.Integer(); err != nil {
+		return id, err
+	}
+	return id, seq.End()
 }
 
-func addCertID(b *cryptobyte.Builder, issuer Issuer, bits, serial []byte, h crypto.Hash) {
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			if h == crypto.SHA1 {
-				b.AddASN1ObjectIdentifier(oidSHA1)
-			} else {
-				b.AddASN1ObjectIdentifier(oidSHA256)
-			}
-			b.AddASN1NULL()
-		})
-		b.AddASN1OctetString(digest(h, issuer.Name))
-		b.AddASN1OctetString(digest(h, bits))
-		b.AddASN1(cbasn1.INTEGER, func(b *cryptobyte.Builder) { b.AddBytes(serial) })
-	})
+func certIDOf(issuer Issuer, serial []byte, h crypto.Hash) []byte {
+	alg := pkix.OIDSHA1
+	if h == crypto.SHA256 {
+		alg = pkix.OIDSHA256
+	}
+	return der.Wrap(der.Sequence,
+		der.Wrap(der.Sequence, der.Wrap(der.OID, []byte(alg)), der.Wrap(der.Null)),
+		der.Wrap(der.OctetString, pkix.Digest(h, issuer.Name.Raw)),
+		der.Wrap(der.OctetString, pkix.Digest(h, issuer.Key.Bits)),
+		der.Wrap(der.Integer, serial))
 }

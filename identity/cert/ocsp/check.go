@@ -3,8 +3,9 @@ package ocsp
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/asn1"
 	"time"
+
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 )
 
 // Status is what an answer says about a certificate. The zero value says nothing and must be treated as a refusal.
@@ -29,15 +30,6 @@ func (s Status) String() string {
 	return "none"
 }
 
-// Reasons of RFC 5280 section 5.3.1. ReasonHold is final for us: JPKI never releases a certificate from certificateHold.
-const (
-	ReasonNone          = -1 // the answer gives none
-	ReasonHold          = 6
-	reasonUnused        = 7
-	reasonRemoveFromCRL = 8
-	reasonLast          = 10
-)
-
 // Question is what was asked.
 type Question struct {
 	Issuer Issuer
@@ -47,33 +39,37 @@ type Question struct {
 
 // Answer is an answer that passed every check of its policy. Times are UTC, to the second.
 type Answer struct {
-	Status    Status
-	Reason    int       // with Revoked: the CRLReason, or ReasonNone
-	RevokedAt time.Time // with Revoked
+	Status     Status
+	Revocation pkix.Revocation // with Revoked; a reason that the answer doesn't give is Unspecified. CertificateHold is final: JPKI never releases it
 
 	ProducedAt, ThisUpdate time.Time
-	NextUpdate             time.Time // zero: none
+	NextUpdate             time.Time     // zero: none
 	Age                    time.Duration // from thisUpdate to the time of the check; not below 0
 
-	Nonce     bool     // the answer carries the request's nonce
-	SHA256    [32]byte // of the answer's octets, for the evidence
-	Responder []byte   // DER of the delegated responder's certificate; nil: the CA's own key signed
+	Nonce     bool              // the answer carries the request's nonce
+	SHA256    [32]byte          // of the answer's octets, for the evidence
+	Responder *pkix.Certificate // of the delegated responder; nil: the CA's own key signed
 	// Unsettled is set if the responder was delegated, has no id-pkix-ocsp-nocheck and the policy takes that: whoever uses the
 	// answer must first find that Responder is not revoked.
 	Unsettled bool
 }
 
-var (
-	oidArchiveCutoff = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 6}
-	oidCRLReference  = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 3}
-)
+// Extensions of a SingleResponse that may be critical, because they change nothing about what it says (RFC 6960 section 4.4).
+var understood = []pkix.OID{mustOID("1.3.6.1.5.5.7.48.1.6"), mustOID("1.3.6.1.5.5.7.48.1.3")} // archive cutoff, CRL reference
+
+func mustOID(dotted string) pkix.OID {
+	o, err := pkix.ParseOID(dotted)
+	if err != nil {
+		panic(err)
+	}
+	return o
+}
 
 // Check judges the answer raw to the question q at the time now. The error is a *[Refusal], and then the Answer is the zero value.
 // A revoked or unknown certificate is no error: look at Status.
 func Check(raw []byte, q Question, now time.Time, p Policy) (Answer, error) {
-	bits, ok := keyBits(q.Issuer.SPKI)
 	switch {
-	case !ok || len(q.Issuer.Name) == 0 || q.Issuer.PublicKey == nil:
+	case !q.Issuer.valid():
 		return Answer{}, refuse(CodeQuestion, "the issuer's name or key is missing")
 	case !checkSerial(q.Serial):
 		return Answer{}, refuse(CodeQuestion, "the serial is not a positive INTEGER of at most %d octets", maxSerial)
@@ -86,18 +82,18 @@ func Check(raw []byte, q Question, now time.Time, p Policy) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	if r.exts.critical(oidNonce) {
+	if r.exts.critical(pkix.OIDOCSPNonce) {
 		return Answer{}, refuse(CodeCritical, "the answer has a critical extension that is not understood")
 	}
-	who, err := r.responder(q.Issuer, bits, now, p)
-	if err != nil {
-		return Answer{}, err
+	who, refusal := r.responder(q.Issuer, now, p)
+	if refusal != nil {
+		return Answer{}, refusal
 	}
-	out := Answer{SHA256: sha256.Sum256(raw), ProducedAt: r.producedAt, Responder: who.cert, Unsettled: who.unsettled, Reason: ReasonNone}
+	out := Answer{SHA256: sha256.Sum256(raw), ProducedAt: r.producedAt, Responder: who.cert, Unsettled: who.unsettled}
 	if out.Nonce, err = r.checkNonce(q.Nonce, p.Nonce); err != nil {
 		return Answer{}, err
 	}
-	s, err := r.find(q, bits, p)
+	s, err := r.find(q, p)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -107,10 +103,10 @@ func Check(raw []byte, q Question, now time.Time, p Policy) (Answer, error) {
 	out.Status, out.ThisUpdate, out.NextUpdate = s.status, s.thisUpdate, s.nextUpdate
 	out.Age = max(0, now.Sub(s.thisUpdate))
 	if s.status == Revoked {
-		if s.reason < ReasonNone || s.reason == reasonUnused || s.reason == reasonRemoveFromCRL || s.reason > reasonLast {
-			return Answer{}, refuse(CodeReason, "revocation reason %d can't stand in an answer", s.reason)
+		if reason := s.revocation.Reason; !reason.Known() || reason == pkix.RemoveFromCRL {
+			return Answer{}, refuse(CodeReason, "revocation with %v can't stand in an answer", reason)
 		}
-		out.Reason, out.RevokedAt = s.reason, s.revokedAt
+		out.Revocation = s.revocation
 	}
 	return out, nil
 }
@@ -136,11 +132,11 @@ func (r *response) checkNonce(asked []byte, rule NonceRule) (bool, error) {
 }
 
 // find is the one answer about the certificate asked for.
-func (r *response) find(q Question, bits []byte, p Policy) (*single, error) {
+func (r *response) find(q Question, p Policy) (*single, error) {
 	var found *single
 	for i := range r.singles {
 		s := &r.singles[i]
-		if !s.id.matches(q.Issuer, bits, q.Serial, p.Hashes) {
+		if !s.id.matches(q, p.Hashes) {
 			continue
 		}
 		if found != nil {
@@ -151,7 +147,7 @@ func (r *response) find(q Question, bits []byte, p Policy) (*single, error) {
 	if found == nil {
 		return nil, refuse(CodeNotFound, "none of the %d answers is about the certificate", len(r.singles))
 	}
-	if found.exts.critical(oidArchiveCutoff, oidCRLReference) {
+	if found.exts.critical(understood...) {
 		return nil, refuse(CodeCritical, "the answer about the certificate has a critical extension that is not understood")
 	}
 	return found, nil

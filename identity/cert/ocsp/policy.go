@@ -2,7 +2,10 @@ package ocsp
 
 import (
 	"crypto"
+	"slices"
 	"time"
+
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 )
 
 // NonceRule says what a nonce in the answer must be (RFC 9654). The zero value is the strictest.
@@ -36,6 +39,8 @@ type Policy struct {
 	Nonce   NonceRule
 	NoCheck NoCheckRule
 
+	Signatures pkix.Policy // of the answer and of the responder's certificate
+
 	Delegated bool // answers signed by a responder that the CA delegated are taken
 	ByIssuer  bool // answers signed by the CA's own key are taken
 
@@ -54,7 +59,8 @@ type Policy struct {
 // nonce optional, at most a day old. The OCSP profile itself is not public, so all of it is to be confirmed by the operator.
 func DefaultPolicy() Policy {
 	return Policy{
-		Nonce: NonceOptional, NoCheck: NoCheckOrStatus, Delegated: true, ByIssuer: true,
+		Signatures: pkix.Policy{Schemes: slices.Clone(pkix.Schemes), RSAMinBits: 2048, RSAMaxBits: 4096, RSAMinExponent: 3},
+		Nonce:      NonceOptional, NoCheck: NoCheckOrStatus, Delegated: true, ByIssuer: true,
 		Hashes: []crypto.Hash{crypto.SHA1, crypto.SHA256},
 		Leeway: time.Minute, MaxAge: 24 * time.Hour,
 		MaxSize: 64 << 10, MaxAnswers: 16, MaxCertificates: 4,
@@ -67,6 +73,7 @@ const (
 	hardAnswers    = 1000
 	hardCerts      = 16
 	hardExtensions = 32
+	maxDepth       = 32  // of the encoding
 	maxSerial      = 20  // octets, RFC 5280 section 4.1.2.2
 	maxNonce       = 128 // octets, RFC 9654 section 2.1
 )

@@ -1,63 +1,51 @@
 package ocsp
 
 import (
-	"bytes"
-	"crypto/sha1" //nolint:gosec // G505: RFC 6960 names the responder's key by SHA-1
+	"crypto"
 	"crypto/subtle"
-	"crypto/x509"
-	"encoding/asn1"
+	"errors"
 	"slices"
 	"time"
-)
 
-var (
-	oidNoCheck          = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
-	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
-	derNull             = []byte{5, 0}
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 )
 
 // signer is who signed an answer, after all checks.
 type signer struct {
-	cert      []byte // nil: the issuer's own key
+	cert      *pkix.Certificate // nil: the issuer's own key
 	unsettled bool
 }
 
 // responder finds who signed r and whether it may: the key of issuer, or a certificate in the answer that this key has issued for
 // the purpose. A certificate's name alone proves nothing: generations of a CA share one name, so the key decides.
-func (r *response) responder(issuer Issuer, bits []byte, now time.Time, p Policy) (signer, error) {
-	alg, err := readAlgorithm(r.algorithm)
-	if err != nil {
-		return signer{}, err
-	}
+func (r *response) responder(issuer Issuer, now time.Time, p Policy) (signer, *Refusal) {
 	var why *Refusal
-	if r.named(issuer.Name, bits) {
-		err := alg.verify(issuer.PublicKey, r.tbs, r.signature)
+	if r.named(issuer.Name, issuer.Key) {
+		err := p.Signatures.Check(issuer.Key, r.algorithm, r.tbs, r.signature)
 		switch {
 		case err == nil && p.ByIssuer:
 			return signer{}, nil
 		case err == nil:
 			return signer{}, refuse(CodeUnauthorized, "signed by the CA itself, which the policy doesn't take")
 		}
-		why = err
+		why = signatureRefusal("the answer", err)
 	}
 	for _, raw := range r.certs {
-		c, err := x509.ParseCertificate(raw)
-		if err != nil { // its text may quote names
-			why = later(why, refuse(CodeMalformed, "a certificate in the answer can't be read"))
+		c, err := pkix.ParseCertificate(raw)
+		if err != nil {
+			why = later(why, malformed("a certificate in the answer", err))
 			continue
 		}
-		keys, ok := keyBits(c.RawSubjectPublicKeyInfo)
-		if !ok || !r.named(c.RawSubject, keys) || bytes.Equal(c.RawSubjectPublicKeyInfo, issuer.SPKI) {
+		if !r.named(c.Subject, &c.Key) || c.Key.Equal(issuer.Key) {
 			continue
 		}
-		if err := alg.verify(c.PublicKey, r.tbs, r.signature); err != nil {
-			why = later(why, err)
+		if err := p.Signatures.Check(&c.Key, r.algorithm, r.tbs, r.signature); err != nil {
+			why = later(why, signatureRefusal("the answer", err))
 			continue
 		}
 		unsettled, refusal := delegated(c, issuer, r.producedAt, now, p)
 		if refusal == nil {
-			return signer{raw, unsettled}, nil
+			return signer{c, unsettled}, nil
 		}
 		why = later(why, refusal)
 	}
@@ -67,7 +55,14 @@ func (r *response) responder(issuer Issuer, bits []byte, now time.Time, p Policy
 	return signer{}, why
 }
 
-// later keeps the refusal that came furthest: whose signature was right says more than whose was wrong.
+func signatureRefusal(what string, err error) *Refusal {
+	if errors.Is(err, pkix.ErrAlgorithm) {
+		return refuse(CodeAlgorithm, "%s: %v", what, err)
+	}
+	return refuse(CodeSignature, "%s: %v", what, err)
+}
+
+// later keeps the refusal that came furthest: about one whose signature was right there is more to say than about one whose was wrong.
 func later(a, b *Refusal) *Refusal {
 	if a == nil || a.Code == CodeSignature || a.Code == CodeMalformed || a.Code == CodeAlgorithm {
 		return b
@@ -76,31 +71,26 @@ func later(a, b *Refusal) *Refusal {
 }
 
 // named tells whether the answer's responderID is that of a subject and key.
-func (r *response) named(subject, bits []byte) bool {
+func (r *response) named(subject pkix.Name, key *pkix.PublicKey) bool {
 	if r.byName != nil {
-		return bytes.Equal(r.byName, subject)
+		return r.byName.Equal(subject)
 	}
-	sum := sha1.Sum(bits) //nolint:gosec // G401: a name, not a signature
-	return subtle.ConstantTimeCompare(r.byKey, sum[:]) == 1
+	return subtle.ConstantTimeCompare(r.byKey, pkix.Digest(crypto.SHA1, key.Bits)) == 1
 }
 
 // delegated holds c, whose key signed the answer, to RFC 6960 section 4.2.2.2.
-func delegated(c *x509.Certificate, issuer Issuer, producedAt, now time.Time, p Policy) (unsettled bool, _ *Refusal) {
+func delegated(c *pkix.Certificate, issuer Issuer, producedAt, now time.Time, p Policy) (unsettled bool, _ *Refusal) {
 	if !p.Delegated {
 		return false, refuse(CodeUnauthorized, "signed by a delegated responder, which the policy doesn't take")
 	}
-	if !bytes.Equal(c.RawIssuer, issuer.Name) {
+	if !c.Issuer.Equal(issuer.Name) {
 		return false, refuse(CodeUnauthorized, "the responder's certificate was issued by another CA")
 	}
-	hash, ok := certAlgorithms[c.SignatureAlgorithm]
-	if !ok {
-		return false, refuse(CodeAlgorithm, "the responder's certificate is signed with %v", c.SignatureAlgorithm)
-	}
-	if err := hash.verify(issuer.PublicKey, c.RawTBSCertificate, c.Signature); err != nil {
-		if err.Code == CodeSignature {
+	if err := p.Signatures.Check(issuer.Key, c.Algorithm, c.TBS, c.Signature); err != nil {
+		if errors.Is(err, pkix.ErrSignature) {
 			return false, refuse(CodeUnauthorized, "the responder's certificate was not issued by the key that issued the certificate in question")
 		}
-		return false, err
+		return false, signatureRefusal("the responder's certificate", err)
 	}
 	leeway := max(0, p.Leeway)
 	for _, t := range []time.Time{now, producedAt} {
@@ -108,28 +98,16 @@ func delegated(c *x509.Certificate, issuer Issuer, producedAt, now time.Time, p 
 			return false, refuse(CodeResponderExpired, "the responder's certificate is valid from %s to %s, not at %s", stamp(c.NotBefore), stamp(c.NotAfter), stamp(t))
 		}
 	}
-	if len(c.UnhandledCriticalExtensions) > 0 {
-		return false, refuse(CodeCritical, "the responder's certificate has a critical extension that is not understood: %v", c.UnhandledCriticalExtensions[0])
-	}
-	if !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) { // anyExtendedKeyUsage doesn't delegate
-		return false, refuse(CodeResponderUsage, "the certificate that signed the answer is no OCSP responder's: id-kp-OCSPSigning is missing")
-	}
-	noCheck := false
-	for _, e := range c.Extensions {
-		switch {
-		case e.Id.Equal(oidKeyUsage) && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-			return false, refuse(CodeResponderUsage, "the responder's key is not for digital signatures")
-		case e.Id.Equal(oidBasicConstraints) && c.IsCA:
-			return false, refuse(CodeResponderUsage, "the responder's certificate is that of a CA")
-		case e.Id.Equal(oidNoCheck):
-			if !bytes.Equal(e.Value, derNull) {
-				return false, refuse(CodeMalformed, "id-pkix-ocsp-nocheck is not NULL")
-			}
-			noCheck = true
-		}
-	}
 	switch {
-	case noCheck, p.NoCheck == NoCheckIgnored:
+	case len(c.Unprocessed) > 0:
+		return false, refuse(CodeCritical, "the responder's certificate has a critical extension that is not understood: %v", c.Unprocessed[0])
+	case !slices.Contains(c.ExtKeyUsage, pkix.OIDOCSPSigning): // anyExtendedKeyUsage doesn't delegate
+		return false, refuse(CodeResponderUsage, "the certificate that signed the answer is no OCSP responder's: id-kp-OCSPSigning is missing")
+	case c.HasKeyUsage && c.KeyUsage&pkix.DigitalSignature == 0:
+		return false, refuse(CodeResponderUsage, "the responder's key is not for digital signatures")
+	case c.CA:
+		return false, refuse(CodeResponderUsage, "the responder's certificate is that of a CA")
+	case c.NoCheck, p.NoCheck == NoCheckIgnored:
 		return false, nil
 	case p.NoCheck == NoCheckOrStatus:
 		return true, nil

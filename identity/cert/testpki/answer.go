@@ -28,7 +28,7 @@ type Single struct {
 
 	State                  State
 	RevokedAt              time.Time
-	Reason                 int // Unspecified writes none
+	Reason                 int       // Unspecified writes none
 	ThisUpdate, NextUpdate time.Time // a zero NextUpdate is left out
 	Extensions             []Extension
 }
