@@ -159,7 +159,7 @@ func (c *Certificate) readTail(r der.Reader) error {
 		return malformed("extensions", "in a certificate of version %d", c.Version)
 	}
 	list := der.NewReader(content)
-	if err := readExtensions(&list, maxExtensions, c.Extensions.read); err != nil {
+	if err := EachExtension(&list, maxExtensions, c.Extensions.read); err != nil {
 		return fmt.Errorf("extensions: %w", err)
 	}
 	if err := list.End(); err != nil {
@@ -178,14 +178,18 @@ type Extension struct {
 // ReadExtensions reads the SEQUENCE OF Extension that comes next: at least one, at most limit, none twice.
 func ReadExtensions(r *der.Reader, limit int) ([]Extension, error) {
 	var out []Extension
-	err := readExtensions(r, limit, func(e Extension) error {
+	err := EachExtension(r, limit, func(e Extension) error {
 		out = append(out, e)
 		return nil
 	})
 	return out, err
 }
 
-func readExtensions(r *der.Reader, limit int, each func(Extension) error) error {
+// ErrDuplicateExtension is one extension twice.
+var ErrDuplicateExtension = fmt.Errorf("%w extensions: one stands twice (RFC 5280, 4.2)", ErrMalformed)
+
+// EachExtension reads the SEQUENCE OF Extension that comes next, at least one, at most limit, none twice, and gives each to a function.
+func EachExtension(r *der.Reader, limit int, each func(Extension) error) error {
 	list, err := r.Enter(der.Sequence)
 	if err != nil {
 		return err
@@ -204,7 +208,7 @@ func readExtensions(r *der.Reader, limit int, each func(Extension) error) error 
 		}
 		for _, id := range seen {
 			if id == e.ID {
-				return malformed("extensions", "%s stands twice (RFC 5280, 4.2)", e.ID)
+				return fmt.Errorf("%w: %s", ErrDuplicateExtension, e.ID)
 			}
 		}
 		seen = append(seen, e.ID)
