@@ -29,7 +29,7 @@ var (
 	SignPolicy = mustOID("1.2.392.200149.8.5.1.0.20")
 )
 
-// Organization is in the name of every CA made here.
+// Organization is in the name of every CA made here; the rest of the name is as the real ones have it, so that profiles are tried whole.
 const Organization = "JPKI-TEST"
 
 // Options of a hierarchy.
@@ -117,7 +117,7 @@ func newCA(random io.Reader, tree Tree, generation int, from time.Time, kind Kin
 	}
 	ca := &CA{
 		Signer: Signer{
-			Name: Name(Attribute{"C", "JP"}, Attribute{"O", Organization}, Attribute{"OU", unit}, Attribute{"OU", "TEST of Musubi, trusted by nobody"}),
+			Name: Name(Attribute{"C", "JP"}, Attribute{"O", Organization}, Attribute{"OU", unit}, Attribute{"OU", "Japan Agency for Local Authority Information Systems"}),
 			Key:  key, SPKI: SPKI(key.Public()),
 		},
 		Tree: tree, Generation: generation, random: random, serial: 20_000_000*uint64(generation) + 1,
