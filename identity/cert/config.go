@@ -229,7 +229,7 @@ func NewProfile(c Config) (*Profile, error) {
 	if p.policies, err = parseOIDs(c.Policies); err != nil {
 		return bad("policies", "%v", err)
 	}
-	if p.usage, err = ParseKeyUsage(c.Leaf.KeyUsage); err != nil {
+	if p.usage, err = pkix.ParseKeyUsage(c.Leaf.KeyUsage); err != nil {
 		return bad("leaf.key_usage", "%v", err)
 	}
 	if p.purposes, err = ParsePurposes(c.Leaf.Purposes); err != nil {
@@ -249,27 +249,6 @@ func parseOIDs(dotted []string) ([]pkix.OID, error) {
 			return nil, err
 		}
 		out = append(out, o)
-	}
-	return out, nil
-}
-
-var usageNames = []string{
-	"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign", "cRLSign", "encipherOnly",
-	"decipherOnly",
-}
-
-// ParseKeyUsage turns names of RFC 5280 4.2.1.3 into bits; contentCommitment is nonRepudiation.
-func ParseKeyUsage(names []string) (pkix.KeyUsage, error) {
-	var out pkix.KeyUsage
-	for _, n := range names {
-		if n == "contentCommitment" {
-			n = "nonRepudiation"
-		}
-		i := slices.Index(usageNames, n)
-		if i < 0 {
-			return 0, fmt.Errorf("unknown key usage %q; known are %v", n, usageNames)
-		}
-		out |= 1 << i
 	}
 	return out, nil
 }

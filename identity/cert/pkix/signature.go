@@ -223,3 +223,6 @@ func (a Algorithm) Hash() crypto.Hash {
 	}
 	return 0
 }
+
+// Accepts tells whether the policy names a scheme.
+func (p *Policy) Accepts(s Scheme) bool { return slices.Contains(p.Schemes, s) }
