@@ -257,10 +257,13 @@ func (r *run) signer(l List, c, issuer *pkix.Certificate, anchor, depth int) (*p
 	return nil, last
 }
 
-// trustSigner validates the path of a list's issuer to the same anchor, and that nothing on it is revoked. Its status must not rest on itself.
+// trustSigner validates the path of a list's issuer to the same anchor, and that nothing on it is revoked.
 func (r *run) trustSigner(x, about *pkix.Certificate, anchor, depth int) *fault {
 	if depth >= maxSignerDepth {
 		return &fault{RevocationBad, "the issuers of lists are nested too deeply"}
+	}
+	if x == about && r.profile.config.ListIssuerVouches {
+		return nil // its path is the one that is being decided about
 	}
 	if x == about {
 		return &fault{RevocationBad, "a list issuer's certificate would vouch for itself"}
