@@ -113,6 +113,7 @@ const (
 	authPolicy     = "1.2.392.200149.8.5.1.3.30"
 	signPolicy     = "1.2.392.200149.8.5.1.1.20"
 	signTestPolicy = "1.2.392.200149.8.5.1.0.20"
+	authTestPolicy = "1.2.392.200149.8.5.1.0.30" // of testpki; that of J-LIS's test cards isn't public
 	authSubject    = "C=JP, O=JPKI, OU=JPKI for user authentication, OU=Japan Agency for Local Authority Information Systems"
 	signSubject    = "C=JP, O=JPKI, OU=JPKI for digital signature, OU=Japan Agency for Local Authority Information Systems"
 	authTest       = "C=JP, O=JPKI-TEST, OU=JPKI for user authentication, OU=Japan Agency for Local Authority Information Systems"
@@ -158,7 +159,7 @@ func Profiles() []Config {
 	sign.Name, sign.AnchorSubjects, sign.Policies = JPKISign, []string{signSubject}, []string{signPolicy}
 	sign.Leaf.KeyUsage, sign.Leaf.PoliciesCritical = []string{"digitalSignature", "nonRepudiation"}, true
 	authT, signT := auth, sign
-	authT.Name, authT.AnchorSubjects = JPKIAuthTest, []string{authTest}
+	authT.Name, authT.AnchorSubjects, authT.Policies = JPKIAuthTest, []string{authTest}, []string{authTestPolicy, authPolicy}
 	signT.Name, signT.AnchorSubjects, signT.Policies = JPKISignTest, []string{signTest}, []string{signTestPolicy}
 	return []Config{generic, auth, sign, authT, signT}
 }

@@ -230,9 +230,9 @@ func (ca *CA) Responder(kind Kind, now time.Time, change func(*Certificate)) (*S
 		KeyUsage(DigitalSignature), ExtKeyUsage(pkix.OIDOCSPSigning), NoCheck())
 }
 
-// ListIssuer makes an issuer of indirect lists, certified by ca.
-func (ca *CA) ListIssuer(kind Kind, now time.Time) (*Signer, error) {
-	return ca.delegate(kind, "TEST issuer of lists", now, nil, KeyUsage(CRLSign))
+// ListIssuer makes an issuer of indirect lists, certified by ca. change, if given, edits its certificate.
+func (ca *CA) ListIssuer(kind Kind, now time.Time, change func(*Certificate)) (*Signer, error) {
+	return ca.delegate(kind, "TEST issuer of lists", now, change, KeyUsage(CRLSign))
 }
 
 func (ca *CA) delegate(kind Kind, name string, now time.Time, change func(*Certificate), exts ...Extension) (*Signer, error) {
