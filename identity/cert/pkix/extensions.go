@@ -1,6 +1,10 @@
 package pkix
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/musubi-hub/musubi/identity/cert/der"
 )
 
@@ -382,4 +386,50 @@ func parsePurposes(value []byte) ([]OID, error) {
 		return nil, malformed("extKeyUsage", "none")
 	}
 	return out, nil
+}
+
+var usageNames = []string{
+	"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign", "cRLSign", "encipherOnly",
+	"decipherOnly",
+}
+
+// ParseKeyUsage turns names of RFC 5280 4.2.1.3 into bits; contentCommitment is nonRepudiation.
+func ParseKeyUsage(names []string) (KeyUsage, error) {
+	var out KeyUsage
+	for _, n := range names {
+		if n == "contentCommitment" {
+			n = "nonRepudiation"
+		}
+		i := slices.Index(usageNames, n)
+		if i < 0 {
+			return 0, fmt.Errorf("unknown key usage %q; known are %v", n, usageNames)
+		}
+		out |= 1 << i
+	}
+	return out, nil
+}
+
+// String is the names of the bits that are set, joined by "+".
+func (u KeyUsage) String() string {
+	var names []string
+	for i, n := range usageNames {
+		if u&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, "+")
+}
+
+// MarshalText is String.
+func (u KeyUsage) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (u *KeyUsage) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*u = 0
+		return nil
+	}
+	v, err := ParseKeyUsage(strings.Split(string(b), "+"))
+	*u = v
+	return err
 }

@@ -292,3 +292,32 @@ func escape(s string) string {
 		return c
 	}, s)
 }
+
+// Emails are the values of emailAddress attributes, which constraints on mailboxes are about too (RFC 5280, 4.2.1.10).
+func (n Name) Emails() [][]byte {
+	var out [][]byte
+	rdns, err := der.Whole(n.Raw, der.Sequence)
+	if err != nil {
+		return nil
+	}
+	for !rdns.Empty() {
+		rdn, err := rdns.Enter(der.Set)
+		if err != nil {
+			return out
+		}
+		for !rdn.Empty() {
+			a, err := rdn.Enter(der.Sequence)
+			if err != nil {
+				return out
+			}
+			id, err := a.ObjectID()
+			if err != nil || OID(id) != oidEmailAddress {
+				continue
+			}
+			if _, content, _, err := a.Next(); err == nil {
+				out = append(out, content)
+			}
+		}
+	}
+	return out
+}

@@ -210,3 +210,19 @@ func intern(id []byte) OID {
 	}
 	return OID(id)
 }
+
+// Hash is the hash that a signature algorithm signs, whatever the key; 0 if the algorithm isn't known here.
+func (a Algorithm) Hash() crypto.Hash {
+	switch a.ID {
+	case OIDSHA256WithRSA, OIDECDSASHA256:
+		return crypto.SHA256
+	case OIDSHA384WithRSA, OIDECDSASHA384:
+		return crypto.SHA384
+	case OIDSHA512WithRSA, OIDECDSASHA512:
+		return crypto.SHA512
+	}
+	return 0
+}
+
+// Accepts tells whether the policy names a scheme.
+func (p *Policy) Accepts(s Scheme) bool { return slices.Contains(p.Schemes, s) }
