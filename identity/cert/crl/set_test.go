@@ -194,13 +194,13 @@ func TestEveryBlockBoundary(t *testing.T) {
 	}
 	list := listOf(entries).make()
 	l := Load{Key: rsaSigner().pub, Policy: anySignature, Bits: 16}
-	limits := Limits{}.filled()
+	limits := Limits{Head: 4 << 10}.filled()
 	for size := 1; size <= len(list)+1; size++ {
 		if size > 150 && size%13 != 0 && size < len(list)-5 {
 			continue
 		}
 		read := func(src io.Reader) (*Set, error) {
-			return l.read(limits, func() *tape { return newTape(src, size, limits.Head, limits.Octets) })
+			return l.read(limits, func() *tape { return newTape(src, size, 4<<10, limits.Octets) })
 		}
 		s, err := read(bytes.NewReader(list))
 		if err != nil {
