@@ -23,7 +23,7 @@ has_postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql
 has_chromium() { command -v chromium >/dev/null; }
 has_font()     { command -v fc-list >/dev/null && [[ -n $(fc-list :lang=ja family 2>/dev/null) ]]; }
 has_openssl()  { command -v openssl >/dev/null; }
-has_vectors()  { [[ -d /usr/lib/python3/dist-packages/cryptography_vectors ]]; }
+has_vectors()  { [[ -d /usr/lib/python3/dist-packages/cryptography_vectors/x509/PKITS_data/crls ]]; }
 complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors; }
 
 if complete; then

@@ -58,6 +58,9 @@ type Config struct {
 	// HoldFinal makes any revocation final: an entry in any authentic list or answer given, however old, revokes; a later list without the entry, or
 	// removeFromCRL, doesn't bring the certificate back. JPKI never releases a certificate from certificateHold.
 	HoldFinal bool `json:"hold_final,omitempty"`
+	// ListIssuerVouches lets the list of a separate list issuer speak about that issuer's own certificate, as RFC 5280 does: whoever has its key can
+	// hide that it was revoked.
+	ListIssuerVouches bool `json:"list_issuer_vouches,omitempty"`
 	// ListVersion1 also takes lists of version 1, which have no number.
 	ListVersion1 bool `json:"list_version_1,omitempty"`
 	// RequireNumber refuses lists without a CRL number.
@@ -129,7 +132,9 @@ func Profiles() []Config {
 		MaxIntermediates: 12,
 		Revocation:       Require,
 		ListVersion1:     true,
-		OCSP:             OCSP{Delegated: true, ByIssuer: true, SHA1: true, MaxAge: 7 * day},
+
+		ListIssuerVouches: true,
+		OCSP:              OCSP{Delegated: true, ByIssuer: true, SHA1: true, MaxAge: 7 * day},
 	}
 	card := Config{
 		Schemes:               []pkix.Scheme{pkix.RSASHA256, pkix.P256SHA256, pkix.P384SHA384},

@@ -281,7 +281,7 @@ func TestForgedIndirectListWithoutTheCertificateIssuer(t *testing.T) {
 	expect(t, verify(indirect(b.sign.Name, true)), cert.OK)
 	// A list that isn't indirect can't speak for another CA, and one that has the entry extension all the same is malformed.
 	expect(t, verify(indirect(nil, false)), cert.RevocationUnknown)
-	expect(t, verify(indirect(b.ca.Name, false)), cert.RevocationUnknown)
+	expect(t, verify(indirect(b.ca.Name, false)), cert.RevocationBad)
 }
 
 func TestForgedBERInsteadOfDER(t *testing.T) {

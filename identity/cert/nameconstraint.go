@@ -99,7 +99,7 @@ func (s *constraints) name(g pkix.GeneralName) *fault {
 			}
 		}
 		if constrained && !inside {
-			return &fault{NameNotPermitted, fmt.Sprintf("a name of kind %d is in no permitted subtree", g.Kind)}
+			return &fault{NameNotPermitted, "a name of kind " + g.Kind.String() + " is in no permitted subtree"}
 		}
 	}
 	for _, subtree := range s.excluded {
@@ -107,7 +107,7 @@ func (s *constraints) name(g pkix.GeneralName) *fault {
 			return &fault{WorkLimit, fmt.Sprintf("more than %d names to compare with constraints", maxNameWork)}
 		}
 		if subtree.Kind == g.Kind && match(g, subtree, true) {
-			return &fault{NameNotPermitted, fmt.Sprintf("a name of kind %d is in an excluded subtree", g.Kind)}
+			return &fault{NameNotPermitted, "a name of kind " + g.Kind.String() + " is in an excluded subtree"}
 		}
 	}
 	return nil

@@ -19,10 +19,10 @@ var (
 // maxEvidence bounds a stored evidence in octets.
 const maxEvidence = 64 << 20
 
-// Recheck makes a verdict again from its stored evidence and the lists that it names, which find returns by their SHA-256: parsed, or nil and why it
-// can't be read, or ErrListMissing. The error is ErrEvidenceChanged if any octet isn't as it was written, and ErrVerdictDiffers if what is found
+// Recheck makes a verdict again from its stored evidence and the lists that it names. find reads one by its SHA-256 under a profile; its error is
+// ErrListMissing, or why the list can't be read. The error is ErrEvidenceChanged if any octet isn't as it was written, and ErrVerdictDiffers if what is found
 // now is not what was stored. Both the stored form and the result are compared octet by octet.
-func Recheck(evidence []byte, find func(Hash) (List, error)) (Verdict, error) {
+func Recheck(evidence []byte, find func(Hash, Config) (List, error)) (Verdict, error) {
 	if len(evidence) == 0 {
 		return Verdict{}, errEvidenceNotFound
 	}
@@ -56,7 +56,7 @@ func Recheck(evidence []byte, find func(Hash) (List, error)) (Verdict, error) {
 	return v, nil
 }
 
-func (s *stored) decide(find func(Hash) (List, error)) (Verdict, error) {
+func (s *stored) decide(find func(Hash, Config) (List, error)) (Verdict, error) {
 	profile, err := NewProfile(s.Profile)
 	if err != nil {
 		return Verdict{}, err
@@ -67,7 +67,7 @@ func (s *stored) decide(find func(Hash) (List, error)) (Verdict, error) {
 	}
 	in := Input{Time: s.Time, Leaf: s.Leaf, Intermediates: s.Intermediates, Answers: s.Answers, Options: s.Options}
 	for _, h := range s.Lists {
-		l, err := find(h)
+		l, err := find(h, s.Profile)
 		if err != nil {
 			return Verdict{}, fmt.Errorf("list %s: %w", h, err)
 		}
@@ -77,7 +77,7 @@ func (s *stored) decide(find func(Hash) (List, error)) (Verdict, error) {
 		in.Lists = append(in.Lists, l)
 	}
 	for _, u := range s.Found.Unreadable {
-		_, err := find(u.SHA256)
+		_, err := find(u.SHA256, s.Profile)
 		if errors.Is(err, ErrListMissing) {
 			return Verdict{}, fmt.Errorf("list %s: %w", u.SHA256, err)
 		}

@@ -53,8 +53,12 @@ func (r *run) statusOf(c, issuer *pkix.Certificate, anchor, depth int) status {
 		s.state = unknown
 		if s.why == nil {
 			s.why = &fault{RevocationUnknown, "no list or answer given is about the certificate"}
-			if s.evidence {
+			switch {
+			case s.evidence:
 				s.why.detail = "the lists given don't cover every reason for revocation"
+			case len(r.unreadable) > 0:
+				s.evidence = true // of whom can't be told
+				s.why = &fault{RevocationBad, fmt.Sprintf("%d of the lists given can't be read, the first: %s", len(r.unreadable), r.unreadable[0].Why)}
 			}
 		}
 	}
@@ -113,7 +117,7 @@ func (r *run) lookInList(s *status, i int, c, issuer *pkix.Certificate, anchor, 
 	late, future := r.profile.overdue(info, r.at)
 	fresh := !future && late <= tolerance
 	if !fresh {
-		what := "due for replacement since " + late.String()
+		what := "due for replacement since " + stamp(r.at.Add(-late))
 		if future {
 			what = "of the future"
 		}
@@ -229,14 +233,15 @@ func (r *run) signer(l List, c, issuer *pkix.Certificate, anchor, depth int) (*p
 			return false
 		}
 		f := r.listSigned(l, candidate)
+		authentic := f == nil
 		if f == nil && candidate.HasKeyUsage && candidate.KeyUsage&pkix.CRLSign == 0 {
 			f = &fault{RevocationBad, "the key of " + info.Issuer.String() + " may not sign lists"}
 		}
 		if f == nil && !trusted {
 			f = r.trustSigner(candidate, c, anchor, depth)
 		}
-		if f != nil && (last == nil || last.code == RevocationBad && f.code != RevocationBad) {
-			last = f
+		if f != nil && (last == nil || authentic) {
+			last = f // of candidates, the one whose key fits says most
 		}
 		return f == nil
 	}
@@ -257,10 +262,13 @@ func (r *run) signer(l List, c, issuer *pkix.Certificate, anchor, depth int) (*p
 	return nil, last
 }
 
-// trustSigner validates the path of a list's issuer to the same anchor, and that nothing on it is revoked. Its status must not rest on itself.
+// trustSigner validates the path of a list's issuer to the same anchor, and that nothing on it is revoked.
 func (r *run) trustSigner(x, about *pkix.Certificate, anchor, depth int) *fault {
 	if depth >= maxSignerDepth {
 		return &fault{RevocationBad, "the issuers of lists are nested too deeply"}
+	}
+	if x == about && r.profile.config.ListIssuerVouches {
+		return nil // its path is the one that is being decided about
 	}
 	if x == about {
 		return &fault{RevocationBad, "a list issuer's certificate would vouch for itself"}

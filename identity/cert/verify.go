@@ -65,6 +65,7 @@ type run struct {
 	inputs        inputs
 	intermediates []*pkix.Certificate
 	lists         []List
+	unreadable    []Unreadable
 	answers       []Answer
 
 	signatures map[pair]*fault
@@ -81,7 +82,7 @@ type run struct {
 func (p *Profile) Verify(anchors *Anchors, in Input) Verdict {
 	r := &run{
 		profile: p, anchors: anchors, at: in.Time.UTC().Truncate(time.Second), options: &in.Options, mode: p.config.Revocation,
-		lists: in.Lists, answers: in.Answers,
+		lists: in.Lists, unreadable: in.Unreadable, answers: in.Answers,
 	}
 	if in.Options.Revocation != "" {
 		r.mode = in.Options.Revocation
@@ -110,18 +111,25 @@ func (r *run) decide(in *Input) (*pkix.Certificate, *fault) {
 		return nil, parseFault(err)
 	}
 	var total int
-	for _, raw := range in.Intermediates {
-		if c, err := pkix.ParseCertificate(raw); err == nil {
-			r.intermediates = append(r.intermediates, c)
+	var unread error
+	for i, raw := range in.Intermediates {
+		if total += len(raw); total > maxIntermediateOctets {
+			return leaf, &fault{TooLarge, fmt.Sprintf("more than %d octets of intermediates", maxIntermediateOctets)}
 		}
-		total += len(raw)
-	}
-	if total > maxIntermediateOctets {
-		return leaf, &fault{TooLarge, fmt.Sprintf("more than %d octets of intermediates", maxIntermediateOctets)}
+		c, err := pkix.ParseCertificate(raw)
+		switch {
+		case err == nil:
+			r.intermediates = append(r.intermediates, c)
+		case unread == nil:
+			unread = fmt.Errorf("intermediate %d can't be read: %w", i+1, err)
+		}
 	}
 	r.inputs = r.policyInputs()
 	s := search{run: r, only: -1, accept: r.acceptPath}
 	_, f := s.path(leaf)
+	if f != nil && f.code == NoPath && unread != nil {
+		f.detail += "; " + unread.Error()
+	}
 	return leaf, f
 }
 

@@ -34,21 +34,18 @@ const (
 	CodeLimit        Code = "crl_limit"               // more of something than the limits allow
 	CodeSignature    Code = "crl_signature"           // the signature isn't the issuer's
 	CodeRead         Code = "crl_read"                // the source failed
+	CodeWrite        Code = "crl_write"               // the destination failed
 	CodeSnapshot     Code = "crl_snapshot"            // a snapshot that isn't as it was written
 	CodeConfig       Code = "crl_configuration"       // limits or a size that can't be
 )
 
-// The codes of lists that can be read but not used so.
+// The codes of a list that must not take the place of the one in use.
 const (
-	CodeNotYet      Code = "crl_not_yet_valid" // thisUpdate lies ahead
-	CodeStale       Code = "crl_stale"         // nextUpdate has passed, by more than is allowed
-	CodeTooOld      Code = "crl_too_old"       // older than the policy allows, whatever nextUpdate says
-	CodeOtherIssuer Code = "crl_other_issuer"  // of another issuer, or another key of it
-	CodeOtherScope  Code = "crl_other_scope"   // for other certificates
-	CodeLower       Code = "crl_lower_number"  // a number not above that of the list in use
-	CodeOlder       Code = "crl_older"         // issued before the list in use, or to be replaced before it
-	CodeBase        Code = "crl_base_mismatch" // a delta that isn't one of this base
-	CodeHeld        Code = "crl_remove_unheld" // a delta removes what wasn't on hold
+	CodeStale       Code = "crl_stale"        // nextUpdate has passed
+	CodeOtherIssuer Code = "crl_other_issuer" // of another issuer, or another key of it
+	CodeOtherScope  Code = "crl_other_scope"  // about other certificates
+	CodeLower       Code = "crl_lower_number" // a number not above that of the list in use
+	CodeOlder       Code = "crl_older"        // issued before the list in use
 )
 
 // Error is the refusal of a list. It holds nothing of the list but positions.

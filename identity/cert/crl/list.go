@@ -112,3 +112,11 @@ func (l *List) Lookup(issuer pkix.Name, serial []byte) (pkix.Revocation, bool) {
 	e := &l.entries[i]
 	return pkix.Revocation{At: e.Date, Reason: e.Reason}, true
 }
+
+// SignedBy is the SubjectPublicKeyInfo of the key that verified the list, or nil as long as none did.
+func (l *List) SignedBy() []byte {
+	if key := l.verified.Load(); key != nil {
+		return key.Raw
+	}
+	return nil
+}

@@ -231,7 +231,7 @@ func located(err error, at int64) error {
 
 // finish puts in order what was collected, makes the bitmap of it, and refuses a serial that came twice.
 func (b *builder) finish(key *pkix.PublicKey) (*Set, error) {
-	s := &Set{bits: b.bits, records: b.records, overflow: b.overflow, key: key.Raw, info: b.info}
+	s := &Set{bits: b.bits, records: b.records, overflow: b.overflow, key: key.Raw, info: b.info, extensions: b.exts}
 	s.info.EntryCount = b.count
 	if err := sortOverflow(s.overflow); err != nil {
 		return nil, err

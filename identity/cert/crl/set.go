@@ -20,6 +20,8 @@ type Set struct {
 	starts   []byte // for each bucket, which record is its first; one more at the end
 	records  []byte // in the order of serials
 	overflow []byte // in the order of serials
+	// extensions are the list's, with the tag [0] around them, for the snapshot; nil if it has none.
+	extensions []byte
 }
 
 // Info is what the list says of itself.

@@ -22,7 +22,8 @@ type walker struct {
 	rules  Rules
 	info   pkix.ListInfo
 	v2     bool
-	from   int64 // where the signed part begins and ends
+	exts   []byte // crlExtensions, whole
+	from   int64  // where the signed part begins and ends
 	to     int64
 	// started is called when the algorithm of the signature is known.
 	started func() error
@@ -192,15 +193,8 @@ func (w *walker) list(end int64) error {
 		if err != nil {
 			return err
 		}
-		inner, err := r.Enter(der.Constructed(0))
-		if err != nil {
-			return extension("extensions", err)
-		}
-		if err := w.extensions(&inner); err != nil {
+		if w.exts, err = w.readExtensions(&r); err != nil {
 			return err
-		}
-		if err := inner.End(); err != nil {
-			return wrong("extensions", err)
 		}
 		if tag, err = w.next(end); err != nil {
 			return err
@@ -215,7 +209,7 @@ func (w *walker) list(end int64) error {
 	if w.info.BaseNumber != nil && w.info.Freshest != nil {
 		return refuse(CodeExtension, "freshestCRL in a delta")
 	}
-	if w.info.BaseNumber != nil && compareNumbers(w.info.Number, w.info.BaseNumber) < 0 {
+	if w.info.BaseNumber != nil && CompareNumbers(w.info.Number, w.info.BaseNumber) < 0 {
 		return refuse(CodeNumber, "a delta's number is below that of its base")
 	}
 	return nil
@@ -248,36 +242,49 @@ func (w *walker) one(end int64, visit func(Entry) error) error {
 	return visit(e)
 }
 
-// extensions reads crlExtensions (RFC 5280, 5.2).
-func (w *walker) extensions(r *der.Reader) error {
-	return eachExtension(r, func(x pkix.Extension) error {
-		var err error
-		switch x.ID {
-		case pkix.OIDCRLNumber:
-			w.info.Number, err = readNumber("CRL number", x.Value)
-		case pkix.OIDAuthorityKeyID:
-			w.info.Authority, err = pkix.ParseAuthorityKeyID(x.Value)
-			err = extension("authorityKeyIdentifier", err)
-		case pkix.OIDIssuingDistPoint:
-			err = w.scope(x.Critical, x.Value)
-		case pkix.OIDDeltaCRLIndicator:
-			if !x.Critical {
-				return refuse(CodeExtension, "deltaCRLIndicator isn't critical")
-			}
-			w.info.BaseNumber, err = readNumber("base CRL number", x.Value)
-		case pkix.OIDFreshestCRL:
-			if x.Critical {
-				return refuse(CodeExtension, "freshestCRL is critical")
-			}
-			w.info.Freshest, err = pkix.ParseDistributionPoints(x.Value)
-			err = extension("freshestCRL", err)
-		default:
-			if x.Critical {
-				err = refuse(CodeCritical, "of the list: "+x.ID.String())
-			}
+// readExtensions reads crlExtensions (RFC 5280, 5.2) with the tag around them, and returns them whole.
+func (w *walker) readExtensions(r *der.Reader) ([]byte, error) {
+	content, whole, err := r.ReadWhole(der.Constructed(0))
+	if err != nil {
+		return nil, extension("extensions", err)
+	}
+	inner := der.NewReader(content)
+	if err := eachExtension(&inner, w.readExtension); err != nil {
+		return nil, err
+	}
+	if err := inner.End(); err != nil {
+		return nil, wrong("extensions", err)
+	}
+	return whole, nil
+}
+
+func (w *walker) readExtension(x pkix.Extension) error {
+	var err error
+	switch x.ID {
+	case pkix.OIDCRLNumber:
+		w.info.Number, err = readNumber("CRL number", x.Value)
+	case pkix.OIDAuthorityKeyID:
+		w.info.Authority, err = pkix.ParseAuthorityKeyID(x.Value)
+		err = extension("authorityKeyIdentifier", err)
+	case pkix.OIDIssuingDistPoint:
+		err = w.scope(x.Critical, x.Value)
+	case pkix.OIDDeltaCRLIndicator:
+		if !x.Critical {
+			return refuse(CodeExtension, "deltaCRLIndicator isn't critical")
 		}
-		return err
-	})
+		w.info.BaseNumber, err = readNumber("base CRL number", x.Value)
+	case pkix.OIDFreshestCRL:
+		if x.Critical {
+			return refuse(CodeExtension, "freshestCRL is critical")
+		}
+		w.info.Freshest, err = pkix.ParseDistributionPoints(x.Value)
+		err = extension("freshestCRL", err)
+	default:
+		if x.Critical {
+			err = refuse(CodeCritical, "of the list: "+x.ID.String())
+		}
+	}
+	return err
 }
 
 // scope reads the issuing distribution point (RFC 5280, 5.2.5), which is critical and says something.
@@ -318,8 +325,8 @@ func readNumber(name string, value []byte) ([]byte, error) {
 	return n, nil
 }
 
-// compareNumbers orders two CRL numbers: -1, 0 or 1. None is below every other.
-func compareNumbers(a, b []byte) int {
+// CompareNumbers orders two CRL numbers: -1, 0 or 1. None is below every other.
+func CompareNumbers(a, b []byte) int {
 	a, b = magnitude(a), magnitude(b)
 	if len(a) != len(b) {
 		if len(a) < len(b) {

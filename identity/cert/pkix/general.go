@@ -41,6 +41,17 @@ const (
 	RegisteredID  GeneralNameKind = 8
 )
 
+var kindNames = [...]string{
+	"otherName", "rfc822Name", "dNSName", "x400Address", "directoryName", "ediPartyName", "uniformResourceIdentifier", "iPAddress", "registeredID",
+}
+
+func (k GeneralNameKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("[%d]", byte(k))
+}
+
 // GeneralName is one of the forms of a name. Value is the content; of a DirectoryName it is in Name.
 type GeneralName struct {
 	Kind  GeneralNameKind

@@ -98,7 +98,103 @@ func (n Name) Equal(o Name) bool {
 	if bytes.Equal(n.Raw, o.Raw) {
 		return true
 	}
-	return n.Raw != nil && o.Raw != nil && n.Canonical() == o.Canonical()
+	if n.Raw == nil || o.Raw == nil {
+		return false
+	}
+	mine, err := der.Whole(n.Raw, der.Sequence)
+	theirs, err2 := der.Whole(o.Raw, der.Sequence)
+	if err != nil || err2 != nil {
+		return false
+	}
+	for !mine.Empty() && !theirs.Empty() {
+		a, rawA, errA := mine.ReadWhole(der.Set)
+		b, rawB, errB := theirs.ReadWhole(der.Set)
+		if errA != nil || errB != nil {
+			return false
+		}
+		if !bytes.Equal(rawA, rawB) && !equalRDN(a, b) {
+			return false
+		}
+	}
+	return mine.Empty() && theirs.Empty()
+}
+
+// equalRDN compares the contents of two relative names; what it says is what comparing their canonical forms would say.
+func equalRDN(a, b []byte) bool {
+	ra, rb := der.NewReader(a), der.NewReader(b)
+	if ra.Empty() || rb.Empty() {
+		return len(a) == len(b)
+	}
+	idA, tagA, textA, errA := readAttribute(&ra)
+	idB, tagB, textB, errB := readAttribute(&rb)
+	if errA != nil || errB != nil {
+		return false
+	}
+	if ra.Empty() && rb.Empty() {
+		if !bytes.Equal(idA, idB) {
+			return false
+		}
+		if same, ok := equalASCII(tagA, textA, tagB, textB); ok {
+			return same
+		}
+	}
+	return canonicalRDN(der.NewReader(a)) == canonicalRDN(der.NewReader(b))
+}
+
+func readAttribute(rdn *der.Reader) (id []byte, tag byte, value []byte, err error) {
+	a, err := rdn.Enter(der.Sequence)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	if id, err = a.ObjectID(); err != nil {
+		return nil, 0, nil, err
+	}
+	tag, value, _, err = a.Next()
+	return id, tag, value, err
+}
+
+// equalASCII compares two strings whose characters are all printable ASCII, as most are: the quick way to what prepare says. ok is false if they
+// aren't.
+func equalASCII(tagA byte, a []byte, tagB byte, b []byte) (same, ok bool) {
+	if !asciiType(tagA) || !asciiType(tagB) || !printable(a) || !printable(b) {
+		return false, false
+	}
+	a, b = bytes.Trim(a, " "), bytes.Trim(b, " ")
+	for len(a) > 0 && len(b) > 0 {
+		ca, cb := lower(a[0]), lower(b[0])
+		if ca != cb {
+			return false, true
+		}
+		a, b = a[1:], b[1:]
+		if ca == ' ' {
+			a, b = bytes.TrimLeft(a, " "), bytes.TrimLeft(b, " ")
+		}
+	}
+	return len(a) == len(b), true
+}
+
+func asciiType(tag byte) bool {
+	switch tag {
+	case der.UTF8String, der.PrintableString, der.IA5String, der.VisibleString, der.NumericString, der.TeletexString:
+		return true
+	}
+	return false
+}
+
+func printable(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // Canonical is a string that is the same for two names exactly if they are equal: a key for maps, not for people.
@@ -139,30 +235,35 @@ func (n Name) canonicalRDNs() []string {
 		if err != nil {
 			return []string{"malformed", string(n.Raw)}
 		}
-		var attributes []string
-		for !rdn.Empty() {
-			a, err := rdn.Enter(der.Sequence)
-			if err != nil {
-				return []string{"malformed", string(n.Raw)}
-			}
-			id, _ := a.ObjectID()
-			tag, content, whole, err := a.Next()
-			if err != nil {
-				return []string{"malformed", string(n.Raw)}
-			}
-			key := counted(nil, id)
-			if text, ok := decodeString(tag, content); ok {
-				key = counted(append(key, 't'), []byte(prepare(text)))
-			} else {
-				key = counted(append(key, 'r'), whole)
-			}
-			attributes = append(attributes, string(key))
-		}
-		sort.Strings(attributes)
-		joined := strings.Join(attributes, "")
-		out = append(out, string(counted(nil, []byte(joined))))
+		out = append(out, canonicalRDN(rdn))
 	}
 	return out
+}
+
+func canonicalRDN(rdn der.Reader) string {
+	raw := rdn.Rest()
+	var attributes []string
+	for !rdn.Empty() {
+		a, err := rdn.Enter(der.Sequence)
+		if err != nil {
+			return "malformed" + string(raw)
+		}
+		id, _ := a.ObjectID()
+		tag, content, whole, err := a.Next()
+		if err != nil {
+			return "malformed" + string(raw)
+		}
+		key := counted(nil, id)
+		if text, ok := decodeString(tag, content); ok {
+			key = counted(append(key, 't'), []byte(prepare(text)))
+		} else {
+			key = counted(append(key, 'r'), whole)
+		}
+		attributes = append(attributes, string(key))
+	}
+	sort.Strings(attributes)
+	joined := strings.Join(attributes, "")
+	return string(counted(nil, []byte(joined)))
 }
 
 func counted(out, b []byte) []byte {

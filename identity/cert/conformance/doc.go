@@ -1,0 +1,3 @@
+// Package conformance has no code: its tests hold the certificate core to suites that others wrote and that are too large to stand beside it.
+// Wycheproof's signatures go through the same function as a card's response to a challenge. NIST PKITS is tested in cmd/certd, through its batch.
+package conformance
