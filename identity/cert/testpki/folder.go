@@ -78,7 +78,7 @@ func NewFolder(random io.Reader, p *PKI) (*Folder, error) {
 		Made    time.Time `json:"made"`
 		Until   time.Time `json:"until"`
 		Samples []Sample  `json:"samples"`
-	}{"musubi.testpki.v1", p.Now, f.Until, f.Samples}, "", "  ")
+	}{"musubi.testpki.manifest.v1", p.Now, f.Until, f.Samples}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +99,15 @@ func (f *folder) wanted() []wanted {
 	now := f.pki.Now
 	expired := Holder{NotBefore: now.AddDate(-1, 0, 1), NotAfter: now.AddDate(0, 0, -1), Municipality: Municipalities[2]}
 	list := []wanted{
-		{Sample{Name: "auth-rsa", About: "利用者証明用、有効 / authentication, valid", Expected: "ok"}, auth, Holder{}, -1},
-		{Sample{Name: "auth-p256", About: "利用者証明用、P-256 / authentication, P-256", Expected: "ok"}, auth, Holder{Kind: P256}, -1},
-		{Sample{Name: "auth-p384", About: "利用者証明用、P-384 / authentication, P-384", Expected: "ok"}, auth, Holder{Kind: P384}, -1},
-		{Sample{Name: "auth-old-ca", About: "前の世代の認証局が発行 / issued by the oldest generation of the CA", Expected: "ok"}, old, Holder{Municipality: Municipalities[1]}, -1},
-		{Sample{Name: "auth-revoked", About: "失効 (更新) / revoked: superseded", Expected: "revoked"}, auth, Holder{Municipality: Municipalities[1]}, Superseded},
-		{Sample{Name: "auth-hold", About: "一時保留 (失効として扱う) / on hold, which counts as revoked", Expected: "on-hold"}, auth, Holder{}, CertificateHold},
+		{Sample{Name: "auth-rsa", About: "有効 / valid", Expected: "ok"}, auth, Holder{}, -1},
+		{Sample{Name: "auth-p256", About: "有効、P-256 / valid, P-256", Expected: "ok"}, auth, Holder{Kind: P256}, -1},
+		{Sample{Name: "auth-p384", About: "有効、P-384 / valid, P-384", Expected: "ok"}, auth, Holder{Kind: P384}, -1},
+		{Sample{Name: "auth-old-ca", About: "前の世代の認証局 / older CA, same name", Expected: "ok"}, old, Holder{Municipality: Municipalities[1]}, -1},
+		{Sample{Name: "auth-revoked", About: "失効 (更新) / superseded", Expected: "revoked"}, auth, Holder{Municipality: Municipalities[1]}, Superseded},
+		{Sample{Name: "auth-hold", About: "一時保留 / on hold, never released", Expected: "on-hold"}, auth, Holder{}, CertificateHold},
 		{Sample{Name: "auth-expired", About: "有効期間切れ / expired", Expected: "expired"}, auth, expired, -1},
 		{Sample{Name: "sign-rsa", About: "署名用、有効 / signature, valid", Expected: "ok"}, sign, Holder{}, -1},
-		{Sample{Name: "sign-revoked", About: "署名用、失効 (記載事項の変更) / signature, revoked: affiliationChanged", Expected: "revoked"}, sign, Holder{}, AffiliationChanged},
+		{Sample{Name: "sign-revoked", About: "失効 (変更) / affiliationChanged", Expected: "revoked"}, sign, Holder{}, AffiliationChanged},
 	}
 	for i := range list {
 		w := &list[i]
