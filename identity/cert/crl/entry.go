@@ -19,6 +19,16 @@ type Entry struct {
 	Issuer pkix.Name
 }
 
+// readTime reads a Time as lists have it (RFC 5280, 5.1.2.4): UTCTime through 2049, GeneralizedTime from 2050 on.
+func readTime(r *der.Reader) (time.Time, error) {
+	late := r.Peek(der.GeneralizedTime)
+	t, err := r.Time()
+	if err == nil && late && t.Year() < 2050 {
+		err = der.ErrTime
+	}
+	return t, err
+}
+
 // maxSerial is how many octets the INTEGER of a serial may have (RFC 5280, 4.1.2.2).
 const maxSerial = 20
 
@@ -49,7 +59,7 @@ func readEntry(content []byte, rules Rules, v2 bool) (Entry, error) {
 	if err = checkSerial(e.Serial, rules); err != nil {
 		return e, err
 	}
-	if e.Date, err = r.Time(); err != nil {
+	if e.Date, err = readTime(&r); err != nil {
 		return e, wrong("date of an entry", err)
 	}
 	if !r.Empty() {

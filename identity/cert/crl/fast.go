@@ -21,13 +21,10 @@ const (
 
 // fast reads the entry that begins e, if it has the usual form: how many octets it takes (0 if it hasn't), its serial, its date in seconds since
 // 1950, and its reason. At least fastMost octets of e can be read.
-func fast(e []byte) (size int, serial uint64, date uint32, reason byte) {
-	e = e[:fastMost:fastMost]
-	if e[0] != 0x30 || e[2] != 0x02 {
-		return 0, 0, 0, 0
-	}
+func fast(b []byte) (size int, serial uint64, date uint32, reason byte) {
+	e := (*[fastMost]byte)(b)
 	n := int(e[3])
-	if n-1 > 4 || n == 0 {
+	if e[0] != 0x30 || e[2] != 0x02 || n-1 > 4 || n == 0 {
 		return 0, 0, 0, 0
 	}
 	serial = binary.BigEndian.Uint64(e[4:]) >> (64 - 8*n)
@@ -35,27 +32,22 @@ func fast(e []byte) (size int, serial uint64, date uint32, reason byte) {
 	if e[4] >= 0x80 || serial == 0 || n > 1 && bits.Len64(serial) < 8*(n-1) {
 		return 0, 0, 0, 0
 	}
-	at := 4 + n
-	if binary.BigEndian.Uint16(e[at:]) != timeHeader {
+	rest := (*[32]byte)(e[4+n:])
+	date, ok := seconds((*[13]byte)(rest[2:]))
+	if !ok || binary.BigEndian.Uint16(rest[:]) != timeHeader {
 		return 0, 0, 0, 0
 	}
-	date, ok := seconds(e[at+2 : at+15 : at+15])
-	if !ok {
-		return 0, 0, 0, 0
-	}
-	at += 15
-	switch int(e[1]) + 2 - at {
+	switch size = 4 + n + 15; int(e[1]) + 2 - size {
 	case 0:
-		return at, serial, date, 0
+		return size, serial, date, 0
 	case reasonOctets:
-		if binary.BigEndian.Uint64(e[at:]) != reasonFirst || binary.BigEndian.Uint64(e[at+4:]) != reasonSecond || e[at+12] != 1 {
-			return 0, 0, 0, 0
-		}
+		reason = rest[28]
 		// 7 isn't a reason; 8 takes from a list, and has a meaning in a delta alone.
-		if reason = e[at+13]; reason > 10 || reason == 7 || reason == 8 {
+		if binary.BigEndian.Uint64(rest[15:]) != reasonFirst || binary.BigEndian.Uint64(rest[19:]) != reasonSecond || rest[27] != 1 ||
+			reason > 10 || reason == 7 || reason == 8 {
 			return 0, 0, 0, 0
 		}
-		return at + reasonOctets, serial, date, reason
+		return size + reasonOctets, serial, date, reason
 	}
 	return 0, 0, 0, 0
 }
@@ -80,10 +72,9 @@ var monthDays = func() (table [100 * 16]uint32) {
 }()
 
 // seconds reads YYMMDDHHMMSSZ: seconds since 1950.
-func seconds(t []byte) (uint32, bool) {
-	_ = t[12]
+func seconds(t *[13]byte) (uint32, bool) {
 	// Two digits in two octets become a number in one, in all places at once.
-	a := binary.LittleEndian.Uint64(t) ^ 0x3030303030303030
+	a := binary.LittleEndian.Uint64(t[:]) ^ 0x3030303030303030
 	b := uint64(binary.LittleEndian.Uint32(t[8:])) ^ 0x30303030
 	if (a|(a+0x0606060606060606)|b|(b+0x06060606))&0xf0f0f0f0f0f0f0f0 != 0 || t[12] != 'Z' {
 		return 0, false

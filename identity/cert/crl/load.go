@@ -44,6 +44,9 @@ func (l Load) read(limits Limits, open func() *tape) (*Set, error) {
 		return nil, refuse(CodeConfig, "a key, a policy, and a bitmap of 0 or 16 to 30 bits are needed")
 	}
 	b := &builder{limits: limits, bits: l.Bits}
+	if b.bits > 0 {
+		b.buckets = make([]uint32, 1<<(b.bits-bucketBits))
+	}
 	w := &b.walker
 	w.limits, w.rules, w.t = limits, l.Rules, open()
 	w.rules.AnySerial = false
@@ -109,9 +112,6 @@ type builder struct {
 // entries reads revokedCertificates: the usual form fast, everything else thoroughly.
 func (b *builder) entries(end int64) error {
 	b.thisUp = b.info.ThisUpdate.Unix() - era
-	if b.bits > 0 {
-		b.buckets = make([]uint32, 1<<(b.bits-bucketBits))
-	}
 	begin := b.t.offset()
 	for b.t.offset() < end {
 		if b.count >= estimateAfter && !b.reserved {

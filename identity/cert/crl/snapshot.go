@@ -168,10 +168,10 @@ func (s *Set) readMeta(meta []byte) error {
 	if s.info.Issuer, err = pkix.ReadName(&r); err != nil {
 		return err
 	}
-	if s.info.ThisUpdate, err = r.Time(); err != nil {
+	if s.info.ThisUpdate, err = readTime(&r); err != nil {
 		return err
 	}
-	if s.info.NextUpdate, err = r.Time(); err != nil {
+	if s.info.NextUpdate, err = readTime(&r); err != nil {
 		return err
 	}
 	if !r.Empty() {

@@ -143,7 +143,7 @@ func (w *walker) head(end int64) error {
 	if r, err = w.small(end); err != nil {
 		return err
 	}
-	if w.info.ThisUpdate, err = r.Time(); err != nil {
+	if w.info.ThisUpdate, err = readTime(&r); err != nil {
 		return wrong("thisUpdate", err)
 	}
 	if tag, err = w.next(end); err != nil {
@@ -155,7 +155,7 @@ func (w *walker) head(end int64) error {
 	if r, err = w.small(end); err != nil {
 		return err
 	}
-	if w.info.NextUpdate, err = r.Time(); err != nil {
+	if w.info.NextUpdate, err = readTime(&r); err != nil {
 		return wrong("nextUpdate", err)
 	}
 	if !w.info.NextUpdate.After(w.info.ThisUpdate) {
