@@ -129,6 +129,11 @@ var closedImports = []closed{
 		"what an SMTP answer means, and that no half mail ends in QUIT, is decided once",
 	},
 	{
+		"software.sslmate.com/src/go-pkcs12",
+		[]string{"identity/cert/testpki"},
+		"key files are made for tests alone; what decides about cards never opens one",
+	},
+	{
 		"go.opentelemetry.io/otel/...",
 		[]string{"cmd/internal/tracing"},
 		"what a span may hold is decided once; the engine and the outbound client offer hooks and don't know who listens",
@@ -188,6 +193,10 @@ var bannedNames = []banned{
 	{imported: "os", in: []string{"identity/cert/..."}, why: "verdicts are pure: the caller reads and maps files"},
 	{imported: "crypto/rand", in: []string{"identity/cert", "identity/cert/crl", "identity/cert/der", "identity/cert/ocsp", "identity/cert/pkix"}, why: "verdicts are pure: the caller makes nonces"},
 	{imported: "crypto/x509", in: []string{"identity/cert/..."}, except: []string{"identity/cert/testpki"}, why: "it tolerates and hides what a verdict depends on (directoryName distribution points, BER, policies)"},
+	{
+		imported: "golang.org/x/crypto/ocsp", in: everywhere,
+		why: "it takes an answer signed by any certificate of the CA: identity/cert/ocsp reads answers itself, and only its tests compare",
+	},
 	{imported: "database/sql", in: []string{"policies/...", "connectors/...", "identity/cert/..."}, why: "state belongs to identity and sync"},
 	{imported: "log/slog", in: []string{"policies/...", "identity/cert/..."}, why: "policies and verdicts are pure: a decision is returned, not logged"},
 	{imported: "log", in: everywhere, why: "the global logger writes where nobody configured it; take a *slog.Logger"},

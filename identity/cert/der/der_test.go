@@ -96,7 +96,9 @@ func TestDepthIsBounded(t *testing.T) {
 }
 
 func TestTimes(t *testing.T) {
-	at := func(y int, m time.Month, d, h, min, s int) time.Time { return time.Date(y, m, d, h, min, s, 0, time.UTC) }
+	at := func(y int, m time.Month, d, h, min, s int) time.Time {
+		return time.Date(y, m, d, h, min, s, 0, time.UTC)
+	}
 	for _, c := range []struct {
 		tag  byte
 		in   string

@@ -63,7 +63,9 @@ func NewFolder(random io.Reader, p *PKI) (*Folder, error) {
 	for _, t := range []Tree{AuthTree, SignTree} {
 		var all bytes.Buffer
 		for _, ca := range p.CAs(t) {
-			f.add(fmt.Sprintf("anchors/%s-%d.pem", t, ca.Generation), pemOf("CERTIFICATE", ca.Raw))
+			if err := f.signer(fmt.Sprintf("anchors/%s-%d", t, ca.Generation), &ca.Signer); err != nil {
+				return nil, err
+			}
 			all.Write(pemOf("CERTIFICATE", ca.Raw))
 		}
 		f.add(fmt.Sprintf("anchors/%s.pem", t), all.Bytes())
@@ -78,7 +80,7 @@ func NewFolder(random io.Reader, p *PKI) (*Folder, error) {
 		Made    time.Time `json:"made"`
 		Until   time.Time `json:"until"`
 		Samples []Sample  `json:"samples"`
-	}{"musubi.testpki.v1", p.Now, f.Until, f.Samples}, "", "  ")
+	}{"musubi.testpki.manifest.v1", p.Now, f.Until, f.Samples}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +101,15 @@ func (f *folder) wanted() []wanted {
 	now := f.pki.Now
 	expired := Holder{NotBefore: now.AddDate(-1, 0, 1), NotAfter: now.AddDate(0, 0, -1), Municipality: Municipalities[2]}
 	list := []wanted{
-		{Sample{Name: "auth-rsa", About: "利用者証明用、有効 / authentication, valid", Expected: "ok"}, auth, Holder{}, -1},
-		{Sample{Name: "auth-p256", About: "利用者証明用、P-256 / authentication, P-256", Expected: "ok"}, auth, Holder{Kind: P256}, -1},
-		{Sample{Name: "auth-p384", About: "利用者証明用、P-384 / authentication, P-384", Expected: "ok"}, auth, Holder{Kind: P384}, -1},
-		{Sample{Name: "auth-old-ca", About: "前の世代の認証局が発行 / issued by the oldest generation of the CA", Expected: "ok"}, old, Holder{Municipality: Municipalities[1]}, -1},
-		{Sample{Name: "auth-revoked", About: "失効 (更新) / revoked: superseded", Expected: "revoked"}, auth, Holder{Municipality: Municipalities[1]}, Superseded},
-		{Sample{Name: "auth-hold", About: "一時保留 (失効として扱う) / on hold, which counts as revoked", Expected: "on-hold"}, auth, Holder{}, CertificateHold},
+		{Sample{Name: "auth-rsa", About: "有効 / valid", Expected: "ok"}, auth, Holder{}, -1},
+		{Sample{Name: "auth-p256", About: "有効、P-256 / valid, P-256", Expected: "ok"}, auth, Holder{Kind: P256}, -1},
+		{Sample{Name: "auth-p384", About: "有効、P-384 / valid, P-384", Expected: "ok"}, auth, Holder{Kind: P384}, -1},
+		{Sample{Name: "auth-old-ca", About: "前の世代の認証局 / older CA, same name", Expected: "ok"}, old, Holder{Municipality: Municipalities[1]}, -1},
+		{Sample{Name: "auth-revoked", About: "失効 (更新) / superseded", Expected: "revoked"}, auth, Holder{Municipality: Municipalities[1]}, Superseded},
+		{Sample{Name: "auth-hold", About: "一時保留 / on hold, never released", Expected: "on-hold"}, auth, Holder{}, CertificateHold},
 		{Sample{Name: "auth-expired", About: "有効期間切れ / expired", Expected: "expired"}, auth, expired, -1},
 		{Sample{Name: "sign-rsa", About: "署名用、有効 / signature, valid", Expected: "ok"}, sign, Holder{}, -1},
-		{Sample{Name: "sign-revoked", About: "署名用、失効 (記載事項の変更) / signature, revoked: affiliationChanged", Expected: "revoked"}, sign, Holder{}, AffiliationChanged},
+		{Sample{Name: "sign-revoked", About: "失効 (変更) / affiliationChanged", Expected: "revoked"}, sign, Holder{}, AffiliationChanged},
 	}
 	for i := range list {
 		w := &list[i]
@@ -140,6 +142,7 @@ func (f *folder) cards() error {
 		}
 		f.Samples = append(f.Samples, w.Sample)
 	}
+	f.forOpenssl(all, cards)
 	lists := f.lists(all, cards)
 	responders := map[*CA]*Signer{}
 	for _, w := range all {
@@ -150,7 +153,9 @@ func (f *folder) cards() error {
 				return err
 			}
 			responders[w.ca] = r
-			f.add(fmt.Sprintf("ocsp/responder-%s-%d.pem", w.ca.Tree, w.ca.Generation), pemOf("CERTIFICATE", r.Raw))
+			if err := f.signer(fmt.Sprintf("ocsp/responder-%s-%d", w.ca.Tree, w.ca.Generation), r); err != nil {
+				return err
+			}
 		}
 		single := cards[w.Name].Single(StateGood, f.pki.Now)
 		single.NextUpdate = f.Until
@@ -169,17 +174,26 @@ func (f *folder) cards() error {
 	return nil
 }
 
-func (f *folder) card(path string, c *Card) error {
-	f.add(path+".pem", pemOf("CERTIFICATE", c.Raw))
-	key, err := x509.MarshalPKCS8PrivateKey(c.Key)
+// signer writes a certificate and its key.
+func (f *folder) signer(path string, s *Signer) error {
+	key, err := x509.MarshalPKCS8PrivateKey(s.Key)
 	if err != nil {
+		return err
+	}
+	f.add(path+".pem", pemOf("CERTIFICATE", s.Raw))
+	f.Files = append(f.Files, File{path + ".key.pem", true, pemOf("PRIVATE KEY", key)})
+	return nil
+}
+
+func (f *folder) card(path string, c *Card) error {
+	if err := f.signer(path, &c.Signer); err != nil {
 		return err
 	}
 	bag, err := c.PKCS12(f.random, Password)
 	if err != nil {
 		return err
 	}
-	f.Files = append(f.Files, File{path + ".key.pem", true, pemOf("PRIVATE KEY", key)}, File{path + ".p12", true, bag})
+	f.Files = append(f.Files, File{path + ".p12", true, bag})
 	return nil
 }
 
@@ -215,6 +229,40 @@ func (f *folder) lists(all []wanted, cards map[string]*Card) map[*CA]map[Municip
 func (f *folder) list(path string, raw []byte) {
 	f.add(path+".crl", raw)
 	f.add(path+".pem", pemOf("X509 CRL", raw))
+}
+
+// opensslConfig lets `openssl ca -gencrl` make the list of a CA, for the time when ours are out of date.
+const opensslConfig = `[extensions]
+authorityKeyIdentifier = keyid:always
+`
+
+// reasons are openssl's names in its index of certificates.
+var reasons = map[int]string{Superseded: "superseded", AffiliationChanged: "affiliationChanged", CertificateHold: "holdInstruction,1.2.840.10040.2.1"}
+
+// forOpenssl writes what openssl needs to play the CA and its responder: its index of certificates, a configuration, a number for lists.
+func (f *folder) forOpenssl(all []wanted, cards map[string]*Card) {
+	config := bytes.NewBufferString(opensslConfig)
+	f.add("openssl/crlnumber", []byte("2000\n"))
+	const stamp = "060102150405Z"
+	for _, t := range []Tree{AuthTree, SignTree} {
+		for _, ca := range f.pki.CAs(t) {
+			var index bytes.Buffer
+			for _, w := range all {
+				if w.ca != ca {
+					continue
+				}
+				state, revoked, c := "V", "", cards[w.Name].Certificate
+				if w.reason >= 0 {
+					state, revoked = "R", f.pki.Now.Add(-48*time.Hour).Format(stamp)+","+reasons[w.reason]
+				}
+				fmt.Fprintf(&index, "%s\t%s\t%s\t%X\tunknown\t/CN=%s\n", state, c.NotAfter.UTC().Format(stamp), revoked, c.Serial, w.Name)
+			}
+			name := fmt.Sprintf("%s-%d", t, ca.Generation)
+			f.add("openssl/index-"+name+".txt", index.Bytes())
+			fmt.Fprintf(config, "[%[1]s]\ndatabase = openssl/index-%[1]s.txt\ncrlnumber = openssl/crlnumber\ndefault_md = sha256\ndefault_crl_days = 1\ncrl_extensions = extensions\n", name)
+		}
+	}
+	f.add("openssl/openssl.cnf", config.Bytes())
 }
 
 // line adds one line of certd's batch.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/musubi-hub/musubi/identity/cert/der"
 	"github.com/musubi-hub/musubi/identity/cert/pkix"
@@ -85,20 +86,54 @@ func rsaKey(random io.Reader) (crypto.Signer, error) {
 	return nil, fmt.Errorf("testpki: the randomness given is none")
 }
 
-// prime draws a prime of so many bits whose two highest are set, so that a product of two has twice as many.
+// smallPrimes are the odd primes below 4096: most numbers that are not prime fall to one of them, without costly arithmetic.
+var smallPrimes = sync.OnceValue(func() []uint64 {
+	var out []uint64
+next:
+	for n := uint64(3); n < 4096; n += 2 {
+		for _, p := range out {
+			if n%p == 0 {
+				continue next
+			}
+		}
+		out = append(out, n)
+	}
+	return out
+})
+
+// prime is the first prime after a number drawn from random, of so many bits, whose two highest are set, so that a product of two has twice as many.
 func prime(random io.Reader, bits int) (*big.Int, error) {
 	octets := make([]byte, bits/8)
-	for range 100_000 { // about 350 draws are expected
+	for range 64 {
 		if _, err := io.ReadFull(random, octets); err != nil {
 			return nil, err
 		}
 		octets[0] |= 0xc0
 		octets[len(octets)-1] |= 1
-		if p := new(big.Int).SetBytes(octets); p.ProbablyPrime(20) {
+		if p := primeFrom(new(big.Int).SetBytes(octets)); p.BitLen() == bits {
 			return p, nil
 		}
 	}
 	return nil, fmt.Errorf("testpki: the randomness given is none")
+}
+
+func primeFrom(start *big.Int) *big.Int {
+	small := smallPrimes()
+	rest := make([]uint64, len(small))
+	for i, p := range small {
+		rest[i] = new(big.Int).Mod(start, new(big.Int).SetUint64(p)).Uint64()
+	}
+next:
+	for step := uint64(0); ; step += 2 {
+		for i, p := range small {
+			if (rest[i]+step)%p == 0 {
+				continue next
+			}
+		}
+		if p := new(big.Int).Add(start, new(big.Int).SetUint64(step)); p.ProbablyPrime(8) {
+			return p
+		}
+	}
 }
 
 // SPKI is the DER of the SubjectPublicKeyInfo of key.

@@ -19,10 +19,11 @@ This is for tests. Its keys are no secret. Names say JPKI-TEST and TEST; a produ
 
 | folder | what |
 |---|---|
-| anchors/ | the CAs, each generation; auth.pem and sign.pem have all of a tree. Generations share one name and differ by key |
+| anchors/ | the CAs with their keys, each generation; auth.pem and sign.pem have all of a tree. Generations share one name and differ by key |
 | cards/ | certificate (.pem), key (.key.pem), and both with the CA as PKCS #12 (.p12, password %q) |
 | crls/ | revocation lists (.crl is DER): -all is complete, -NNNNN that of one municipality's partition, -delta follows -all |
 | ocsp/ | an OCSP answer about each card (.resp, DER), and the responders' certificates |
+| openssl/ | what openssl needs to make lists and answers of this hierarchy itself |
 | batch.jsonl | each card twice, with its list and with its answer, for certd |
 | manifest.json | each card and what must be said of it |
 
@@ -49,6 +50,14 @@ This is for tests. Its keys are no secret. Names say JPKI-TEST and TEST; a produ
     # OCSP の応答 / an OCSP answer
     openssl ocsp -respin ocsp/auth-rsa.resp -issuer anchors/auth-%[2]d.pem -cert cards/auth-rsa.pem -CAfile anchors/auth.pem -no_nonce
     openssl pkcs12 -in cards/auth-rsa.p12 -passin pass:%[3]s -info -noout
+
+失効リストと OCSP の応答を openssl で新しく作る / new lists and answers, made by openssl:
+
+    openssl ca -config openssl/openssl.cnf -name auth-%[2]d -gencrl -cert anchors/auth-%[2]d.pem -keyfile anchors/auth-%[2]d.key.pem -out new.crl.pem
+    openssl crl -in new.crl.pem -CAfile anchors/auth-%[2]d.pem -noout
+    openssl ocsp -issuer anchors/auth-%[2]d.pem -cert cards/auth-rsa.pem -reqout new.req
+    openssl ocsp -index openssl/index-auth-%[2]d.txt -CA anchors/auth-%[2]d.pem -rsigner ocsp/responder-auth-%[2]d.pem -rkey ocsp/responder-auth-%[2]d.key.pem -reqin new.req -respout new.resp -ndays 1
+    openssl ocsp -respin new.resp -issuer anchors/auth-%[2]d.pem -cert cards/auth-rsa.pem -CAfile anchors/auth.pem -no_nonce
 `, at, gen, Password)
 	return b.Bytes()
 }
