@@ -11,7 +11,7 @@ import (
 )
 
 // response is a card's answer to a challenge of now.
-func response(t *testing.T, card *testpki.Card, scheme pkix.Scheme) cert.Presented {
+func response(t testing.TB, card *testpki.Card, scheme pkix.Scheme) cert.Presented {
 	t.Helper()
 	record := cert.Challenge{
 		Nonce: bytes.Repeat([]byte{7}, 32), RelyingParty: "https://rp.example.go.jp", Purpose: "login", Issued: present.Add(-time.Minute),

@@ -38,7 +38,7 @@ func shelve(in cert.Input, raws ...[]byte) shelf {
 }
 
 // cases are verdicts of every kind with their archives.
-func storedCases(t *testing.T) map[string]struct {
+func storedCases(t testing.TB) map[string]struct {
 	verdict cert.Verdict
 	lists   shelf
 } {
@@ -191,8 +191,7 @@ func TestDetailsHoldNoSubject(t *testing.T) {
 }
 
 func FuzzRecheck(f *testing.F) {
-	t := new(testing.T)
-	for _, c := range storedCases(t) {
+	for _, c := range storedCases(f) {
 		raw, err := json.Marshal(c.verdict.Evidence)
 		if err != nil {
 			f.Fatal(err)

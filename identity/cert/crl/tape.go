@@ -238,7 +238,9 @@ func (t *tape) sign(h crypto.Hash, from, to int64) {
 	t.from, t.to = from, to
 	if t.src == nil {
 		t.signed = newDigester(h.New(), len(t.window)/blockSize+1, &t.stop)
-		t.feed(t.signed, t.window[from:to])
+		// The end is a claim of the list; who reads on finds out that it is cut off.
+		have := int64(len(t.window))
+		t.feed(t.signed, t.window[min(from, have):min(to, have)])
 		return
 	}
 	t.signed = newDigester(h.New(), blockCount, &t.stop)
