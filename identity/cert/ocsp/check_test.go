@@ -131,6 +131,11 @@ func TestHonestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			theirs, err := xocsp.ParseResponseForCert(c.raw, must(x509.ParseCertificate(w.card.Raw)), must(x509.ParseCertificate(w.ca.Raw)))
+			agrees := err == nil && theirs.Status == map[ocsp.Status]int{ocsp.Good: xocsp.Good, ocsp.Revoked: xocsp.Revoked, ocsp.Unknown: xocsp.Unknown}[c.status]
+			if !agrees && c.name != "another certificate in front" { // that library looks at the first certificate alone
+				t.Errorf("golang.org/x/crypto/ocsp says %v, %v", theirs, err)
+			}
 			if got.Status != c.status || got.Revocation.Reason != c.reason || (got.Responder != nil) != c.delegated || got.Unsettled || !got.Nonce ||
 				got.Age != 5*time.Minute || got.ThisUpdate.IsZero() || got.SHA256 == [32]byte{} {
 				t.Errorf("%+v", got)
