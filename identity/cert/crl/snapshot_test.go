@@ -107,6 +107,30 @@ func TestSnapshotHeaders(t *testing.T) {
 	}
 }
 
+// The table of buckets must rise to the number of records.
+func TestSnapshotBuckets(t *testing.T) {
+	s, _ := sampleSet(t)
+	good, _ := snapshotOf(t, s)
+	starts := headerSize + aligned(len(s.meta())) + aligned(len(s.bitmap))
+	if !bytes.Equal(good[starts:starts+len(s.starts)], s.starts) {
+		t.Fatal("the table lies elsewhere")
+	}
+	for at := 0; at < len(s.starts); at += 4 {
+		for _, v := range []uint32{uint32(len(s.records)), 1<<32 - 1} {
+			data := bytes.Clone(good)
+			binary.LittleEndian.PutUint32(data[starts+at:], v)
+			if _, err := OpenSnapshot(data, sha256.Sum256(data)); CodeOf(err) != CodeSnapshot {
+				t.Errorf("bucket %d begins at %d: %v", at/4, v, err)
+			}
+		}
+	}
+	fewer := bytes.Clone(good)
+	binary.LittleEndian.PutUint32(fewer[starts+len(s.starts)-4:], uint32(len(s.records)/recordSize-1))
+	if _, err := OpenSnapshot(fewer, sha256.Sum256(fewer)); CodeOf(err) != CodeSnapshot {
+		t.Errorf("a record in no bucket: %v", err)
+	}
+}
+
 type failingWriter int
 
 func (f *failingWriter) Write(b []byte) (int, error) {
