@@ -8,18 +8,21 @@ import (
 )
 
 // maxWork bounds what is compared in one verdict: names with names, names with constraints, policies with policies. An honest chain takes hundreds;
-// one that was made to be slow ends here, after about a second at worst.
+// one that was made to be slow ends here.
 const maxWork = 1 << 18
 
-// maxPlain is up to which length of both names together comparing them each time costs less than remembering their canonical forms.
-const maxPlain = 512
+// Up to so many comparisons, and up to that length of both names together, comparing costs less than remembering canonical forms.
+const (
+	plainWork   = 1000
+	plainOctets = 512
+)
 
 // budget counts the work of one decision. Once it is spent nothing matches any more, and the verdict is WorkLimit whatever else was found: what is
 // left undone might have been what refuses.
 type budget struct {
 	used  int
 	spent bool
-	names map[*byte]string // canonical forms of long names, by where they lie
+	names map[*byte]string // canonical forms, by where the names lie
 }
 
 // take tells whether n more comparisons may be made.
@@ -42,7 +45,7 @@ func (b *budget) same(x, y pkix.Name) bool {
 	if bytes.Equal(x.Raw, y.Raw) {
 		return true
 	}
-	if len(x.Raw)+len(y.Raw) <= maxPlain || len(x.Raw) == 0 || len(y.Raw) == 0 {
+	if b.used <= plainWork && len(x.Raw)+len(y.Raw) <= plainOctets || len(x.Raw) == 0 || len(y.Raw) == 0 {
 		return x.Equal(y)
 	}
 	return b.canonical(x) == b.canonical(y)
