@@ -36,7 +36,9 @@ type world struct {
 	faults  []string // of the CAs and lists
 	leaves  []leafCase
 	serial  uint64
-	partial bool // an intermediate is missing
+	partial bool   // an intermediate is missing
+	twin    []byte // another root of the same name with another key, as generations of a CA are; nil: none
+	first   bool   // the twin stands before the root
 }
 
 type authority struct {
@@ -169,11 +171,35 @@ func newWorld(seed uint64, keys []crypto.Signer) *world {
 	if w.options.Revocation == cert.Require {
 		w.makeLists()
 	}
+	if w.r.IntN(5) == 0 {
+		w.addTwin()
+	}
 	if depth > 0 && w.r.IntN(15) == 0 {
 		w.partial = true
 		w.faults = append(w.faults, "an intermediate is missing")
 	}
 	return w
+}
+
+// addTwin makes an older generation of the root: the same name, another key.
+func (w *world) addTwin() {
+	spki := testpki.SPKI(w.keys[7].Public())
+	c := w.cas[0].spec
+	c.SPKI, c.Serial = spki, []byte{0x70}
+	set(&c, testpki.SubjectKeyID(spki))
+	w.twin, w.first = c.Der(w.keys[7]), w.r.IntN(2) == 0
+	w.faults = append(w.faults, "a root of the same name")
+}
+
+// anchors are the roots, in the order in which both sides get them.
+func (w *world) anchors() [][]byte {
+	switch {
+	case w.twin == nil:
+		return [][]byte{w.cas[0].raw}
+	case w.first:
+		return [][]byte{w.twin, w.cas[0].raw}
+	}
+	return [][]byte{w.cas[0].raw, w.twin}
 }
 
 func (w *world) authority(seed uint64, depth int, faults []caFault) {
