@@ -32,7 +32,7 @@ TOOLS   := .cache/tools
 INTEROP := deploy/interop
 FIRSTPARTY := $(wildcard cmd connectors identity policies sync) $(INTEROP)
 
-.PHONY: help build run test soak fuzz bench lint fmt interop national clean
+.PHONY: help build run test soak fuzz sequences bench lint fmt interop national clean
 
 help: ## list the targets
 	@echo "Musubi, version $(VERSION)."
@@ -53,7 +53,7 @@ test: ## vet and all tests; with CI set also the race detector
 	$(GO) vet $(PKG)
 	$(GO) test $(TESTFLAGS) $(PKG)
 
-soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; two nodes on one budget for an hour; 10,000 sequences of requests with faults; some minutes
+soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; two nodes on one budget for an hour; 10,000 sequences of requests for each of five kinds; some minutes
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Chaos -v ./sync/jobs
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Hour -v ./sync/quota
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
@@ -64,6 +64,9 @@ fuzz: ## every fuzz target of the certificate core, FUZZTIME each, two at a time
 	for dir in $$dirs; do \
 		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed "s,^func ,./$$dir ,"; \
 	done | xargs -P2 -L1 bash deploy/ci/fuzz.sh '$(GO)' '$(FUZZTIME)'
+
+sequences: ## 10,000 random sequences of requests with faults over all connectors; what each believes must be what the sandbox holds
+	MUSUBI_SEQUENCES=2000 GOGC=400 $(GO) test -count=1 -run Belief ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \

@@ -12,16 +12,21 @@ type Delivery struct {
 }
 
 // EventReader verifies and parses what a vendor delivers by HTTP. It touches neither network nor clock and keeps nothing: the
-// caller stores Received under its Key before it answers, and does nothing where the Key is stored already.
+// caller stores Received under its Key and its Signed before it answers, and does nothing where one of the two is stored already.
+// Neither need be kept longer than MaxDeliveryAge.
 type EventReader interface {
 	// ReadEvent verifies d as of now, then parses it. KindAuth: the signature is wrong, missing or too old. KindTooLarge: longer
 	// than any real delivery. KindInvalid: signed, but not what the contract says. Received.Reply is what to answer in each case.
 	ReadEvent(now time.Time, d Delivery) (Received, error)
 }
 
+// MaxDeliveryAge is how long after it was made a delivery may be believed, at most. Vendors give up far sooner.
+const MaxDeliveryAge = 24 * time.Hour
+
 // Received is a verified delivery.
 type Received struct {
-	Key     string // the same for each repetition of one delivery
+	Key     string // the same for each repetition of one delivery by the vendor
+	Signed  string // of what was signed, where that doesn't cover Key: the same when somebody else repeats it under another Key; empty: Key is signed
 	Tenant  string // the vendor's id of the workspace or site
 	Attempt int    // 1 for the first
 	Reason  string // why the vendor delivers again, in its own code; empty for the first attempt

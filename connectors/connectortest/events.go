@@ -88,16 +88,31 @@ func forgedDelivery(r *run) {
 }
 
 func replayedDelivery(r *run) {
-	now := time.Now()
+	now, age := time.Now(), cmp.Or(r.h.MaxAge, 5*time.Minute)
 	d, _ := r.h.Deliver(now)
-	_, err := r.EventReader.ReadEvent(now.Add(4*time.Minute), d)
-	r.must(err, "ReadEvent of a delivery that took four minutes")
-	if r.h.Untimed {
-		return
-	}
-	r.rejected("a delivery of an hour ago", now.Add(time.Hour), d, connectors.KindAuth)
-	r.rejected("a delivery of six minutes ago", now.Add(6*time.Minute), d, connectors.KindAuth)
+	got, err := r.EventReader.ReadEvent(now.Add(age-time.Minute), d)
+	r.must(err, "ReadEvent of a delivery that took its time")
+	r.rejected("a delivery that is too old", now.Add(age+time.Minute), d, connectors.KindAuth)
 	r.rejected("a delivery of the future", now.Add(-6*time.Minute), d, connectors.KindAuth)
+	if age > connectors.MaxDeliveryAge {
+		r.errorf("deliveries of %v are believed, and what is stored of them is kept for %v", age, connectors.MaxDeliveryAge)
+	}
+	// Whoever has seen a delivery has its signature. With other headers it is refused, or known to be the same.
+	for name := range d.Header {
+		again := connectors.Delivery{Header: d.Header.Clone(), Body: d.Body}
+		again.Header.Set(name, "1"+d.Header.Get(name))
+		other, err := r.EventReader.ReadEvent(now, again)
+		r.saw(err)
+		if err == nil && other.Key != got.Key && (other.Signed == "" || other.Signed != got.Signed) {
+			r.errorf("with another %s the same delivery counts as a new one: %+v", name, other)
+		}
+	}
+	next, _ := r.h.Deliver(now.Add(time.Second))
+	other, err := r.EventReader.ReadEvent(now.Add(time.Second), next)
+	r.must(err, "ReadEvent of the next delivery")
+	if got.Signed != "" && other.Signed == got.Signed {
+		r.errorf("two deliveries that differ have the same Signed")
+	}
 }
 
 func unreadableDelivery(r *run) {

@@ -29,20 +29,6 @@ func (b bug) into(conn connectors.Connector) (connectors.Connector, error) {
 	return b.plant(whole), nil
 }
 
-// likeliest puts the cases of the bug's own section first.
-func (b bug) likeliest(all []testCase) []testCase {
-	slices.SortStableFunc(all, func(x, y testCase) int {
-		switch {
-		case (x.section == b.section) == (y.section == b.section):
-			return 0
-		case x.section == b.section:
-			return -1
-		}
-		return 1
-	})
-	return all
-}
-
 // sick is a connector in which single calls are replaced.
 type sick struct {
 	product

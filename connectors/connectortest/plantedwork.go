@@ -253,5 +253,21 @@ func plantedInWork() []bug {
 				return r, err
 			}}
 		}),
+		plant("believes a repetition under another key", func(w worker) sickWorker {
+			return sickWorker{event: func(now time.Time, d connectors.Delivery) (connectors.Received, error) {
+				r, err := w.ReadEvent(now, d)
+				r.Signed = ""
+				return r, err
+			}}
+		}),
+		plant("believes a repetition of any age", func(w worker) sickWorker {
+			return sickWorker{event: func(now time.Time, d connectors.Delivery) (connectors.Received, error) {
+				r, err := w.ReadEvent(now, d)
+				if connectors.KindOf(err) == connectors.KindAuth {
+					return w.ReadEvent(now.Add(-time.Hour), d)
+				}
+				return r, err
+			}}
+		}),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,16 +64,22 @@ func RunSequences(t *testing.T, h Harness, world func(env Env) (World, error)) {
 // starter makes the sequence of a seed and what runs it.
 type starter func(t *testing.T, seed int) (*sequence, func() error)
 
-// runAll runs n sequences, or with MUSUBI_SOAK the long run, until one fails.
+// runAll runs n sequences, or as many as MUSUBI_SEQUENCES says, or with MUSUBI_SOAK the long run, until one fails.
 func runAll(t *testing.T, n int, start starter) {
 	t.Helper()
+	if wanted := os.Getenv("MUSUBI_SEQUENCES"); wanted != "" {
+		var err error
+		if n, err = strconv.Atoi(wanted); err != nil || n < 1 {
+			t.Fatalf("MUSUBI_SEQUENCES is %q: write how many sequences to run", wanted)
+		}
+	}
 	if os.Getenv("MUSUBI_SOAK") != "" {
 		n = sequencesLong
 	}
 	calls, failed := 0, 0
 	for first := 0; first < n && !t.Failed(); first += sequenceChunk {
 		synctest.Test(t, func(t *testing.T) {
-			for seed := first; seed < first+sequenceChunk && !t.Failed(); seed++ {
+			for seed := first; seed < min(first+sequenceChunk, n) && !t.Failed(); seed++ {
 				s, run := start(t, seed)
 				if err := run(); err != nil {
 					t.Errorf("sequence %d: %v\n%s", seed, err, strings.Join(s.steps, "\n"))
@@ -231,23 +238,52 @@ func (s *sequence) run(world func(env Env) (World, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(w.Connector); err != nil {
-		return err
-	}
 	s.leaves = w.Leaves
-	if s.silent, err = w.Plant(s.rand); err != nil {
+	return s.play(w.Connector, course{
+		plant: func() (err error) { s.silent, err = w.Plant(s.rand); return err },
+		step:  s.step, heal: w.Heal, reconcile: s.reconcile,
+		compare: func() error { return against(w.Truth, s.compare) },
+	})
+}
+
+// course is what one kind of sequences does.
+type course struct {
+	prepare   func() error // before anything fails; nil: nothing
+	plant     func() error
+	step      func()
+	heal      func()
+	reconcile func() error
+	compare   func() error
+}
+
+// play opens the connector and runs the course.
+func (s *sequence) play(c connectors.Connector, do course) error {
+	if err := s.open(c); err != nil {
 		return err
 	}
-	s.walk(s.step)
-	w.Heal()
-	if err := s.reconcile(); err != nil {
+	if do.prepare != nil {
+		if err := do.prepare(); err != nil {
+			return err
+		}
+	}
+	if err := do.plant(); err != nil {
 		return err
 	}
-	truth, err := w.Truth()
+	s.walk(do.step)
+	do.heal()
+	if err := do.reconcile(); err != nil {
+		return err
+	}
+	return do.compare()
+}
+
+// against compares with the truth, if it can be had.
+func against[T any](truth func() (T, error), compare func(T) error) error {
+	held, err := truth()
 	if err != nil {
 		return err
 	}
-	return s.compare(truth)
+	return compare(held)
 }
 
 // plantOnWire puts a fault before the next call, or none.

@@ -133,22 +133,11 @@ func (s *workSequence) run(world func(env Env) (WorkWorld, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(w.Connector); err != nil {
-		return err
-	}
-	if err := w.Plant(s.rand); err != nil {
-		return err
-	}
-	s.walk(s.step)
-	w.Heal()
-	if err := s.reconcile(); err != nil {
-		return err
-	}
-	ground, err := w.Ground()
-	if err != nil {
-		return err
-	}
-	return s.compare(ground)
+	return s.play(w.Connector, course{
+		plant: func() error { return w.Plant(s.rand) },
+		step:  s.step, heal: w.Heal, reconcile: s.reconcile,
+		compare: func() error { return against(w.Ground, s.compare) },
+	})
 }
 
 func (s *workSequence) step() {

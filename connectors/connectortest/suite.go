@@ -54,8 +54,8 @@ type Harness struct {
 	Shown func(m connectors.Message) string
 	// Deliver gives a genuine delivery of one event, signed as of now, and retry the same one delivered again.
 	Deliver func(now time.Time) (first, retry connectors.Delivery)
-	// Untimed: the vendor signs no time, so that a repetition by somebody else can be known by its key alone.
-	Untimed bool
+	// MaxAge is how long after it was made a delivery is believed; 0 is five minutes.
+	MaxAge time.Duration
 	// TooLong is how many octets make a delivery that must be refused; 0 is 2 MiB.
 	TooLong int
 	// Work is for products with work items.

@@ -36,6 +36,11 @@ func TestCaseNamesAreUnique(t *testing.T) {
 		}
 		seen[b.name] = true
 	}
+	for bug, by := range caughtBy {
+		if !seen[bug] || !seen[by] {
+			t.Errorf("caughtBy has %q, caught by %q: one of them isn't there", bug, by)
+		}
+	}
 }
 
 func TestLeaksAreFoundInEveryForm(t *testing.T) {

@@ -96,7 +96,7 @@ func harness(t *testing.T) connectortest.Harness {
 		Forge: func(_ time.Time, _ connectors.Delivery, body []byte) connectors.Delivery {
 			return delivery("id-2", 0, body)
 		},
-		Untimed: true, TooLong: 5 << 20,
+		MaxAge: connectors.MaxDeliveryAge, TooLong: 5 << 20,
 		Work: &connectortest.Work{
 			Type: "1", Next: "Waiting for customer", Unreachable: "Closed", Makes: post("/servicedeskapi/request"), Comments: post("/comment"), Moves: post("/transitions"),
 			Ground: ground,

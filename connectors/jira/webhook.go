@@ -22,6 +22,7 @@ const (
 	maxDelivery = 4 << 20 // an issue with all its fields
 	maxName     = 255
 	maxChanges  = 500
+	maxAhead    = 5 * time.Minute // of the vendor's clock before ours
 )
 
 // hookEvents are the events that the hub asks for.
@@ -124,9 +125,10 @@ func (c *Connector) findHooks(ctx context.Context, op, name string) ([]adminHook
 }
 
 // ReadEvent verifies a webhook and reads it. The signature is "sha256=" and the hexadecimal HMAC over the body as it came, compared in
-// constant time; other methods are refused. The key is the vendor's identifier, which all deliveries of one event share. The vendor
-// signs no time, so a repetition by somebody else is known by its key alone: it must be kept as long as it could matter.
-func (c *Connector) ReadEvent(_ time.Time, d connectors.Delivery) (connectors.Received, error) {
+// constant time; other methods are refused. The key is the vendor's identifier, which all deliveries of one event share. It stands in
+// a header, which isn't signed: whoever has seen one delivery can repeat it under another identifier. Therefore Signed names the body,
+// and the time in the body bounds for how long that helps anybody.
+func (c *Connector) ReadEvent(now time.Time, d connectors.Delivery) (connectors.Received, error) {
 	const op = "read event"
 	reject := func(status int, kind connectors.Kind, detail string) (connectors.Received, error) {
 		return connectors.Received{Reply: connectors.Reply{Status: status}}, c.out.Fail(op, kind, detail)
@@ -150,8 +152,25 @@ func (c *Connector) ReadEvent(_ time.Time, d connectors.Delivery) (connectors.Re
 	if problem != "" {
 		return reject(http.StatusBadRequest, connectors.KindInvalid, problem)
 	}
+	if age := now.Sub(madeAt(event)); age > connectors.MaxDeliveryAge || age < -maxAhead {
+		return reject(http.StatusUnauthorized, connectors.KindAuth,
+			"the delivery was made more than a day ago, or in the future: a repetition by somebody else, or a clock that is wrong")
+	}
+	sum := sha256.Sum256(d.Body)
+	r.Signed = hex.EncodeToString(sum[:])
 	r.Events = []connectors.Event{event}
 	return r, nil
+}
+
+// madeAt gives the time that a parsed delivery says of itself.
+func madeAt(e connectors.Event) time.Time {
+	switch e := e.(type) {
+	case connectors.WorkItemEvent:
+		return e.At
+	case connectors.OtherEvent:
+		return e.At
+	}
+	return time.Time{} // too old for anything
 }
 
 func (c *Connector) verify(d connectors.Delivery) (problem string) {

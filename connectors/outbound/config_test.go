@@ -36,6 +36,8 @@ func TestNewRefuses(t *testing.T) {
 		"query":            {func(c *outbound.Config) { c.BaseURL = "https://h/?a=hunter2" }, "query"},
 		"other scheme":     {func(c *outbound.Config) { c.BaseURL = "ftp://h" }, "https://host"},
 		"plaintext abroad": {func(c *outbound.Config) { c.BaseURL = "http://api.vendor.example" }, "unencrypted"},
+		// RFC 6761 6.2: a network may give .test names addresses of its own.
+		"plaintext to .test": {func(c *outbound.Config) { c.BaseURL = "http://vendor.test" }, "unencrypted"},
 	}
 	for name, tt := range tests {
 		cfg := config(rt)

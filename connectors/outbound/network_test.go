@@ -1,6 +1,8 @@
 package outbound_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -193,5 +195,47 @@ func TestNetworkRefusesAndTellsNoKey(t *testing.T) {
 				t.Errorf("%s: a secret is in %s", name, text)
 			}
 		}
+	}
+}
+
+// TestBombsAreBoundedOverASocket: what is small on the wire and large in memory is bounded too, and so is what comes before the body.
+func TestBombsAreBoundedOverASocket(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	if _, err := z.Write(bytes.Repeat([]byte(" "), 50<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/header" {
+			for n := range 1000 {
+				w.Header().Set(fmt.Sprint("X-Filling-", n), strings.Repeat("x", 1000))
+			}
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	}))
+	defer srv.Close()
+	transport, err := outbound.NewTransport(outbound.Network{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	cfg := config(transport)
+	cfg.BaseURL, cfg.Retries = srv.URL, -1
+	c := client(t, cfg)
+	for path, want := range map[string]connectors.Kind{"bomb": connectors.KindTooLarge, "header": connectors.KindUnavailable} {
+		r := get()
+		r.Path = path
+		if _, err := c.Do(t.Context(), r); connectors.KindOf(err) != want {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+	if bomb.Len() > 1<<20 {
+		t.Errorf("the bomb has %d octets on the wire", bomb.Len())
 	}
 }

@@ -56,7 +56,7 @@ func testOptions(c *clock) sandbox.Options {
 		Jira: sandbox.JiraOptions{Email: jiraEmail, Token: jiraToken, TokenExpires: c.now().Add(24 * time.Hour)},
 		Slack: sandbox.SlackOptions{
 			Token: slackToken, AdminToken: slackAdmin, SigningSecret: slackSigning, OwnerEmail: "owner@example.go.jp",
-			TokenExpires: c.now().Add(24 * time.Hour), AdminTokenExpires: c.now().Add(24 * time.Hour),
+			TokenExpires: c.now().Add(24 * time.Hour), AdminTokenExpires: c.now().Add(24 * time.Hour), UpdateTime: -1,
 		},
 	}
 }

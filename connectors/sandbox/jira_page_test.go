@@ -29,6 +29,9 @@ func TestTicketPagesTellPublicFromInternal(t *testing.T) {
 	if list := f.page(t, "/jira/requests?q=help", 200); !strings.Contains(list, `href="/jira/requests/`+key+`"`) || strings.Contains(list, "<b>様式") {
 		t.Errorf("list: %s", list)
 	}
+	if home := f.page(t, "/", 200); !strings.Contains(home, `Requests</span></dt><dd>1<`) {
+		t.Error("the first page doesn't count the request")
+	}
 	agent, customer := f.page(t, "/jira/requests/"+key, 200), f.page(t, "/jira/requests/"+key+"?view=customer", 200)
 	for _, want := range []string{"公開の返事", "内部のメモ", "Internal", "Time to resolution", "町役場 002", "様式.csv (1 KiB)", "2026-11-24 09:00 JST"} {
 		if !strings.Contains(agent, want) {

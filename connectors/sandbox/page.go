@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
@@ -61,6 +62,7 @@ type view struct {
 type overview struct {
 	Name, Vendor, What, WhatEN, Link, GroupLink, GroupWord, GroupWordEN string
 	Counts                                                              Counts
+	WorkLink, WorkWord                                                  string // what people do there; empty: nothing
 }
 
 // pager leads through a long list.
@@ -96,18 +98,26 @@ var pageFuncs = template.FuncMap{
 }
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
-	p := &pageSet{s: s, templates: map[string]*template.Template{}}
+	templates, err := pageTemplates()
+	if err != nil {
+		return nil, err
+	}
+	style, err := pageFiles.ReadFile("page/sandbox.css")
+	return &pageSet{s: s, templates: templates, style: style}, err
+}
+
+// pageTemplates parses the pages once for all sandboxes of a process: tests make thousands.
+var pageTemplates = sync.OnceValues(func() (map[string]*template.Template, error) {
+	templates := map[string]*template.Template{}
 	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "mails", "mail", "missing"} {
 		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
 		}
-		p.templates[name] = t
+		templates[name] = t
 	}
-	var err error
-	p.style, err = pageFiles.ReadFile("page/sandbox.css")
-	return p, err
-}
+	return templates, nil
+})
 
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -219,9 +229,9 @@ func (p *pageSet) home(w http.ResponseWriter) {
 	p.render(w, http.StatusOK, "home", view{
 		Title: "概要", TitleEN: "Overview", Tab: "home", Scale: p.s.quotas.scale,
 		Overview: []overview{
-			{"Atlassian", "SCIM", "府省職員の利用者とグループ", "Ministry staff: users and groups", "/atlassian/", "/atlassian/groups", "グループ", "Groups", a},
-			{"Jira Service Management", "REST", "自治体職員の顧客と顧客組織", "Municipal staff: portal customers and their organizations", "/jira/", "/jira/organizations", "顧客組織", "Organizations", j},
-			{"Slack", "SCIM, Web API", "連絡用のワークスペース：利用者、ゲスト、チャンネル", "The workspace for urgent contact: users, guests, channels", "/slack/", "/slack/groups", "グループ", "User groups", k},
+			{"Atlassian", "SCIM", "府省職員の利用者とグループ", "Ministry staff: users and groups", "/atlassian/", "/atlassian/groups", "グループ", "Groups", a, "", ""},
+			{"Jira Service Management", "REST", "自治体職員の顧客と顧客組織", "Municipal staff: portal customers and their organizations", "/jira/", "/jira/organizations", "顧客組織", "Organizations", j, "/jira/requests", "依頼"},
+			{"Slack", "SCIM, Web API", "連絡用のワークスペース：利用者、ゲスト、チャンネル", "The workspace for urgent contact: users, guests, channels", "/slack/", "/slack/groups", "グループ", "User groups", k, "/slack/channels", "チャンネル"},
 		},
 	})
 }

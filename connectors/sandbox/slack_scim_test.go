@@ -150,6 +150,20 @@ func TestSlackUserPatches(t *testing.T) {
 	f.refused(400, "invalid_path", "PATCH", "/Users/"+id, patchDoc(doc{"op": "replace", "path": "colour", "value": "x"}))
 }
 
+func TestSlackMayKeepExternalIDsToItself(t *testing.T) {
+	f := newFixture(t, func(o *sandbox.Options) { o.Slack.HideExternalID = true })
+	id := f.slackUser(1)
+	for _, path := range []string{"/Users/" + id, "/Users?count=10"} {
+		a := f.sscim(200, "GET", path, nil)
+		if strings.Contains(string(a.body), "P001") || !strings.Contains(string(a.body), `"externalId":""`) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	if st, _ := f.s.State("slack"); len(st.Accounts) != 2 || st.Accounts[0].ExternalID+st.Accounts[1].ExternalID != "P001" {
+		t.Error("the ground truth has it all the same")
+	}
+}
+
 func TestSlackDeactivationAndTheWayBack(t *testing.T) {
 	f := newFixture(t)
 	id := f.slackUser(1)

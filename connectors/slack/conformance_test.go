@@ -47,8 +47,8 @@ func config(transport http.RoundTripper) slack.Config {
 	}
 }
 
-// harness builds the connector over a fresh sandbox; box is the one made last.
-func harness(t *testing.T) connectortest.Harness {
+// harness builds the connector over a fresh sandbox; box is the one made last. change edits the sandbox's options.
+func harness(t *testing.T, change ...func(*sandbox.Options)) connectortest.Harness {
 	var box *sandbox.Sandbox
 	is := func(method string) func(*http.Request) bool {
 		return func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/"+method) }
@@ -56,7 +56,11 @@ func harness(t *testing.T) connectortest.Harness {
 	return connectortest.Harness{
 		New: func(env connectortest.Env) (connectors.Connector, error) {
 			var err error
-			if box, err = sandbox.New(options(env.Now)); err != nil {
+			opt := options(env.Now)
+			for _, f := range change {
+				f(&opt)
+			}
+			if box, err = sandbox.New(opt); err != nil {
 				return nil, err
 			}
 			t.Cleanup(func() { box.Close() })
@@ -158,5 +162,10 @@ func shown(t testing.TB, blocks json.RawMessage) string {
 }
 
 func TestConformance(t *testing.T) { connectortest.Run(t, harness(t)) }
+
+// TestConformanceWithoutExternalIDs: Slack may keep the key that it was given to itself.
+func TestConformanceWithoutExternalIDs(t *testing.T) {
+	connectortest.Run(t, harness(t, func(o *sandbox.Options) { o.Slack.HideExternalID = true }))
+}
 
 func TestConformanceNoticesPlantedBugs(t *testing.T) { connectortest.RunPlanted(t, harness(t)) }

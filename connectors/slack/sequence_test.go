@@ -1,29 +1,43 @@
 package slack_test
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/connectortest"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/connectors/slack"
 )
 
-// TestBeliefEqualsTruth runs random sequences with faults; 10,000 with MUSUBI_SOAK.
-func TestBeliefEqualsTruth(t *testing.T) {
-	box, err := sandbox.New(options(time.Now))
+// world is a sandbox for many sequences, and a connector made anew over it for each.
+func world(t *testing.T, change func(*sandbox.Options)) (*sandbox.Sandbox, func(connectortest.Env) (connectors.Connector, error)) {
+	t.Helper()
+	opt := options(time.Now)
+	change(&opt)
+	box, err := sandbox.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	world := func(env connectortest.Env) (connectortest.World, error) {
+	return box, func(env connectortest.Env) (connectors.Connector, error) {
 		if err := box.Reset(); err != nil {
-			return connectortest.World{}, err
+			return nil, err
 		}
 		cfg := config(env.Wire(box.Transport()))
 		cfg.Quota, cfg.Now, cfg.Logger = env.Quota, env.Now, env.Logger
-		c, err := slack.New(cfg)
+		return slack.New(cfg)
+	}
+}
+
+// TestBeliefEqualsTruth runs random sequences with faults; 10,000 with MUSUBI_SOAK. What an account is must not hang on externalId.
+func TestBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
+	box, connect := world(t, func(o *sandbox.Options) { o.Slack.HideExternalID = true })
+	world := func(env connectortest.Env) (connectortest.World, error) {
+		c, err := connect(env)
 		return connectortest.World{
 			Connector: c, Heal: box.ClearFaults, Leaves: true,
 			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
@@ -32,6 +46,22 @@ func TestBeliefEqualsTruth(t *testing.T) {
 	}
 	connectortest.RunSequences(t, harness(t), world)
 	connectortest.RunPlantedSequences(t, harness(t), world)
+}
+
+// TestChatBeliefEqualsTruth does the same with channels, messages and a mention group.
+func TestChatBeliefEqualsTruth(t *testing.T) {
+	t.Parallel()
+	box, connect := world(t, func(*sandbox.Options) {})
+	world := func(env connectortest.Env) (connectortest.ChatWorld, error) {
+		c, err := connect(env)
+		return connectortest.ChatWorld{
+			Connector: c, Heal: box.ClearFaults,
+			Plant: func(r *rand.Rand) (bool, error) { return plant(r, box) },
+			Truth: func() (connectortest.ChatTruth, error) { return chatTruth(box) },
+		}, err
+	}
+	connectortest.RunChatSequences(t, harness(t), world)
+	connectortest.RunPlantedChatSequences(t, harness(t), world)
 }
 
 // plant sets the stand-in's own faults: answers that are lost after the work, reads behind the writes, lost members.
@@ -71,6 +101,40 @@ func truth(box *sandbox.Sandbox) (connectortest.Truth, error) {
 	}
 	for _, g := range st.Groups {
 		out.Groups[g.Name] = g.Members
+	}
+	return out, nil
+}
+
+// chatTruth reads the ground truth, without the workspace's own channels, the application's membership, and messages with a subtype.
+func chatTruth(box *sandbox.Sandbox) (connectortest.ChatTruth, error) {
+	st, err := box.State(sandbox.Slack)
+	if err != nil {
+		return connectortest.ChatTruth{}, err
+	}
+	people := map[string]bool{}
+	for _, a := range st.Accounts {
+		people[a.ID] = true
+	}
+	out := connectortest.ChatTruth{Mentions: map[string][]string{}}
+	for _, c := range st.Channels {
+		if c.Name == "general" {
+			continue
+		}
+		held := connectortest.TrueChannel{ID: c.ID}
+		for _, id := range c.Members {
+			if people[id] {
+				held.Members = append(held.Members, id)
+			}
+		}
+		for _, m := range c.Messages {
+			if m.Subtype == "" {
+				held.Messages = append(held.Messages, connectortest.TrueMessage{ID: m.TS, Thread: cmp.Or(m.ThreadTS, m.TS), Text: m.Text})
+			}
+		}
+		out.Channels = append(out.Channels, held)
+	}
+	for _, g := range st.Groups {
+		out.Mentions[g.ID] = g.Members
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	slackgo "github.com/slack-go/slack"
 
@@ -92,7 +93,13 @@ func (w *Workspace) changeGroup(ctx context.Context, op, groupID string, suspect
 	if err != nil {
 		return nil, w.unlocked(op, err)
 	}
-	defer release()
+	wrote := false
+	defer func() {
+		if wrote {
+			settle(ctx)
+		}
+		release()
+	}()
 	present, err := w.groupMembers(ctx, op, groupID)
 	if err != nil {
 		return nil, err
@@ -101,6 +108,7 @@ func (w *Workspace) changeGroup(ctx context.Context, op, groupID string, suspect
 	if sameSet(list, present) {
 		return refused, nil
 	}
+	wrote = len(list) > 0
 	err = w.replaceGroup(ctx, op, groupID, list)
 	if !refusesList[codeOf(err)] {
 		return refused, err
@@ -120,6 +128,18 @@ func (w *Workspace) changeGroup(ctx context.Context, op, groupID string, suspect
 		return refused, nil
 	}
 	return refused, w.replaceGroup(ctx, op, groupID, list)
+}
+
+// settle keeps the group's lock until a read shows what was written: the next change, on any node, starts from the list that it reads
+// and writes all of it back, so that a list older than the last change would undo it. Slack takes 20 lists a minute, no more than
+// this lets through.
+func settle(ctx context.Context) {
+	timer := time.NewTimer(lag)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // refusesList are the codes that may speak of one account in the list.

@@ -13,7 +13,7 @@ const (
 	maxIntermediates = 128 // given
 	maxPath          = 16  // between anchor and leaf
 	maxSignatures    = 256 // verified in one verdict
-	maxSteps         = 4096
+	maxSteps         = 1024
 )
 
 // chain is a path from the certificate in question (index 0) up to the one that the anchor issued, and the anchor.
@@ -76,7 +76,7 @@ func (s *search) anchors(path []*pkix.Certificate) bool {
 	top := path[len(path)-1]
 	for _, pass := range []bool{true, false} {
 		for i, a := range s.run.anchors.certs {
-			if s.only >= 0 && s.only != i || keyFits(top, a) != pass || !a.Subject.Equal(top.Issuer) {
+			if s.only >= 0 && s.only != i || keyFits(top, a) != pass || !s.run.work.same(a.Subject, top.Issuer) {
 				continue
 			}
 			if f := s.run.signed(top, a); f != nil {
@@ -102,7 +102,7 @@ func (s *search) intermediates(path []*pkix.Certificate) bool {
 	top := path[len(path)-1]
 	for _, pass := range []bool{true, false} {
 		for _, c := range s.run.intermediates {
-			if keyFits(top, c) != pass || !c.Subject.Equal(top.Issuer) || within(path, c) {
+			if keyFits(top, c) != pass || !s.run.work.same(c.Subject, top.Issuer) || s.within(path, c) {
 				continue
 			}
 			if len(path) > s.run.profile.config.MaxIntermediates {
@@ -127,9 +127,9 @@ func keyFits(child, issuer *pkix.Certificate) bool {
 }
 
 // within tells whether a certificate of that name and key is on the path already.
-func within(path []*pkix.Certificate, c *pkix.Certificate) bool {
+func (s *search) within(path []*pkix.Certificate, c *pkix.Certificate) bool {
 	for _, p := range path {
-		if p == c || p.Key.Equal(&c.Key) && p.Subject.Equal(c.Subject) {
+		if p == c || p.Key.Equal(&c.Key) && s.run.work.same(p.Subject, c.Subject) {
 			return true
 		}
 	}

@@ -270,7 +270,6 @@ func TestForgedIndirectListWithoutTheCertificateIssuer(t *testing.T) {
 			Partition: issuer.Name, Indirect: flag, Entries: []testpki.Entry{entry},
 		}
 		return lists(l.Der(issuer.Key), own) // own tells the status of the list's issuer itself
-
 	}
 	verify := func(given [][]byte) cert.Verdict {
 		in := evidence(card.Raw, given)

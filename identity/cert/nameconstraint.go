@@ -2,8 +2,8 @@ package cert
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity/cert/pkix"
@@ -12,13 +12,30 @@ import (
 // constraints are permitted_subtrees and excluded_subtrees of RFC 5280 6.1: of each kind of name, a name must lie within one subtree of every
 // permitted list that has that kind, and within no excluded one.
 type constraints struct {
-	permitted [][]pkix.GeneralName
-	excluded  []pkix.GeneralName
-	work      int
+	permitted [][]subtree
+	excluded  []subtree
+	work      *budget
 }
 
-// maxNameWork bounds comparisons of names with subtrees in one path.
-const maxNameWork = 1 << 18
+// subtree is a constraint; of a directory name the prepared relative names, so that they are prepared once.
+type subtree struct {
+	pkix.GeneralName
+	rdns []string
+}
+
+// preparedAtOnce is how many octets of a name count as one comparison's work when it is prepared.
+const preparedAtOnce = 64
+
+func prepared(list []pkix.GeneralName) []subtree {
+	out := make([]subtree, len(list))
+	for i, g := range list {
+		out[i].GeneralName = g
+		if g.Kind == pkix.DirectoryName {
+			out[i].rdns = g.Name.CanonicalRDNs()
+		}
+	}
+	return out
+}
 
 // add takes the constraints of an authority for what is below it (6.1.4 g).
 func (s *constraints) add(c *pkix.Certificate) *fault {
@@ -27,15 +44,18 @@ func (s *constraints) add(c *pkix.Certificate) *fault {
 	}
 	for _, list := range [][]pkix.GeneralName{c.Names.Permitted, c.Names.Excluded} {
 		for _, g := range list {
+			if !s.work.take(1 + len(g.Name.Raw)/preparedAtOnce) {
+				return s.work.fault()
+			}
 			if !wellFormed(g) {
 				return &fault{NameNotPermitted, "a constraint of " + c.Subject.String() + " is malformed"}
 			}
 		}
 	}
 	if len(c.Names.Permitted) > 0 {
-		s.permitted = append(s.permitted, c.Names.Permitted)
+		s.permitted = append(s.permitted, prepared(c.Names.Permitted))
 	}
-	s.excluded = append(s.excluded, c.Names.Excluded...)
+	s.excluded = append(s.excluded, prepared(c.Names.Excluded)...)
 	return nil
 }
 
@@ -82,18 +102,22 @@ func (s *constraints) check(c *pkix.Certificate) *fault {
 	return nil
 }
 
-func (s *constraints) name(g pkix.GeneralName) *fault {
+func (s *constraints) name(name pkix.GeneralName) *fault {
+	if !s.work.take(1 + len(name.Name.Raw)/preparedAtOnce) {
+		return s.work.fault()
+	}
+	g := prepared([]pkix.GeneralName{name})[0]
 	for _, list := range s.permitted {
+		if !s.work.take(len(list)) {
+			return s.work.fault()
+		}
 		constrained, inside := false, false
-		for _, subtree := range list {
-			if s.work++; s.work > maxNameWork {
-				return &fault{WorkLimit, fmt.Sprintf("more than %d names to compare with constraints", maxNameWork)}
-			}
-			if subtree.Kind != g.Kind {
+		for _, tree := range list {
+			if tree.Kind != g.Kind {
 				continue
 			}
 			constrained = true
-			if match(g, subtree, false) {
+			if match(g, tree, false) {
 				inside = true
 				break
 			}
@@ -102,11 +126,11 @@ func (s *constraints) name(g pkix.GeneralName) *fault {
 			return &fault{NameNotPermitted, "a name of kind " + g.Kind.String() + " is in no permitted subtree"}
 		}
 	}
-	for _, subtree := range s.excluded {
-		if s.work++; s.work > maxNameWork {
-			return &fault{WorkLimit, fmt.Sprintf("more than %d names to compare with constraints", maxNameWork)}
-		}
-		if subtree.Kind == g.Kind && match(g, subtree, true) {
+	if !s.work.take(len(s.excluded)) {
+		return s.work.fault()
+	}
+	for _, tree := range s.excluded {
+		if tree.Kind == g.Kind && match(g, tree, true) {
 			return &fault{NameNotPermitted, "a name of kind " + g.Kind.String() + " is in an excluded subtree"}
 		}
 	}
@@ -115,11 +139,11 @@ func (s *constraints) name(g pkix.GeneralName) *fault {
 
 // match tells whether a name lies within a subtree of its kind. For what can't be told (a malformed name, a kind without rules here) the answer is
 // the one that refuses: inside an excluded subtree, outside a permitted one.
-func match(g, subtree pkix.GeneralName, excluded bool) bool {
-	value, base := string(g.Value), string(subtree.Value)
+func match(g, tree subtree, excluded bool) bool {
+	value, base := string(g.Value), string(tree.Value)
 	switch g.Kind {
 	case pkix.DirectoryName:
-		return g.Name.Within(subtree.Name)
+		return len(g.rdns) >= len(tree.rdns) && slices.Equal(g.rdns[:len(tree.rdns)], tree.rdns)
 	case pkix.DNSName:
 		if !hostname(strings.TrimPrefix(value, "*.")) {
 			return excluded
@@ -144,15 +168,15 @@ func match(g, subtree pkix.GeneralName, excluded bool) bool {
 		}
 		return matchHost(host, base)
 	case pkix.IPAddress:
-		half := len(subtree.Value) / 2
+		half := len(tree.Value) / 2
 		if len(g.Value) != half {
 			return len(g.Value) != 4 && len(g.Value) != 16 && excluded
 		}
 		masked := make([]byte, half)
 		net := make([]byte, half)
 		for i := range masked {
-			masked[i] = g.Value[i] & subtree.Value[half+i]
-			net[i] = subtree.Value[i] & subtree.Value[half+i]
+			masked[i] = g.Value[i] & tree.Value[half+i]
+			net[i] = tree.Value[i] & tree.Value[half+i]
 		}
 		return bytes.Equal(masked, net)
 	default:

@@ -50,10 +50,10 @@ func TestNameConstraints(t *testing.T) {
 		{ip(192, 0, 2), ip(192, 0, 2, 0, 255, 255, 255, 0), false, true},
 		{other, other, false, true}, // a kind without rules here
 	} {
-		if got := match(c.name, c.subtree, false); got != c.permitted {
+		if got := match(subtree{GeneralName: c.name}, subtree{GeneralName: c.subtree}, false); got != c.permitted {
 			t.Errorf("%s in the permitted %s: %t", c.name, c.subtree, got)
 		}
-		if got := match(c.name, c.subtree, true); got != c.excluded {
+		if got := match(subtree{GeneralName: c.name}, subtree{GeneralName: c.subtree}, true); got != c.excluded {
 			t.Errorf("%s in the excluded %s: %t", c.name, c.subtree, got)
 		}
 	}
@@ -64,7 +64,10 @@ func TestNameConstraints(t *testing.T) {
 
 func TestPermittedListsAllCount(t *testing.T) {
 	dns := func(s string) pkix.GeneralName { return pkix.GeneralName{Kind: pkix.DNSName, Value: []byte(s)} }
-	s := constraints{permitted: [][]pkix.GeneralName{{dns("example.jp"), dns("example.com")}, {dns("www.example.jp")}}}
+	s := constraints{
+		permitted: [][]subtree{prepared([]pkix.GeneralName{dns("example.jp"), dns("example.com")}), prepared([]pkix.GeneralName{dns("www.example.jp")})},
+		work:      new(budget),
+	}
 	for host, want := range map[string]bool{"www.example.jp": true, "a.www.example.jp": true, "example.jp": false, "www.example.com": false} {
 		if f := s.name(dns(host)); (f == nil) != want {
 			t.Errorf("%s: %v", host, f)

@@ -18,16 +18,16 @@ type inputs struct {
 // anchor gives its name and its key; its extensions constrain nothing (6.1.1 d).
 func (r *run) validate(c chain, in inputs) *fault {
 	n := len(c.certs)
-	names := constraints{}
+	names := constraints{work: &r.work}
 	limit := n
-	policies := newPolicyState(in, n)
+	policies := newPolicyState(in, n, &r.work)
 	for i := n - 1; i >= 0; i-- {
 		cert, final := c.certs[i], i == 0
 		// A key that was accepted for signing was checked with its signatures; the leaf's own is checked here.
 		if f := r.validity(cert); f != nil {
 			return f
 		}
-		selfIssued := cert.SelfIssued()
+		selfIssued := r.work.same(cert.Subject, cert.Issuer)
 		if !selfIssued || final {
 			if f := names.check(cert); f != nil {
 				return f
@@ -88,6 +88,7 @@ func (r *run) issuer(c *pkix.Certificate, selfIssued bool, limit *int) *fault {
 // policyState is what RFC 5280 6.1 keeps about policies, with the graph of RFC 9618 instead of the tree, whose size an attacker could choose.
 type policyState struct {
 	in       inputs
+	work     *budget
 	explicit int
 	mapping  int
 	any      int
@@ -107,7 +108,7 @@ type policyNode struct {
 // maxPolicyNodes bounds the nodes of one level.
 const maxPolicyNodes = 1024
 
-func newPolicyState(in inputs, n int) *policyState {
+func newPolicyState(in inputs, n int, work *budget) *policyState {
 	from := func(set bool) int {
 		if set {
 			return 0
@@ -116,7 +117,7 @@ func newPolicyState(in inputs, n int) *policyState {
 	}
 	root := &policyNode{policy: pkix.OIDAnyPolicy, expected: []pkix.OID{pkix.OIDAnyPolicy}}
 	return &policyState{
-		in: in, explicit: from(in.explicit), mapping: from(in.inhibitMapping), any: from(in.inhibitAny),
+		in: in, work: work, explicit: from(in.explicit), mapping: from(in.inhibitMapping), any: from(in.inhibitAny),
 		levels: append(make([]policyLevel, 0, n+1), policyLevel{pkix.OIDAnyPolicy: root}),
 	}
 }
@@ -143,9 +144,15 @@ func (s *policyState) level(c *pkix.Certificate, final, selfIssued bool) *fault 
 	hasAny := false
 	byExpected := make(map[pkix.OID][]*policyNode, len(above))
 	for _, node := range above {
+		if !s.work.take(1 + len(node.expected)) {
+			return s.work.fault()
+		}
 		for _, e := range node.expected {
 			byExpected[e] = append(byExpected[e], node)
 		}
+	}
+	if !s.work.take(len(c.Policies)) {
+		return s.work.fault()
 	}
 	for _, p := range c.Policies {
 		if p == pkix.OIDAnyPolicy {
@@ -246,6 +253,9 @@ func (s *policyState) mapPolicies(mappings []pkix.PolicyMapping) {
 		}
 		s.prune()
 		return
+	}
+	if !s.work.take(len(mappings)) {
+		return // the search ends, and with it the verdict
 	}
 	mapped := make(map[pkix.OID]bool, len(mappings))
 	for _, m := range mappings {

@@ -2,6 +2,8 @@ package cert
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,9 @@ func Recheck(evidence []byte, find func(Hash, Config) (List, error)) (Verdict, e
 	if len(evidence) > maxEvidence {
 		return Verdict{}, fmt.Errorf("the evidence has %d octets, at most %d are read", len(evidence), maxEvidence)
 	}
+	if !sealed(evidence) {
+		return Verdict{}, ErrEvidenceChanged
+	}
 	var s stored
 	d := json.NewDecoder(bytes.NewReader(evidence))
 	d.DisallowUnknownFields()
@@ -54,6 +59,17 @@ func Recheck(evidence []byte, find func(Hash, Config) (List, error)) (Verdict, e
 		return v, fmt.Errorf("%w: stored %s, now %s", ErrVerdictDiffers, s.Found.Code, v.Code)
 	}
 	return v, nil
+}
+
+// sealed tells whether the digest, which is the last member, is that of what stands before it.
+func sealed(evidence []byte) bool {
+	const before, after = `,"sha256":"`, `"}`
+	n := len(evidence) - len(before) - hex.EncodedLen(sha256.Size) - len(after)
+	if n < 0 {
+		return false
+	}
+	digest := Hash(sha256.Sum256(append(bytes.Clone(evidence[:n]), '}')))
+	return string(evidence[n:]) == before+digest.String()+after
 }
 
 func (s *stored) decide(find func(Hash, Config) (List, error)) (Verdict, error) {

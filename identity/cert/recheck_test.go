@@ -94,18 +94,14 @@ func TestRecheckGivesTheSame(t *testing.T) {
 	}
 }
 
-// TestRecheckNoticesEveryOctet changes the stored evidence octet by octet: each of one case, and some of the others.
+// TestRecheckNoticesEveryOctet changes the stored evidence octet by octet.
 func TestRecheckNoticesEveryOctet(t *testing.T) {
 	for name, c := range storedCases(t) {
 		raw, err := json.Marshal(c.verdict.Evidence)
 		if err != nil {
 			t.Fatal(err)
 		}
-		step := 17
-		if name == "on hold" {
-			step = 1
-		}
-		for i := 0; i < len(raw); i += step {
+		for i := range raw {
 			changed := bytes.Clone(raw)
 			changed[i] ^= 1
 			if _, err := cert.Recheck(changed, c.lists.find); err == nil {
@@ -172,7 +168,10 @@ func TestRecheckOfALaterVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := bytes.Replace(raw, []byte(`{"version":1,`), []byte(`{"version":2,`), 1)
+	later, err := cert.Reseal(bytes.Replace(raw, []byte(`{"version":1,`), []byte(`{"version":2,`), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := cert.Recheck(later, shelf{}.find); !errors.Is(err, cert.ErrEvidenceVersion) {
 		t.Errorf("%v", err)
 	}

@@ -15,12 +15,12 @@ func points(c *pkix.Certificate) []pkix.DistributionPoint {
 }
 
 // scopeOf tells for which reasons a list speaks about a certificate at a distribution point: none if it is about others (RFC 5280, 6.3.3 b, d).
-func scopeOf(info *pkix.ListInfo, c *pkix.Certificate, dp *pkix.DistributionPoint) pkix.Reasons {
+func (b *budget) scopeOf(info *pkix.ListInfo, c *pkix.Certificate, dp *pkix.DistributionPoint) pkix.Reasons {
 	if len(dp.CRLIssuer) > 0 {
-		if !info.Indirect() || !slices.ContainsFunc(dp.CRLIssuer, isName(info.Issuer)) {
+		if !info.Indirect() || !slices.ContainsFunc(dp.CRLIssuer, b.isName(info.Issuer)) {
 			return 0
 		}
-	} else if !info.Issuer.Equal(c.Issuer) {
+	} else if !b.same(info.Issuer, c.Issuer) {
 		return 0
 	}
 	reasons := pkix.AllReasons
@@ -31,7 +31,7 @@ func scopeOf(info *pkix.ListInfo, c *pkix.Certificate, dp *pkix.DistributionPoin
 	if s == nil {
 		return reasons
 	}
-	if s.OnlyUser && c.CA || s.OnlyCA && !c.CA || s.OnlyAttribute || !sameName(info, s, c, dp) {
+	if s.OnlyUser && c.CA || s.OnlyCA && !c.CA || s.OnlyAttribute || !b.samePoint(info, s, c, dp) {
 		return 0
 	}
 	if s.HasSomeReasons {
@@ -40,8 +40,8 @@ func scopeOf(info *pkix.ListInfo, c *pkix.Certificate, dp *pkix.DistributionPoin
 	return reasons
 }
 
-// sameName tells whether the list's own distribution point, if it has a name, is the one that is asked for.
-func sameName(info *pkix.ListInfo, s *pkix.IssuingDistributionPoint, c *pkix.Certificate, dp *pkix.DistributionPoint) bool {
+// samePoint tells whether the list's own distribution point, if it has a name, is the one that is asked for.
+func (b *budget) samePoint(info *pkix.ListInfo, s *pkix.IssuingDistributionPoint, c *pkix.Certificate, dp *pkix.DistributionPoint) bool {
 	mine := pointNames(s.FullName, s.RelativeName, info.Issuer)
 	if len(mine) == 0 {
 		return true
@@ -56,7 +56,17 @@ func sameName(info *pkix.ListInfo, s *pkix.IssuingDistributionPoint, c *pkix.Cer
 	if len(theirs) == 0 {
 		theirs = dp.CRLIssuer
 	}
-	return slices.ContainsFunc(mine, func(g pkix.GeneralName) bool { return slices.ContainsFunc(theirs, g.Equal) })
+	for _, x := range mine {
+		for _, y := range theirs {
+			if b.sameGeneral(x, y) {
+				return true
+			}
+			if b.spent {
+				return false
+			}
+		}
+	}
+	return false
 }
 
 func pointNames(full []pkix.GeneralName, relative []byte, base pkix.Name) []pkix.GeneralName {
@@ -70,18 +80,17 @@ func pointNames(full []pkix.GeneralName, relative []byte, base pkix.Name) []pkix
 	return []pkix.GeneralName{{Kind: pkix.DirectoryName, Name: n}}
 }
 
-func isName(n pkix.Name) func(pkix.GeneralName) bool {
-	return func(g pkix.GeneralName) bool { return g.Kind == pkix.DirectoryName && g.Name.Equal(n) }
+func (b *budget) isName(n pkix.Name) func(pkix.GeneralName) bool {
+	return func(g pkix.GeneralName) bool { return g.Kind == pkix.DirectoryName && b.same(g.Name, n) }
 }
 
 // sameScope tells whether a delta list is for what a complete list is for (RFC 5280, 6.3.3 c 2).
-func sameScope(a, b *pkix.ListInfo) bool {
-	if a.Scope == nil || b.Scope == nil {
-		return a.Scope == b.Scope
+func (b *budget) sameScope(base, delta *pkix.ListInfo) bool {
+	if base.Scope == nil || delta.Scope == nil {
+		return base.Scope == delta.Scope
 	}
-	x, y := *a.Scope, *b.Scope
-	names := func(p, q []pkix.GeneralName) bool { return slices.EqualFunc(p, q, pkix.GeneralName.Equal) }
-	return names(pointNames(x.FullName, x.RelativeName, a.Issuer), pointNames(y.FullName, y.RelativeName, b.Issuer)) &&
+	x, y := *base.Scope, *delta.Scope
+	return slices.EqualFunc(pointNames(x.FullName, x.RelativeName, base.Issuer), pointNames(y.FullName, y.RelativeName, delta.Issuer), b.sameGeneral) &&
 		x.OnlyUser == y.OnlyUser && x.OnlyCA == y.OnlyCA && x.OnlyAttribute == y.OnlyAttribute && x.Indirect == y.Indirect &&
 		x.HasSomeReasons == y.HasSomeReasons && x.SomeReasons == y.SomeReasons
 }

@@ -88,7 +88,7 @@ func (r *run) lookInLists(s *status, c, issuer *pkix.Certificate, anchor, depth 
 			if info.BaseNumber != nil {
 				continue // a delta counts together with its base, below
 			}
-			reasons := scopeOf(info, c, &dp)
+			reasons := r.work.scopeOf(info, c, &dp)
 			if reasons == 0 || reasons&^s.reasons == 0 && !r.profile.config.HoldFinal {
 				continue
 			}
@@ -167,7 +167,7 @@ func (r *run) entry(l List, signer *pkix.Certificate, c *pkix.Certificate, toler
 	best := -1
 	for i, d := range r.lists {
 		info := d.Info()
-		if info.BaseNumber == nil || base.Number == nil || r.usable(info) != nil || !info.Issuer.Equal(base.Issuer) || !sameScope(base, info) {
+		if info.BaseNumber == nil || base.Number == nil || r.usable(info) != nil || !r.work.same(info.Issuer, base.Issuer) || !r.work.sameScope(base, info) {
 			continue
 		}
 		if !bytes.Equal(info.Authority.KeyID, base.Authority.KeyID) || compare(base.Number, info.BaseNumber) < 0 ||
@@ -229,7 +229,7 @@ func (r *run) signer(l List, c, issuer *pkix.Certificate, anchor, depth int) (*p
 	info := l.Info()
 	var last *fault
 	try := func(candidate *pkix.Certificate, trusted bool) bool {
-		if !candidate.Subject.Equal(info.Issuer) {
+		if !r.work.same(candidate.Subject, info.Issuer) {
 			return false
 		}
 		f := r.listSigned(l, candidate)

@@ -68,6 +68,7 @@ type run struct {
 	unreadable    []Unreadable
 	answers       []Answer
 
+	work       budget
 	signatures map[pair]*fault
 	signers    map[*pkix.Certificate]*fault
 	verified   int
@@ -127,6 +128,9 @@ func (r *run) decide(in *Input) (*pkix.Certificate, *fault) {
 	r.inputs = r.policyInputs()
 	s := search{run: r, only: -1, accept: r.acceptPath}
 	_, f := s.path(leaf)
+	if r.work.spent {
+		f = r.work.fault()
+	}
 	if f != nil && f.code == NoPath && unread != nil {
 		f.detail += "; " + unread.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -45,7 +46,7 @@ func TestJiraIsOpened(t *testing.T) {
 		t.Cleanup(func() { _ = h.Close() })
 		return h.Open[jira.Name], nil
 	}
-	body := []byte(`{"timestamp":1795316400000,"webhookEvent":"jira:issue_updated","issue":{"id":"10001","key":"HELP-1"}}`)
+	body := fmt.Appendf(nil, `{"timestamp":%d,"webhookEvent":"jira:issue_updated","issue":{"id":"10001","key":"HELP-1"}}`, time.Now().UnixMilli())
 	signed := connectors.Delivery{Body: body, Header: http.Header{"X-Atlassian-Webhook-Identifier": {"1"}}}
 	mac := hmac.New(sha256.New, []byte("webhook-secret-0001"))
 	mac.Write(body)

@@ -48,6 +48,9 @@ func (w *Workspace) renderUser(c *site.Call, u *user) scimUser {
 		out.Schemas = append(out.Schemas, scim.SchemaGuest)
 	}
 	out.Active = u.Attr.ActiveAt(c.Now)
+	if w.opt.HideExternalID {
+		out.ExternalID = ""
+	}
 	for _, id := range w.groupOrder {
 		if g := w.groups[id]; g.members.Has(u.ID) {
 			out.Groups = append(out.Groups, reference{id, g.Name})

@@ -41,7 +41,9 @@ type Options struct {
 	InteractivityURL string   // where pressed buttons go
 	Events           []string // names of the events that are subscribed to; nil: all
 
-	UpdateTime time.Duration // how long a SCIM write holds the lock of its user or group; 0: no time
+	HideExternalID bool // SCIM answers have an empty externalId, as some workspaces' do
+
+	UpdateTime time.Duration // how long a SCIM write holds the lock of its user or group; 0: 20 ms; negative: no time
 	Parallel   int           // deliveries at once; 0: 1, in order
 }
 
@@ -161,6 +163,9 @@ func New(opt Options, ground Ground) (*Workspace, error) {
 	}
 	if opt.Scopes == nil {
 		opt.Scopes = allScopes()
+	}
+	if opt.UpdateTime == 0 {
+		opt.UpdateTime = 20 * time.Millisecond
 	}
 	w := &Workspace{opt: opt, ground: ground}
 	var err error

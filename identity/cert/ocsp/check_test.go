@@ -131,6 +131,11 @@ func TestHonestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			theirs, err := xocsp.ParseResponseForCert(c.raw, must(x509.ParseCertificate(w.card.Raw)), must(x509.ParseCertificate(w.ca.Raw)))
+			agrees := err == nil && theirs.Status == map[ocsp.Status]int{ocsp.Good: xocsp.Good, ocsp.Revoked: xocsp.Revoked, ocsp.Unknown: xocsp.Unknown}[c.status]
+			if !agrees && c.name != "another certificate in front" { // that library looks at the first certificate alone
+				t.Errorf("golang.org/x/crypto/ocsp says %v, %v", theirs, err)
+			}
 			if got.Status != c.status || got.Revocation.Reason != c.reason || (got.Responder != nil) != c.delegated || got.Unsettled || !got.Nonce ||
 				got.Age != 5*time.Minute || got.ThisUpdate.IsZero() || got.SHA256 == [32]byte{} {
 				t.Errorf("%+v", got)
@@ -367,6 +372,8 @@ func TestPolicies(t *testing.T) {
 	noNext.Singles[0].NextUpdate = time.Time{}
 	late := w.good()
 	late.Singles[0].NextUpdate = now.Add(-50 * time.Second)
+	badNonce := w.good()
+	badNonce.Nonce, badNonce.Extensions = nil, []testpki.Extension{{OID: pkix.OIDOCSPNonce, Value: []byte{5, 0}}}
 	unsettled := w.noCheckless.Answer(now, w.card.Single(testpki.StateGood, now))
 	unsettled.Nonce = w.nonce
 	question := func(nonce []byte) ocsp.Question { q := w.question; q.Nonce = nonce; return q }
@@ -380,6 +387,8 @@ func TestPolicies(t *testing.T) {
 		{"nonce optional and missing", noNonce.Der(w.responder.Key), w.question, with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceOptional }), ""},
 		{"nonce optional and wrong", plain.Der(w.responder.Key), question(w.otherNonce), with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceOptional }), ocsp.CodeNonce},
 		{"nonce optional, not asked", plain.Der(w.responder.Key), question(nil), with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceOptional }), ocsp.CodeNonce},
+		{"nonce optional and malformed", badNonce.Der(w.responder.Key), w.question, with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceOptional }), ocsp.CodeNonce},
+		{"nonce against the agreement, and right", plain.Der(w.responder.Key), w.question, with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceAbsent }), ocsp.CodeNonce},
 		{"nonce absent as agreed", noNonce.Der(w.responder.Key), question(nil), with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceAbsent }), ""},
 		{"nonce against the agreement", plain.Der(w.responder.Key), question(nil), with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceAbsent }), ocsp.CodeNonce},
 		{"nonce ignored", plain.Der(w.responder.Key), question(nil), with(func(p *ocsp.Policy) { p.Nonce = ocsp.NonceIgnored }), ""},

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	xocsp "golang.org/x/crypto/ocsp"
 
+	"github.com/musubi-hub/musubi/identity/cert/der"
 	"github.com/musubi-hub/musubi/identity/cert/ocsp"
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 	"github.com/musubi-hub/musubi/identity/cert/testpki"
 )
 
@@ -162,4 +166,49 @@ func FuzzOCSPRequest(f *testing.F) {
 			t.Error("nothing asked and taken")
 		}
 	})
+}
+
+// TestBounds gives the largest inputs that are read at all, made to cost as much as they can, and counts what is allocated.
+func TestBounds(t *testing.T) {
+	w := theWorld()
+	wide := ocsp.DefaultPolicy()
+	wide.MaxSize, wide.MaxAnswers, wide.MaxCertificates = 1<<30, 1<<30, 1<<30 // held down by the package's own limits
+	wrap := func(basic []byte) []byte { return testpki.Success(basic) }
+	deep := []byte{5, 0}
+	for len(deep) < 200<<10 {
+		deep = der.Wrap(der.Sequence, deep)
+	}
+	many := w.good()
+	for range 200 {
+		many.Singles = append(many.Singles, many.Singles[:min(len(many.Singles), 50)]...)
+	}
+	exts := w.good()
+	for i := range 20_000 {
+		id := must(pkix.ParseOID(fmt.Sprintf("1.3.6.1.4.1.99999.%d", i)))
+		exts.Extensions = append(exts.Extensions, testpki.Extension{OID: id, Value: []byte{5, 0}})
+	}
+	certs := w.good()
+	for range 2000 {
+		certs.Certs = append([][]byte{w.other.Raw}, certs.Certs...)
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		code ocsp.Code
+	}{
+		"nested":       {wrap(deep), ocsp.CodeMalformed},
+		"answers":      {many.Der(w.responder.Key), ocsp.CodeTooLarge},
+		"extensions":   {exts.Der(w.responder.Key), ocsp.CodeMalformed},
+		"certificates": {certs.Der(w.responder.Key), ocsp.CodeTooLarge},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := ocsp.Check(c.raw, w.question, now, wide)
+		runtime.ReadMemStats(&after)
+		if ocsp.CodeOf(err) != c.code {
+			t.Errorf("%s, %d octets: %v; want %s", name, len(c.raw), err, c.code)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+			t.Errorf("%s, %d octets: %d octets allocated", name, len(c.raw), used)
+		}
+	}
 }

@@ -99,7 +99,10 @@ func (x *Extensions) read(e Extension) error {
 		x.IssuerAltNames, err = parseGeneralNames(e.Value)
 	case OIDPolicies:
 		x.HasPolicies, x.PoliciesCritical = true, e.Critical
-		x.Policies, err = parsePolicies(e.Value)
+		var strange bool
+		if x.Policies, strange, err = parsePolicies(e.Value); strange && e.Critical {
+			x.Unprocessed = append(x.Unprocessed, e.ID) // RFC 5280 4.2.1.4: interpret the qualifiers too, or refuse
+		}
 	case OIDPolicyMappings:
 		x.Mappings, err = parseMappings(e.Value)
 	case OIDPolicyConstraints:
@@ -219,47 +222,74 @@ func parseGeneralNames(value []byte) ([]GeneralName, error) {
 	return ReadGeneralNames(r)
 }
 
-func parsePolicies(value []byte) ([]OID, error) {
+// parsePolicies reads certificatePolicies; strange tells that a qualifier is neither a CPS pointer nor a user notice.
+func parsePolicies(value []byte) (out []OID, strange bool, err error) {
 	list, err := der.Whole(value, der.Sequence)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if list.Empty() {
-		return nil, malformed("certificatePolicies", "none")
+		return nil, false, malformed("certificatePolicies", "none")
 	}
 	if err := der.Check(value, maxDepth); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var out []OID
 	for !list.Empty() {
 		if len(out) == maxPolicies {
-			return nil, malformed("certificatePolicies", "more than %d", maxPolicies)
+			return nil, false, malformed("certificatePolicies", "more than %d", maxPolicies)
 		}
 		one, err := list.Enter(der.Sequence)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		id, err := one.ObjectID()
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for _, o := range out {
 			if string(o) == string(id) {
-				return nil, malformed("certificatePolicies", "%s stands twice (RFC 5280, 4.2.1.4)", o)
+				return nil, false, malformed("certificatePolicies", "%s stands twice (RFC 5280, 4.2.1.4)", o)
 			}
 		}
 		out = append(out, OID(id))
 		if one.Empty() {
 			continue
 		}
-		if _, err := one.Read(der.Sequence); err != nil { // qualifiers; their form was checked above, they decide nothing
-			return nil, err
+		unknown, err := readQualifiers(&one)
+		if err != nil {
+			return nil, false, err
+		}
+		strange = strange || unknown
+	}
+	return out, strange, nil
+}
+
+// readQualifiers reads policyQualifiers. Those that are known are texts for people and decide nothing.
+func readQualifiers(r *der.Reader) (strange bool, err error) {
+	list, err := r.Enter(der.Sequence)
+	if err != nil {
+		return false, err
+	}
+	for !list.Empty() {
+		one, err := list.Enter(der.Sequence)
+		if err != nil {
+			return false, err
+		}
+		id, err := one.ObjectID()
+		if err != nil {
+			return false, err
+		}
+		if OID(id) != oidCPS && OID(id) != oidUserNotice {
+			strange = true
+		}
+		if _, _, _, err := one.Next(); err != nil {
+			return false, err
 		}
 		if err := one.End(); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
-	return out, nil
+	return strange, r.End()
 }
 
 func parseMappings(value []byte) ([]PolicyMapping, error) {

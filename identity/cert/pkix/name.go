@@ -198,12 +198,12 @@ func lower(c byte) byte {
 }
 
 // Canonical is a string that is the same for two names exactly if they are equal: a key for maps, not for people.
-func (n Name) Canonical() string { return strings.Join(n.canonicalRDNs(), "") }
+func (n Name) Canonical() string { return strings.Join(n.CanonicalRDNs(), "") }
 
 // Within tells whether n is o or below it in the tree of names, as directoryName constraints mean it (RFC 5280, 4.2.1.10): o's relative names
 // are the first ones of n.
 func (n Name) Within(o Name) bool {
-	mine, theirs := n.canonicalRDNs(), o.canonicalRDNs()
+	mine, theirs := n.CanonicalRDNs(), o.CanonicalRDNs()
 	if len(mine) < len(theirs) {
 		return false
 	}
@@ -224,7 +224,8 @@ func (n Name) With(rdn []byte) (Name, error) {
 	return ParseName(der.Wrap(der.Sequence, r.Rest(), rdn))
 }
 
-func (n Name) canonicalRDNs() []string {
+// CanonicalRDNs is Canonical relative name by relative name, for those who compare beginnings of names often.
+func (n Name) CanonicalRDNs() []string {
 	var out []string
 	rdns, err := der.Whole(n.Raw, der.Sequence)
 	if err != nil {
@@ -350,7 +351,7 @@ var attributeNames = map[OID]string{
 	mustOID("2.5.4.11"): "OU", mustOID("2.5.4.5"): "serialNumber", mustOID("0.9.2342.19200300.100.1.25"): "DC", oidEmailAddress: "emailAddress",
 }
 
-// String is for people: relative names in the order of the encoding. The subject of a card is personal data; name issuers and anchors only.
+// String is for people: relative names in the order of the encoding, cut off after 300 octets. The subject of a card is personal data; name issuers and anchors only.
 func (n Name) String() string {
 	var parts []string
 	rdns, err := der.Whole(n.Raw, der.Sequence)
@@ -382,7 +383,20 @@ func (n Name) String() string {
 		}
 		parts = append(parts, strings.Join(one, "+"))
 	}
-	return strings.Join(parts, ", ")
+	return short(strings.Join(parts, ", "))
+}
+
+// short cuts a text to what a message can hold.
+func short(s string) string {
+	const most = 300 // octets
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
 }
 
 func escape(s string) string {

@@ -141,5 +141,7 @@ var (
 	OIDSHA384        = mustOID("2.16.840.1.101.3.4.2.2")
 	OIDSHA512        = mustOID("2.16.840.1.101.3.4.2.3")
 
+	oidCPS          = mustOID("1.3.6.1.5.5.7.2.1")
+	oidUserNotice   = mustOID("1.3.6.1.5.5.7.2.2")
 	oidEmailAddress = mustOID("1.2.840.113549.1.9.1")
 )
