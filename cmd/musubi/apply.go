@@ -135,6 +135,7 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 	m := newMeter(e.stderr, "適用 / apply", e.now)
 	defer m.end()
 	looked := e.now()
+	var shares quotaShares
 	if w.began.IsZero() {
 		w.began, w.moved = looked, looked
 	}
@@ -145,6 +146,9 @@ func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash
 		}
 		note, failure := waitingNote(p, h.Config, w.began)
 		if p.Plan.State == provision.PlanRunning || p.Plan.State == provision.PlanDone {
+			if note == "" {
+				note = shares.look(ctx, h, e.now())
+			}
 			m.set(int64(p.Final), int64(p.Total), note)
 		}
 		switch p.Plan.State {

@@ -29,8 +29,9 @@ func TestApplyOutlivesTheHub(t *testing.T) {
 		if r := beside.wait(t); r.code != 0 {
 			t.Fatalf("%v", r)
 		}
-		if n, err := c.seats(); err != nil || n != len(few)*many {
-			t.Errorf("%d accounts, want %d: %v", n, len(few)*many, err)
+		want := len(few)*many + ministries*many + len(few) - ministries // one each, and those of Slack
+		if n, err := c.seats(); err != nil || n != want {
+			t.Errorf("%d accounts, want %d: %v", n, want, err)
 		}
 	})
 }

@@ -40,7 +40,7 @@ type gate struct {
 	// aren't there yet; that they are, only the database can tell.
 	seen     bucket
 	known    bool
-	promised [2]int64 // by lane: the time told to the caller who was refused last
+	promised [2]slots // by lane: the times told to those who were refused
 	granted  micro
 	refused  int64
 }
@@ -311,7 +311,7 @@ func (g *gate) giveUp(ctx context.Context, which int, w *waiter, wait time.Durat
 var errSpent = errors.New("the budget is spent")
 
 // refusal tells a caller when to come back: not before wait, and each refused caller at a slot of its own, so that a thousand of
-// them neither come back at once nor leave the budget idle. Beyond the horizon the slots begin anew. Each lane has slots of its own: a
+// them neither come back at once nor leave the budget idle. Each lane has slots of its own: a
 // leaver never comes back behind those who load. g.mu is held.
 func (g *gate) refusal(ctx context.Context, which int, need micro, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
@@ -320,10 +320,6 @@ func (g *gate) refusal(ctx context.Context, which int, need micro, wait time.Dur
 	g.refused++
 	now := g.q.now().UnixMicro()
 	soonest := now + max(wait, g.rule.timeFor(need)).Microseconds()
-	slot := max(g.promised[which]+g.rule.timeFor(need).Microseconds(), soonest)
-	if slot > max(now+horizon.Microseconds(), soonest) {
-		slot = soonest
-	}
-	g.promised[which] = slot
+	slot := g.promised[which].take(g.rule, now, soonest, need)
 	return failure(g.rule.class, connectors.KindThrottled, time.Duration(slot-now)*time.Microsecond, errSpent)
 }

@@ -182,6 +182,9 @@ func connectSlack(o Options, all shared) (connectors.Connector, error) {
 		return nil, err
 	}
 	cfg.SigningSecret = outbound.NewSecret(signing)
+	if e.QuotaScale > 1 { // a stand-in with larger quotas may be listed more often, and be believed for less long
+		cfg.Trust = max(time.Duration(float64(time.Minute)/e.QuotaScale), time.Second)
+	}
 	if e.SCIMTokenFile != "" {
 		scim, err := config.ReadSecret(e.SCIMTokenFile)
 		if err != nil {
