@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,7 +127,14 @@ type demoPages struct {
 
 // openFront listens first, so that a port in use is told before anything starts, and then serves.
 func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, demo demoPages) (*front, error) {
+	var shares quotaShares
+	var looking sync.Mutex
 	pages, err := console.New(console.Config{
+		QuotaShare: func(ctx context.Context) string {
+			looking.Lock()
+			defer looking.Unlock()
+			return shares.look(ctx, h, h.Now())
+		},
 		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
 		Breakers: h.Breakers, Another: h.AnotherAdministrator,
 		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,

@@ -40,8 +40,10 @@ type Config struct {
 	// TokenEnds gives the day on which a product's token ends, as YYYY-MM-DD in Japan ("": nobody has said), and the days until
 	// then; ok is false where the product has none. May be nil.
 	TokenEnds func(policies.Product) (date string, days int, ok bool)
-	Notice    string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
-	Logger    *slog.Logger // nil: silent
+	// QuotaShare tells how much of the vendors\' quotas is used now, in words; "" where nobody knows. May be nil.
+	QuotaShare func(context.Context) string
+	Notice     string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
+	Logger     *slog.Logger // nil: silent
 }
 
 // Console is the pages. It is safe for concurrent use.

@@ -54,6 +54,7 @@ type progressBody struct {
 	Rate     string // operations a minute; empty: too early to say
 	Left     label
 	Took     label
+	Quota    string // share of the vendors' quotas; empty: not known
 	Stop     *form
 	Troubles int
 }
@@ -87,6 +88,10 @@ func (c *Console) progressPage(ctx context.Context, w http.ResponseWriter, r *ht
 	f := frame{
 		label: label{"適用の進み具合 " + hash[:12], "Progress"}, Section: "overview", Body: body,
 		Crumbs: []crumb{{label{"概要", "Overview"}, "/"}, {label{"計画 " + hash[:12], "Plan"}, "/plans/" + hash}},
+	}
+	if body.Running && c.cfg.QuotaShare != nil {
+		body.Quota = c.cfg.QuotaShare(ctx)
+		f.Body = body
 	}
 	if body.Running {
 		f.Refresh = keepUp(w, r, liveEvery)

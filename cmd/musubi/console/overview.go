@@ -263,6 +263,8 @@ func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, re
 	latest := records[0]
 	hash := latest.Hash[:min(12, len(latest.Hash))]
 	switch {
+	case latest.State == provision.PlanMade && latest.Maker == policies.HubActor:
+		list = append(list, step{label{"ハブが作った計画を読み、承認する", "Read the plan that the hub made, and approve it"}, "musubi approve " + hash + " --as FILE", "/plans/" + latest.Hash})
 	case latest.State == provision.PlanMade, latest.State == provision.PlanApproved && c.expired(latest):
 		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE", "/plans/" + latest.Hash})
 	case latest.State == provision.PlanApproved:
