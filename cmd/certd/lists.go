@@ -87,7 +87,7 @@ func (a archive) put(der []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone already if all went well
 	_, err = f.Write(der)
 	if err == nil {
 		err = f.Sync()

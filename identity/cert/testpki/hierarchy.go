@@ -258,7 +258,7 @@ func (ca *CA) List(number uint64, now time.Time) List {
 	return List{Issuer: ca.Name, ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(23 * time.Hour), Number: number, IssuerKey: ca.SPKI}
 }
 
-// Answer is an OCSP answer of s about singles, named by key, with its certificate unless that is self-signed. Edit it, then call Der with s.Key.
+// Answer is an OCSP answer of s about singles, named by key, with its certificate. Edit it, then call Der with s.Key.
 func (s *Signer) Answer(now time.Time, singles ...Single) Answer {
 	return Answer{BySPKI: s.SPKI, ProducedAt: now.Add(-time.Minute), Singles: singles, Certs: [][]byte{s.Raw}}
 }
