@@ -32,7 +32,7 @@ TOOLS   := .cache/tools
 INTEROP := deploy/interop
 FIRSTPARTY := $(wildcard cmd connectors identity policies sync) $(INTEROP)
 
-.PHONY: help build run test soak fuzz sequences bench lint fmt interop national clean
+.PHONY: help build run test soak fuzz scale bench lint fmt interop national clean
 
 help: ## list the targets
 	@echo "Musubi, version $(VERSION)."
@@ -65,7 +65,8 @@ fuzz: ## every fuzz target of the certificate core, FUZZTIME each, two at a time
 		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed "s,^func ,./$$dir ,"; \
 	done | xargs -P2 -L1 bash deploy/ci/fuzz.sh '$(GO)' '$(FUZZTIME)'
 
-sequences: ## 10,000 random sequences of requests with faults over all connectors; what each believes must be what the sandbox holds
+scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; the national list with 60,000 people out and in again
+	$(GO) test -count=1 -run TestNationRoundTrip ./identity/directory
 	MUSUBI_SEQUENCES=2000 GOGC=400 $(GO) test -count=1 -run Belief ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 bench: ## every benchmark, in the packages that have one

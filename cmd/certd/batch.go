@@ -241,7 +241,7 @@ func (b *batch) input(q *query) (profile *cert.Profile, anchors *cert.Anchors, i
 			return nil, nil, in, nil, fmt.Errorf("crls[%d]: %w", i, err)
 		}
 		lists = append(lists, der)
-		l, err := parseList(der, profile.Config())
+		l, err := parseList(der, profile, anchors, smallList)
 		if err != nil {
 			in.Unreadable = append(in.Unreadable, cert.Unreadable{SHA256: sha256.Sum256(der), Why: err.Error()})
 			continue

@@ -268,8 +268,14 @@ func TestRecheckOfStoredVerdicts(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"verify"}, {"verify", "--batch", "a", "b"}, {"verify", "--batch", "/does/not/exist"}, {"recheck"}, {"recheck", "--archive", "x", "/does/not/exist"},
-		{"nothing"}, {"--nothing"}, {"verify", "--batch", "--profiles", "/does/not/exist"},
+		{"verify"},
+		{"verify", "--batch", "a", "b"},
+		{"verify", "--batch", "/does/not/exist"},
+		{"recheck"},
+		{"recheck", "--archive", "x", "/does/not/exist"},
+		{"nothing"},
+		{"--nothing"},
+		{"verify", "--batch", "--profiles", "/does/not/exist"},
 	} {
 		if _, errs, code := certd(t, nil, args...); code != exitUsage || errs == "" {
 			t.Errorf("certd %v: exit code %d: %q", args, code, errs)

@@ -14,12 +14,27 @@ import (
 	"github.com/musubi-hub/musubi/identity/cert/crl"
 )
 
-// maxList bounds a list in octets. Every entry is kept apart here, in about ten times the octets.
-const maxList = 256 << 20
+// Sizes of lists in octets. Up to smallList every entry is kept apart, in about ten times the octets; above it a list is read into a set, if one of
+// the anchors signed it.
+const (
+	smallList = 16 << 20
+	maxList   = 1 << 30
+)
 
-// parseList reads a list under a profile's rules.
-func parseList(der []byte, c cert.Config) (cert.List, error) {
-	l, err := crl.Parse(der, crl.Rules{AnySerial: !c.Leaf.PositiveSerial, Version1: c.ListVersion1, Unnumbered: !c.RequireNumber}, crl.Limits{SmallOnly: maxList})
+// parseList reads a list under a profile's rules; small is smallList but in tests.
+func parseList(der []byte, p *cert.Profile, anchors *cert.Anchors, small int) (cert.List, error) {
+	c := p.Config()
+	rules := crl.Rules{AnySerial: !c.Leaf.PositiveSerial, Version1: c.ListVersion1, Unnumbered: !c.RequireNumber}
+	if len(der) > small {
+		policy := p.Signatures()
+		for _, a := range anchors.Certificates() {
+			set, err := crl.Load{Key: &a.Key, Policy: &policy, Bits: crl.DefaultBits, Rules: rules}.Octets(der)
+			if err == nil {
+				return set, nil
+			}
+		}
+	}
+	l, err := crl.Parse(der, rules, crl.Limits{SmallOnly: maxList})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +102,7 @@ func (a archive) put(der []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone already if all went well
 	_, err = f.Write(der)
 	if err == nil {
 		err = f.Sync()

@@ -6,9 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"go/build"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -21,7 +21,7 @@ const pkitsTime = "2026-04-01T00:00:00Z"
 
 // deviations are the vectors that come out differently from what PKITS expects, by choice.
 var deviations = map[string]string{
-	"4.1.4 Valid DSA Signatures Test4":           "DSA isn't accepted: NIST withdrew it for signing (FIPS 186-5), no authority in scope uses it",
+	"4.1.4 Valid DSA Signatures Test4":            "DSA isn't accepted: NIST withdrew it for signing (FIPS 186-5), no authority in scope uses it",
 	"4.1.5 Valid DSA Parameter Inheritance Test5": "DSA isn't accepted, and inherited parameters make a key depend on its path",
 }
 
@@ -55,7 +55,7 @@ func pkitsPolicies(t *testing.T, names []string) []string {
 
 func pkits(t *testing.T) []pkitsVector {
 	t.Helper()
-	dir := filepath.Join(runtime.GOROOT(), "src/crypto/x509/testdata/nist-pkits")
+	dir := filepath.Join(build.Default.GOROOT, "src/crypto/x509/testdata/nist-pkits")
 	b, err := os.ReadFile(filepath.Join(dir, "vectors.json"))
 	if err != nil {
 		t.Fatalf("Go's own test data is missing: %v", err)
@@ -79,7 +79,7 @@ func pkits(t *testing.T) []pkitsVector {
 func pkitsLine(t *testing.T, v pkitsVector) []byte {
 	t.Helper()
 	certificate := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src/crypto/x509/testdata/nist-pkits/certs", name))
+		b, err := os.ReadFile(filepath.Join(build.Default.GOROOT, "src/crypto/x509/testdata/nist-pkits/certs", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,12 +119,12 @@ func recheckOne(a archive, line []byte, tooLong bool) recheckLine {
 		r.Same, r.Now = true, codeBadInput // nothing was decided, so there is nothing to make again
 		return r
 	}
-	now, err := cert.Recheck(v.Evidence, func(h cert.Hash, c cert.Config) (cert.List, error) {
+	now, err := cert.Recheck(v.Evidence, func(h cert.Hash, p *cert.Profile, anchors *cert.Anchors) (cert.List, error) {
 		der, err := a.load(h)
 		if err != nil {
 			return nil, err
 		}
-		return parseList(der, c)
+		return parseList(der, p, anchors, smallList)
 	})
 	r.Now = now.Code
 	switch {

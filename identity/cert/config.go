@@ -180,6 +180,9 @@ type Profile struct {
 // Config is what the profile was made of.
 func (p *Profile) Config() Config { return p.config }
 
+// Signatures is what the profile accepts on certificates, lists and answers.
+func (p *Profile) Signatures() pkix.Policy { return p.policy }
+
 // NewProfile checks a Config: the error names the field.
 func NewProfile(c Config) (*Profile, error) {
 	bad := func(field, format string, args ...any) (*Profile, error) {

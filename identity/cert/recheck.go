@@ -21,10 +21,12 @@ var (
 // maxEvidence bounds a stored evidence in octets.
 const maxEvidence = 64 << 20
 
-// Recheck makes a verdict again from its stored evidence and the lists that it names. find reads one by its SHA-256 under a profile; its error is
-// ErrListMissing, or why the list can't be read. The error is ErrEvidenceChanged if any octet isn't as it was written, and ErrVerdictDiffers if what is found
+// Find reads a list by its SHA-256 for a decision under a profile and anchors. Its error is ErrListMissing, or why the list can't be read.
+type Find func(Hash, *Profile, *Anchors) (List, error)
+
+// Recheck makes a verdict again from its stored evidence and the lists that it names. The error is ErrEvidenceChanged if any octet isn't as it was written, and ErrVerdictDiffers if what is found
 // now is not what was stored. Both the stored form and the result are compared octet by octet.
-func Recheck(evidence []byte, find func(Hash, Config) (List, error)) (Verdict, error) {
+func Recheck(evidence []byte, find Find) (Verdict, error) {
 	if len(evidence) == 0 {
 		return Verdict{}, errEvidenceNotFound
 	}
@@ -72,7 +74,7 @@ func sealed(evidence []byte) bool {
 	return string(evidence[n:]) == before+digest.String()+after
 }
 
-func (s *stored) decide(find func(Hash, Config) (List, error)) (Verdict, error) {
+func (s *stored) decide(find Find) (Verdict, error) {
 	profile, err := NewProfile(s.Profile)
 	if err != nil {
 		return Verdict{}, err
@@ -83,7 +85,7 @@ func (s *stored) decide(find func(Hash, Config) (List, error)) (Verdict, error) 
 	}
 	in := Input{Time: s.Time, Leaf: s.Leaf, Intermediates: s.Intermediates, Answers: s.Answers, Options: s.Options}
 	for _, h := range s.Lists {
-		l, err := find(h, s.Profile)
+		l, err := find(h, profile, anchors)
 		if err != nil {
 			return Verdict{}, fmt.Errorf("list %s: %w", h, err)
 		}
@@ -93,7 +95,7 @@ func (s *stored) decide(find func(Hash, Config) (List, error)) (Verdict, error) 
 		in.Lists = append(in.Lists, l)
 	}
 	for _, u := range s.Found.Unreadable {
-		_, err := find(u.SHA256, s.Profile)
+		_, err := find(u.SHA256, profile, anchors)
 		if errors.Is(err, ErrListMissing) {
 			return Verdict{}, fmt.Errorf("list %s: %w", u.SHA256, err)
 		}

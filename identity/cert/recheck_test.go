@@ -17,7 +17,7 @@ import (
 // shelf is an archive in memory.
 type shelf map[cert.Hash][]byte
 
-func (s shelf) find(h cert.Hash, _ cert.Config) (cert.List, error) {
+func (s shelf) find(h cert.Hash, _ *cert.Profile, _ *cert.Anchors) (cert.List, error) {
 	raw, ok := s[h]
 	if !ok {
 		return nil, cert.ErrListMissing

@@ -210,6 +210,10 @@ func (b *builder) addEntry(e Entry) error {
 
 // smallSerial is the value of a positive serial that has at most 32 bits.
 func smallSerial(content []byte) (uint64, bool) {
+	if len(content) == 4 { // as nearly all are
+		v := binary.BigEndian.Uint32(content)
+		return uint64(v), v < 1<<31
+	}
 	if len(content) > 5 {
 		return 0, false
 	}

@@ -58,7 +58,14 @@ func (s *Set) Contains(serial []byte) bool {
 // Lookup gives date and reason of a revoked certificate, and false for one that isn't revoked. issuer is that of the certificate: the set is about
 // one issuer only.
 func (s *Set) Lookup(issuer pkix.Name, serial []byte) (pkix.Revocation, bool) {
-	if !s.Contains(serial) || !issuer.Equal(s.info.Issuer) {
+	if !s.Contains(serial) {
+		return pkix.Revocation{}, false // nearly always; what follows is kept out of the way
+	}
+	return s.entry(issuer, serial)
+}
+
+func (s *Set) entry(issuer pkix.Name, serial []byte) (pkix.Revocation, bool) {
+	if !issuer.Equal(s.info.Issuer) {
 		return pkix.Revocation{}, false
 	}
 	defer runtime.KeepAlive(s)

@@ -197,8 +197,16 @@ func TestIndirectList(t *testing.T) {
 		serial int64
 		want   bool
 	}{
-		{"TEST CA", 1, true}, {"TEST CA", 2, false}, {"TEST CA", 9, true}, {"TEST A", 1, true}, {"TEST A", 2, true}, {"TEST A", 9, false},
-		{"test  a", 2, true}, {"TEST B", 1, true}, {"TEST B", 2, false}, {"TEST C", 1, false},
+		{"TEST CA", 1, true},
+		{"TEST CA", 2, false},
+		{"TEST CA", 9, true},
+		{"TEST A", 1, true},
+		{"TEST A", 2, true},
+		{"TEST A", 9, false},
+		{"test  a", 2, true},
+		{"TEST B", 1, true},
+		{"TEST B", 2, false},
+		{"TEST C", 1, false},
 	} {
 		if _, ok := l.Lookup(named(c.issuer), integerOf(c.serial)[2:]); ok != c.want {
 			t.Errorf("%s %d: %v, want %v", c.issuer, c.serial, ok, c.want)

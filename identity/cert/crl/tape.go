@@ -69,7 +69,7 @@ func newDigester(h hash.Hash, depth int, stop *atomic.Bool) *digester {
 		defer close(d.done)
 		for p := range d.in {
 			if !stop.Load() {
-				d.hash.Write(p.octets) //nolint:errcheck // a hash never fails
+				d.hash.Write(p.octets) // a hash never fails
 			}
 			p.of.release()
 		}
