@@ -23,7 +23,7 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 	if err != nil || v.Standing != StandingOpen {
 		return v, err
 	}
-	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd {
+	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd && v.Op.Kind != OpReplace {
 		if err := s.fill(ctx, s.db.Reader(), &v); err != nil {
 			return v, err
 		}
@@ -31,7 +31,7 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 	}
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		v.Began = s.now().UnixMicro()
-		if v.Op.Kind == OpAccount {
+		if v.Op.Kind == OpAccount || v.Op.Kind == OpReplace {
 			left, err := touch(ctx, tx, v.Op.Person)
 			if err != nil {
 				return err
@@ -47,6 +47,9 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 			if err := s.inside(ctx, tx, &v); err != nil {
 				return err
 			}
+		}
+		if v.Op.Kind == OpReplace {
+			return s.intendHeir(ctx, tx, &v)
 		}
 		return s.intend(ctx, tx, v)
 	})
@@ -215,21 +218,10 @@ func (s *Store) BeginRelease(ctx context.Context, product policies.Product, pers
 			return v, fmt.Errorf("begin release of %s: %w", person, err)
 		}
 	}
-	rows, err := r.QueryContext(ctx, `SELECT g.product, g.org_id, g.group_id, g.name, g.tried_at FROM provision_member m
-		JOIN provision_group g ON g.product=m.product AND g.org_id=m.org_id WHERE m.product=$1 AND m.person_id=$2 AND g.group_id <> '' ORDER BY g.org_id`,
-		string(product), string(person))
-	if err != nil {
+	if err := s.around(ctx, r, &v); err != nil {
 		return v, fmt.Errorf("begin release of %s: %w", person, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		g, err := scanGroup(rows)
-		if err != nil {
-			return v, fmt.Errorf("begin release of %s: %w", person, err)
-		}
-		v.Groups = append(v.Groups, g)
-	}
-	return v, rows.Err()
+	return v, nil
 }
 
 // touch writes the person's row, so that a grant and a leaving in two transactions at once wait for each other, and tells when

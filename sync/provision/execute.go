@@ -47,6 +47,8 @@ func attempt(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return ensureGroup(ctx, now, conn, v)
 	case OpAccount:
 		return ensureAccount(ctx, now, conn, v)
+	case OpReplace:
+		return replaceAccount(ctx, now, conn, v)
 	case OpDisable:
 		return disableAccount(ctx, conn, v)
 	case OpAdd:

@@ -102,6 +102,11 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	}
+	if e.Outcome == OutcomeDone && (op.Kind == OpReplace || op.Kind == OpRelease) {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM provision_heir WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person)); err != nil {
+			return err
+		}
+	}
 	for _, m := range e.Added {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state) VALUES ($1,$2,$3,'in')
 			ON CONFLICT (product, person_id, org_id) DO UPDATE SET state='in'`,
@@ -200,7 +205,8 @@ func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, list ...access.Le
 		of, err := collect(ctx, tx, func(rows *sql.Rows) (leaving, error) {
 			w := leaving{leaver: l}
 			return w, rows.Scan(&w.product, &w.org)
-		}, `SELECT product, org_id FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
+		}, `SELECT product, org_id FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0
+			OR EXISTS (SELECT 1 FROM provision_heir h WHERE h.product=provision_account.product AND h.person_id=provision_account.person_id)) ORDER BY product`, string(l.Person))
 		if err != nil {
 			return fmt.Errorf("enqueue leaver: %w", err)
 		}

@@ -59,6 +59,7 @@ type View struct {
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
 	Groups   []GroupRow                       // of a release: every group that the person is in
+	Heir     Heir                             // of a replacement and of a release: the account that may have been made in the old one's place
 	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
 	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
 	Held     string                           // the breaker's trip that holds it now; empty: none

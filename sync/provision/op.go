@@ -13,6 +13,7 @@ type OpKind string
 const (
 	OpGroup   OpKind = "group.ensure"    // make the group where it isn't there
 	OpAccount OpKind = "account.ensure"  // make or change the account
+	OpReplace OpKind = "account.replace" // make a new account in the place of one that can't be changed so, and end that
 	OpDisable OpKind = "account.disable" // end the account's access
 	OpAdd     OpKind = "members.add"     // at most one batch of members
 	OpRemove  OpKind = "members.remove"
@@ -104,6 +105,9 @@ func (b *stepper) first(o Object, batch func(policies.Product) int) error {
 		b.disables[h] = b.push(op)
 	case o.Kind == ObjectAccount:
 		op.Kind = OpAccount
+		if o.Action == ActionReplace {
+			op.Kind = OpReplace
+		}
 		b.accounts[h] = b.push(op)
 	case o.Kind == ObjectMembers && o.Action == ActionRemove:
 		for members := range chunks(o.Members, batch(o.Product)) {

@@ -32,6 +32,7 @@ type Action string
 const (
 	ActionCreate  Action = "create"
 	ActionUpdate  Action = "update"
+	ActionReplace Action = "replace" // a new account takes the old one's place, which ends: of what no call can change
 	ActionEnable  Action = "enable"
 	ActionDisable Action = "disable"
 	ActionAdd     Action = "add"
@@ -213,6 +214,9 @@ func (d *differ) accounts() {
 		case !exists:
 			obj.Action = ActionCreate
 			total.Created++
+		case replaced(have, after, want.Seat):
+			obj.Action, obj.Before = ActionReplace, &have.Attributes
+			total.Updated++
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++

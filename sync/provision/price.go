@@ -65,7 +65,7 @@ func (c *Change) add(o Object, prices Prices) {
 	case o.Action == ActionDisable:
 		c.Lost++
 		c.Yen -= prices.Of(o.Product, seatBefore(o))
-	case o.Action == ActionUpdate:
+	case o.Action == ActionUpdate, o.Action == ActionReplace:
 		c.Updated++
 		c.Yen += prices.Of(o.Product, o.Seat) - prices.Of(o.Product, seatBefore(o))
 	default:

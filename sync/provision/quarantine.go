@@ -279,6 +279,10 @@ func prunePlan(p Plan, skip func(o Object, kind OpKind, person policies.PersonID
 			if skip(o, OpDisable, o.Person) {
 				continue
 			}
+		case o.Kind == ObjectAccount && o.Action == ActionReplace:
+			if skip(o, OpReplace, o.Person) {
+				continue
+			}
 		case o.Kind == ObjectAccount:
 			if skip(o, OpAccount, o.Person) {
 				continue
@@ -297,37 +301,6 @@ func prunePlan(p Plan, skip func(o Object, kind OpKind, person policies.PersonID
 	}
 	p.Objects = kept
 	p.Totals = slices.Clone(p.Totals)
-	for i := range p.Totals {
-		p.Totals[i] = recount(p.Totals[i], kept)
-	}
+	p.recount()
 	return p
-}
-
-// recount gives the total of one product for the objects that are left. How many are wanted and there doesn't change.
-func recount(t Total, objects []Object) Total {
-	out := Total{Product: t.Product, AccountsWanted: t.AccountsWanted, AccountsCurrent: t.AccountsCurrent}
-	for _, o := range objects {
-		if o.Product != t.Product {
-			continue
-		}
-		switch o.Action {
-		case ActionCreate:
-			if o.Kind == ObjectGroup {
-				out.Groups++
-			} else {
-				out.Created++
-			}
-		case ActionUpdate:
-			out.Updated++
-		case ActionEnable:
-			out.Enabled++
-		case ActionDisable:
-			out.Disabled++
-		case ActionAdd:
-			out.MembersAdded += len(o.Members)
-		case ActionRemove:
-			out.MembersRemoved += len(o.Members)
-		}
-	}
-	return out
 }

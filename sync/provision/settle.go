@@ -53,7 +53,7 @@ func (s *Store) receipt(ctx context.Context, tx *sql.Tx, op Op, e Effect) error 
 	switch op.Kind {
 	case OpGroup:
 		row.Action, row.Object = "group."+r.How, r.GroupID
-	case OpAccount, OpDisable:
+	case OpAccount, OpReplace, OpDisable:
 		row.Action = "account." + r.How
 	case OpAdd, OpRemove:
 		row.Action, row.Object = "member."+r.How, r.GroupID

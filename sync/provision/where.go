@@ -32,7 +32,7 @@ func (r *Runner) Recheck(dir Whereabouts) {
 func (w *whereabouts) moved(ctx context.Context, v *View) error {
 	people := v.Op.Members
 	switch v.Op.Kind {
-	case OpAccount:
+	case OpAccount, OpReplace:
 		people = []policies.PersonID{v.Op.Person}
 	case OpAdd:
 	default:

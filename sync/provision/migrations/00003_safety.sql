@@ -48,7 +48,18 @@ CREATE TABLE provision_again (
   at        BIGINT NOT NULL
 );
 
+-- A new e-mail address of an account that can't change its own: a new account is made and takes the old one's place. From the moment before
+-- the call that makes it until the ledger has it, a leaver's work looks for it by this address.
+CREATE TABLE provision_heir (
+  product   TEXT   NOT NULL,
+  person_id TEXT   NOT NULL,
+  email     TEXT   NOT NULL,
+  tried_at  BIGINT NOT NULL,
+  PRIMARY KEY (product, person_id)
+);
+
 -- +goose Down
+DROP TABLE provision_heir;
 DROP TABLE provision_again;
 DROP TABLE provision_live;
 DROP TABLE provision_quarantine;
