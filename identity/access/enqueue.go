@@ -12,7 +12,7 @@ import (
 // the account of somebody whom the directory has let go.
 type Leaver struct {
 	Person policies.PersonID
-	At     int64 // UTC, microseconds: when the person was ended
+	At     int64         // UTC, microseconds: when the person was ended
 	Role   policies.Role // that the person had: the more it may do, the sooner its accounts are ended
 	Origin Origin
 }
