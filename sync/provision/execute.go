@@ -15,7 +15,8 @@ import (
 const (
 	minWait    = 200 * time.Millisecond // between attempts when nobody says how long to wait
 	callBudget = 20 * time.Second       // longest time that one attempt may take, the job's time-out
-	maxWait    = 5 * time.Minute        // however long a vendor asks to wait, look again after this
+	maxWait    = 5 * time.Minute        // however long a failure lasts, look again after this
+	maxSlot    = 15 * time.Minute       // the furthest that a quota puts an attempt off: ours gives slots up to 10 minutes ahead
 )
 
 // maxPoison is how often an operation is tried whose failures nobody else shares: an answer that can't be understood, say. Past
@@ -363,14 +364,17 @@ func failedIdempotent(err error) Effect {
 
 func retry(err error) Effect {
 	after := connectors.RetryAfterOf(err)
-	slot := connectors.KindOf(err) == connectors.KindThrottled && after > 0
+	slot, limit := connectors.KindOf(err) == connectors.KindThrottled && after > 0, maxWait
+	if slot { // coming back before the slot would only meet all the others who do
+		limit = maxSlot
+	}
 	switch {
 	case connectors.KindOf(err) == connectors.KindAuth:
 		after = max(after, 10*time.Second) // a person has to renew the credential
 	case after <= 0:
 		after = minWait
 	}
-	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Slot: slot, Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
+	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, limit), Slot: slot, Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
 }
 
 func wait(reason string, d time.Duration) Effect {

@@ -302,9 +302,9 @@ func p99(sorted []time.Duration) time.Duration {
 // 167 minutes; MUSUBI_FIRST_LOAD_ORGS is another number of organizations.
 func TestSimulatedFirstLoad(t *testing.T) {
 	const orgs, perOrg = 40, 10
-	loads := map[string]firstLoad{
+	loads := map[string]firstLoad{ // the second is long enough for slots of more than five minutes
 		"wave":                                   {orgs: orgs, perOrg: perOrg, wave: 60},
-		"two nodes, leavers and throttle anyway": {orgs: orgs, perOrg: perOrg, nodes: 2, leaverEvery: 2 * time.Second, faults: 0.01},
+		"two nodes, leavers and throttle anyway": {orgs: 80, perOrg: 15, nodes: 2, leaverEvery: 2 * time.Second, faults: 0.01},
 	}
 	if os.Getenv("MUSUBI_SOAK") != "" {
 		orgs, perOrg := sized(t, "MUSUBI_FIRST_LOAD_ORGS", 2000), 15
