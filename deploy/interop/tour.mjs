@@ -4,53 +4,25 @@
 // Prints one line of JSON: for each page its title, URL, language, violations, foreign requests, complaints, and by how many pixels it is
 // wider than its window; for each story how it ended and its lines; and how the approved plan ended.
 // Exit code 0, 2 for a wrong command line; what the pages are worth is for the caller to judge.
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
-import { chromium } from "playwright-core";
+import { examine, launch, watch } from "./chromium.mjs";
 
 const [address, folder] = process.argv.slice(2);
 if (!address) {
   console.error("usage: node tour.mjs http://HOST:PORT/open/TICKET [FOLDER]");
   process.exit(2);
 }
-const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-if (!executablePath) {
-  console.error("tour: Chromium is not installed; set CHROMIUM to its path");
-  process.exit(2);
-}
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const wide = { width: 1280, height: 900 };
 const narrow = { width: 320, height: 800 };
 const patience = 60_000;
 
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-  ],
-});
+const browser = await launch();
 try {
   const context = await browser.newContext({ viewport: wide, locale: "ja-JP", timezoneId: "Asia/Tokyo" });
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
-  let foreign = new Set();
-  let complaints = [];
-  const host = new URL(address).host;
-  page.on("request", (request) => {
-    const target = new URL(request.url());
-    if (target.protocol.startsWith("http") && target.host !== host) foreign.add(target.origin);
-  });
-  page.on("console", (message) => {
-    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
+  const seen = watch(page, address);
 
   const pages = [];
   // look examines the page that is open. With a name it is photographed, at most height pixels of it.
@@ -62,23 +34,9 @@ try {
     await page.setViewportSize(narrow);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     await page.setViewportSize(wide);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() =>
-      globalThis.axe.run(globalThis.document, {
-        runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] },
-      }),
-    );
-    pages.push({
-      title: await page.title(),
-      url: page.url(),
-      language: await page.getAttribute("html", "lang"),
-      violations: violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.target.join(" ")) })),
-      foreign: [...foreign],
-      complaints,
-      overflow,
-    });
-    foreign = new Set();
-    complaints = [];
+    pages.push({ ...(await examine(page)), foreign: [...seen.foreign], complaints: [...seen.complaints], overflow });
+    seen.foreign.clear();
+    seen.complaints.length = 0;
   }
   async function press(selector) {
     await page.click(selector);
