@@ -49,7 +49,10 @@ func TestTruthTables(t *testing.T) {
 	golden(t, filepath.Join("testdata", "seats.md"), seatsHead+seats)
 	golden(t, filepath.Join("testdata", "access.md"), accessHead+access)
 
-	used := append(usedBySeats, usedByAccess...)
+	standing, usedByStanding := standingTable(t, e)
+	golden(t, filepath.Join("testdata", "standing.md"), standingHead+standing)
+
+	used := append(append(usedBySeats, usedByAccess...), usedByStanding...)
 	for _, p := range e.Policies() {
 		if !slices.Contains(used, p.ID) {
 			t.Errorf("%s:%d: policy %s decides nothing in the tables: is it needed, and are the tables complete?", p.File, p.Line, p.ID)

@@ -72,6 +72,7 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 	if err := h.CatchUp(ctx); err != nil {
 		return err
 	}
+	h.Follow(ctx)
 	go watchTokens(ctx, h)
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
 	if e.as != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/mail"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -27,6 +28,7 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -60,6 +62,7 @@ type Hub struct {
 	Directory *directory.Store
 	Resolver  *access.Resolver
 	Provision *provision.Store
+	Breakers  *breaker.Store
 	Planner   *provision.Planner
 	Dated     *dated.Enqueuer
 	Jobs      *jobs.Client
@@ -73,6 +76,8 @@ type Hub struct {
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
 	settled   func() // ends the settling of imports and waits for it
+	followed  func() // ends the following of the directory and waits for it
+	node      string // id of this node; empty unless Options.Work
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -80,7 +85,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -112,14 +117,18 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
+	if err := h.guard(o); err != nil {
+		return h, err
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
+		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
 	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...).Price(o.Config.Prices.PerSeat())
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}
@@ -163,14 +172,15 @@ func (h *Hub) makeJobs(o Options) error {
 		dated.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
-		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
-		dated.Register(w, h.Directory, o.Log)
+		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
+		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory}, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
+		h.node = node
 		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
@@ -195,6 +205,8 @@ func (h *Hub) CatchUp(ctx context.Context) error {
 // Close stops the jobs and closes the database. It may be called twice.
 func (h *Hub) Close() error {
 	var errs []error
+	h.followed()
+	h.followed = func() {}
 	if h.Jobs != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -98,8 +98,12 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 				Name: "jira", Vendor: "Atlassian", Product: "Jira Service Management", DataRegion: "JP", ISMAP: "registered", LGWAN: connectors.ReachRelay,
 				Limits: connectors.Limits{MemberBatch: 50, Budgets: []connectors.Budget{{Class: "jira.get", Rate: 100, Burst: 100}, {Class: "jira.post", Rate: 100, Burst: 100}}},
 			}},
+			policies.ProductSlack: {Description: connectors.Description{
+				Name: "slack", Vendor: "Slack", Product: "Slack", DataRegion: "JP", ISMAP: "registered", LGWAN: connectors.ReachRelay,
+				Limits: connectors.Limits{MemberBatch: 1000, Budgets: []connectors.Budget{{Class: "slack.scim.user.write", Rate: 3, Burst: 20}}},
+			}},
 		},
-		ProductLinks: map[policies.Product]string{policies.ProductAtlassian: "http://127.0.0.1:8090/atlassian/", policies.ProductJira: "http://127.0.0.1:8090/jira/"},
+		ProductLinks: map[policies.Product]string{policies.ProductAtlassian: "http://127.0.0.1:8090/atlassian/", policies.ProductJira: "http://127.0.0.1:8090/jira/", policies.ProductSlack: "http://127.0.0.1:8090/slack/"},
 	}
 	if change != nil {
 		change(&cfg)

@@ -202,6 +202,10 @@ func productLabel(p policies.Product) label {
 		return label{"Atlassian 組織", "Atlassian organization"}
 	case policies.ProductJira:
 		return label{"Jira Service Management", ""}
+	case policies.ProductSlack:
+		return label{"Slack 組織", "Slack organization"}
+	case policies.ProductMail:
+		return label{"メール", "Mail"}
 	}
 	return label{string(p), ""}
 }
@@ -213,6 +217,10 @@ func seatKind(p policies.Product) label {
 		return seatLabel(policies.SeatLicensedMember)
 	case policies.ProductJira:
 		return seatLabel(policies.SeatPortalCustomer)
+	case policies.ProductSlack:
+		return label{"メンバーとゲスト", "Members and guests"}
+	case policies.ProductMail:
+		return seatLabel(policies.SeatContact)
 	}
 	return label{}
 }
@@ -223,6 +231,12 @@ func seatLabel(s policies.Seat) label {
 		return label{"ライセンス利用者", "Licensed member"}
 	case policies.SeatPortalCustomer:
 		return label{"ポータル利用者", "Portal customer"}
+	case policies.SeatGuest:
+		return label{"ゲスト", "Guest"}
+	case policies.SeatContact:
+		return label{"連絡先", "Contact"}
+	case policies.SeatNone:
+		return label{"なし", "None"}
 	}
 	return label{string(s), ""}
 }
