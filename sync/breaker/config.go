@@ -43,10 +43,14 @@ func Default() Config {
 		loss  Loss
 		text  string
 	}{
-		{LevelNation, LossAccounts, DefaultNationAccounts}, {LevelNation, LossMemberships, DefaultNationMemberships},
-		{LevelChange, LossAccounts, DefaultChangeAccounts}, {LevelChange, LossMemberships, DefaultChangeMemberships},
-		{LevelProduct, LossAccounts, DefaultProductAccounts}, {LevelProduct, LossMemberships, DefaultProductMemberships},
-		{LevelOrganization, LossAccounts, DefaultOrganizationAccounts}, {LevelOrganization, LossMemberships, DefaultOrganizationMemberships},
+		{LevelNation, LossAccounts, DefaultNationAccounts},
+		{LevelNation, LossMemberships, DefaultNationMemberships},
+		{LevelChange, LossAccounts, DefaultChangeAccounts},
+		{LevelChange, LossMemberships, DefaultChangeMemberships},
+		{LevelProduct, LossAccounts, DefaultProductAccounts},
+		{LevelProduct, LossMemberships, DefaultProductMemberships},
+		{LevelOrganization, LossAccounts, DefaultOrganizationAccounts},
+		{LevelOrganization, LossMemberships, DefaultOrganizationMemberships},
 	} {
 		limits, err := ParseLimits(d.level, d.loss, d.text)
 		if err != nil {

@@ -38,7 +38,9 @@ func TestForeseeKeepsTheEmbargo(t *testing.T) {
 		town := policies.Organization{ID: "131016", Kind: policies.KindMunicipality}
 		for _, o := range []identity.Organization{
 			{ID: agency.ID, Kind: agency.Kind, Name: "デジタル庁"},
-			{ID: "130001", Kind: policies.KindPrefecture, Name: "東京都"}, {ID: town.ID, Kind: town.Kind, Name: "千代田区"}, {ID: "131024", Kind: policies.KindMunicipality, Name: "中央区"},
+			{ID: "130001", Kind: policies.KindPrefecture, Name: "東京都"},
+			{ID: town.ID, Kind: town.Kind, Name: "千代田区"},
+			{ID: "131024", Kind: policies.KindMunicipality, Name: "中央区"},
 		} {
 			if _, err := h.dir.AddOrganization(ctx, everything, o, tester); err != nil {
 				t.Fatal(err)

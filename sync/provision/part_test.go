@@ -119,8 +119,10 @@ func TestPartIsTheWholePlanOfTheAffected(t *testing.T) {
 		h := newHub(t, db, func() time.Time { return now })
 		ctx, rng := t.Context(), rand.New(rand.NewPCG(6, 1))
 		orgs := []identity.Organization{
-			{ID: "8000012010038", Kind: policies.KindAgency, Name: "デジタル庁"}, {ID: "130001", Kind: policies.KindPrefecture, Name: "東京都"},
-			{ID: "131016", Kind: policies.KindMunicipality, Name: "千代田区", Parent: "130001"}, {ID: "131024", Kind: policies.KindMunicipality, Name: "中央区", Parent: "130001"},
+			{ID: "8000012010038", Kind: policies.KindAgency, Name: "デジタル庁"},
+			{ID: "130001", Kind: policies.KindPrefecture, Name: "東京都"},
+			{ID: "131016", Kind: policies.KindMunicipality, Name: "千代田区", Parent: "130001"},
+			{ID: "131024", Kind: policies.KindMunicipality, Name: "中央区", Parent: "130001"},
 			{ID: "2000012020001", Kind: policies.KindMinistry, Name: "総務省"},
 		}
 		for _, o := range orgs {

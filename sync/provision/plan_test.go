@@ -32,7 +32,8 @@ func (tableSeater) Seats(p policies.Person) ([]policies.SeatDecision, error) {
 			chat.Seat = policies.SeatLicensedMember
 		}
 		return []policies.SeatDecision{
-			{Product: policies.ProductJira, Seat: policies.SeatPortalCustomer, Policies: []string{"seat-local"}}, chat,
+			{Product: policies.ProductJira, Seat: policies.SeatPortalCustomer, Policies: []string{"seat-local"}},
+			chat,
 			{Product: policies.ProductMail, Seat: policies.SeatContact, Policies: []string{"seat-mail"}},
 		}, nil
 	}

@@ -81,10 +81,14 @@ func (b Breakers) Limits() (c breaker.Config, err error) {
 		loss  breaker.Loss
 		text  string
 	}{
-		{breaker.LevelNation, breaker.LossAccounts, b.NationAccounts}, {breaker.LevelNation, breaker.LossMemberships, b.NationMemberships},
-		{breaker.LevelChange, breaker.LossAccounts, b.ChangeAccounts}, {breaker.LevelChange, breaker.LossMemberships, b.ChangeMemberships},
-		{breaker.LevelProduct, breaker.LossAccounts, b.ProductAccounts}, {breaker.LevelProduct, breaker.LossMemberships, b.ProductMemberships},
-		{breaker.LevelOrganization, breaker.LossAccounts, b.OrganizationAccounts}, {breaker.LevelOrganization, breaker.LossMemberships, b.OrganizationMemberships},
+		{breaker.LevelNation, breaker.LossAccounts, b.NationAccounts},
+		{breaker.LevelNation, breaker.LossMemberships, b.NationMemberships},
+		{breaker.LevelChange, breaker.LossAccounts, b.ChangeAccounts},
+		{breaker.LevelChange, breaker.LossMemberships, b.ChangeMemberships},
+		{breaker.LevelProduct, breaker.LossAccounts, b.ProductAccounts},
+		{breaker.LevelProduct, breaker.LossMemberships, b.ProductMemberships},
+		{breaker.LevelOrganization, breaker.LossAccounts, b.OrganizationAccounts},
+		{breaker.LevelOrganization, breaker.LossMemberships, b.OrganizationMemberships},
 	} {
 		limits, err := breaker.ParseLimits(l.level, l.loss, l.text)
 		if err != nil {
