@@ -183,7 +183,7 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 	for _, p := range e.Removed {
 		delete(m.members[holder{op.Product, p}], op.Org)
 	}
-	if m.accounts[h].AccountID == e.Receipt.AccountID {
+	if row, ok := m.accounts[h]; ok && row.AccountID == e.Receipt.AccountID {
 		for _, org := range e.Out {
 			delete(m.members[h], org)
 		}
