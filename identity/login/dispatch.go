@@ -172,7 +172,7 @@ func (d *Dispatcher) Begin(ctx context.Context, v Visit, form string, m identity
 		if err != nil {
 			return Next{}, err
 		}
-		a := Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: now.UnixMicro(), Until: r.ExpiresAt}
+		a := Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: now.UnixMicro(), Until: r.ExpiresAt, Address: v.Address}
 		err = d.cfg.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 			if err := count(ctx, tx, r.ID); err != nil {
 				return err

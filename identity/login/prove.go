@@ -118,7 +118,7 @@ func (d *Dispatcher) finish(ctx context.Context, v Visit, ticket string, r *Requ
 	if err != nil {
 		return Proof{}, nil, nil, err
 	}
-	p, err = offer.Method.Finish(ctx, Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: now.UnixMicro(), Until: a.expiresAt}, req)
+	p, err = offer.Method.Finish(ctx, Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: now.UnixMicro(), Until: a.expiresAt, Address: v.Address}, req)
 	if errors.As(err, &no) {
 		return Proof{}, no, nil, nil
 	}
