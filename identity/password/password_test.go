@@ -321,8 +321,11 @@ func TestTenThousandWrongPasswords(t *testing.T) {
 		if _, code := h.log(h.link, "local@example.test", text, own); code != "" {
 			t.Fatal(code)
 		}
-		compared := 0
-		for i := range 10_000 {
+		compared, tries := 0, 10_000
+		if h.DB.Engine() == sqldb.PostgreSQL {
+			tries = 2_000 // each address twice: a commit takes much longer there
+		}
+		for i := range tries {
 			name := "local@example.test"
 			if i%10 == 9 { // names are tried in all ways to write them
 				name = " LOCAL@example.TEST "
