@@ -351,16 +351,28 @@ func (s *Store) heldLeavers(ctx context.Context, held map[breaker.Item]string) e
 
 // inside tells which of the people that an operation adds are still in a group that had to be left first: the removal was refused or held.
 func (s *Store) inside(ctx context.Context, q querier, v *View) error {
-	left, err := collect(ctx, q, func(rows *sql.Rows) (op Op, err error) {
-		var payload string
-		if err := rows.Scan(&payload); err != nil {
-			return op, err
-		}
-		return op, decodeJSON(payload, &op)
-	}, `SELECT o.payload FROM provision_edge e JOIN provision_op o ON o.run=e.run AND o.seq=e.seq
-		WHERE e.run=$1 AND e.next=$2 AND o.kind=$3 AND o.state <> 'done'`, v.Op.Run, v.Op.Seq, string(OpRemove))
+	// Two questions, each by its key: of one join SQLite makes a walk over all operations of the run.
+	before, err := collect(ctx, q, func(rows *sql.Rows) (seq int, err error) { return seq, rows.Scan(&seq) },
+		`SELECT seq FROM provision_edge WHERE run=$1 AND next=$2 ORDER BY seq`, v.Op.Run, v.Op.Seq)
 	if err != nil {
 		return err
+	}
+	var left []Op
+	for _, seq := range before {
+		var payload string
+		var op Op
+		err := q.QueryRowContext(ctx, `SELECT payload FROM provision_op WHERE run=$1 AND seq=$2 AND kind=$3 AND state <> 'done'`,
+			v.Op.Run, seq, string(OpRemove)).Scan(&payload)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			continue
+		case err != nil:
+			return fmt.Errorf("read what had to be left: %w", err)
+		}
+		if err := decodeJSON(payload, &op); err != nil {
+			return err
+		}
+		left = append(left, op)
 	}
 	v.Inside = stillInside(v.Op, left)
 	return nil

@@ -6,6 +6,8 @@ ALTER TABLE provision_leaver ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 
 -- Who waits for whom, asked from behind: an addition looks at the removals that it waited for.
 CREATE INDEX provision_edge_next ON provision_edge (run, next);
+-- What was tried and waits, the latest first: asked each second while a plan is applied.
+CREATE INDEX provision_op_waiting ON provision_op (run, product, done_at) WHERE state = 'pending' AND attempts > 0;
 CREATE INDEX provision_account_org ON provision_account (org_id, state);
 CREATE INDEX provision_member_org ON provision_member (org_id, state);
 
@@ -65,6 +67,7 @@ DROP TABLE provision_live;
 DROP TABLE provision_quarantine;
 DROP INDEX provision_member_org;
 DROP INDEX provision_account_org;
+DROP INDEX provision_op_waiting;
 DROP INDEX provision_edge_next;
 ALTER TABLE provision_leaver DROP COLUMN origin;
 ALTER TABLE provision_leaver DROP COLUMN passes;
