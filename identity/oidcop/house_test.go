@@ -513,3 +513,12 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 }
 
 func sortStrings(s []string) { slices.Sort(s) }
+
+// begun begins a transaction that is undone when the test ends.
+func (h *house) begun(t *testing.T) *sql.Tx {
+	t.Helper()
+	tx, err := h.db.Writer().BeginTx(t.Context(), nil)
+	must(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
