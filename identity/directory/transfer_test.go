@@ -205,6 +205,57 @@ func TestConcurrentPostAndRelease(t *testing.T) {
 	})
 }
 
+// PersonNamed finds who logs in: in service, by the address in any case, and nobody by what can't be an address.
+func TestPersonNamed(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		p := f.find(t, townA, "A1")
+		for _, name := range []string{p.Email, strings.ToUpper(p.Email), " " + p.Email + "\n"} {
+			if id, err := f.PersonNamed(t.Context(), name); err != nil || id != p.ID {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+		if err := f.EndPerson(t.Context(), everything, p.ID, tester); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{p.Email, "", "\x00", "\xff", "%", "' OR 1=1 --"} {
+			if id, err := f.PersonNamed(t.Context(), name); !errors.Is(err, identity.ErrNotFound) || id != "" {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+	})
+}
+
+// Held is what a login offers to act in: the posts in force at a moment, of organizations that exist, and not the home post of a secondment.
+func TestHeldPosts(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		p := f.find(t, townA, "A1")
+		f.add(t, everything, identity.Transfer{Person: p.ID, Kind: identity.TransferConcurrent, To: townB, Section: "防災課", At: day("2027-02-01")})
+		b := f.actor(t, f.find(t, townB, "B0"), policies.ActionPeopleWrite, townB)
+		f.add(t, b, identity.Transfer{Person: p.ID, Kind: identity.TransferRelease, To: townB, At: day("2027-04-01")})
+		f.to(day("2027-06-01"))
+		f.activate(t)
+		for at, want := range map[string]int{"2027-01-31": 0, "2027-02-01": 1, "2027-03-31": 1, "2027-04-01": 0} {
+			posts, orgs, err := f.Held(t.Context(), p.ID, day(at))
+			if err != nil || len(posts) != want || len(orgs) != want {
+				t.Errorf("%s: %+v, %+v, %v", at, posts, orgs, err)
+			}
+			if want == 1 && (posts[0].Org != townB || orgs[0].ID != townB || posts[0].Section != "防災課" || posts[0].Role != policies.RoleGeneral) {
+				t.Errorf("%+v of %+v", posts[0], orgs[0])
+			}
+		}
+		s := f.find(t, townA, "A2")
+		f.add(t, everything, identity.Transfer{Person: s.ID, Kind: identity.TransferSecond, To: townB, At: day("2027-06-02"), StaffNumber: "S9", ReturnAt: day("2027-12-01")})
+		f.to(day("2027-06-03"))
+		f.activate(t)
+		if all, err := f.Posts(t.Context(), everything, s.ID); err != nil || len(all) != 1 || all[0].Kind != identity.PostHome {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if posts, _, err := f.Held(t.Context(), s.ID, day("2027-06-03")); err != nil || len(posts) != 0 {
+			t.Errorf("a seconded person may act at home: %+v, %v", posts, err)
+		}
+	})
+}
+
 // Late entries take effect at once and are flagged; one that a later date has overtaken changes only what that left alone.
 func TestLateAndBackdated(t *testing.T) {
 	eachTransfer(t, func(t *testing.T, f *fixture) {
@@ -506,6 +557,33 @@ func TestTransfersPage(t *testing.T) {
 		}
 		if list, err := f.Transfers(t.Context(), everything, TransferFilter{Org: townB}); err != nil || len(list) != 0 {
 			t.Errorf("%v, %v", list, err)
+		}
+	})
+}
+
+// The number of the newest change doesn't tell of a transfer under embargo, nor, who reads organizations alone, of people.
+func TestLastChangeTellsNothing(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		admin := f.actor(t, f.find(t, townA, "A0"), policies.ActionPeopleRead, townA)
+		reader := f.actor(t, f.find(t, townA, "A0"), policies.ActionOrgRead, townA)
+		newest := func(s policies.Scope) int64 {
+			t.Helper()
+			n, err := f.LastChange(t.Context(), s)
+			if err != nil || n == 0 {
+				t.Fatal(n, err)
+			}
+			return n
+		}
+		people, orgs, all := newest(admin), newest(reader), newest(everything)
+		if orgs >= people {
+			t.Errorf("who reads organizations alone is told of change %d, people's last is %d", orgs, people)
+		}
+		_, err := f.AddTransfer(t.Context(), everything, identity.Transfer{Person: f.find(t, townA, "A1").ID, Kind: identity.TransferLeave, At: day("2027-04-01"), Embargo: true}, tester)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b, c := newest(admin), newest(reader), newest(everything); a != people || b != orgs || c <= all {
+			t.Errorf("%d, %d, %d; before %d, %d, %d", a, b, c, people, orgs, all)
 		}
 	})
 }
