@@ -75,6 +75,11 @@ type house struct {
 
 func newHouse(t testing.TB, db *sqldb.DB) *house {
 	t.Helper()
+	return newHouseWith(t, db, func(*oidcop.Options) {})
+}
+
+func newHouseWith(t testing.TB, db *sqldb.DB, change func(*oidcop.Options)) *house {
+	t.Helper()
 	for _, m := range []sqldb.Migration{audit.Migration(db.Engine()), keys.Migration(), ppid.Migration(), party.Migration(), oidcop.Migration()} {
 		if err := db.Migrate(t.Context(), m); err != nil {
 			t.Fatal(err)
@@ -90,11 +95,13 @@ func newHouse(t testing.TB, db *sqldb.DB) *house {
 	must(t, err)
 	h.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	h.provider, err = oidcop.New(oidcop.Options{
+	opt := oidcop.Options{
 		DB: db, Keys: h.ring, Parties: h.registry, Subjects: h.subjects, People: h, Standing: h, Browser: h, Pages: pages{}, Start: h.begin, Enqueue: h,
 		Transport: h, Issuers: map[policies.Network]string{policies.NetworkInternet: issuer, policies.NetworkLGWAN: issuerLGWAN},
 		Now: h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
-	})
+	}
+	change(&opt)
+	h.provider, err = oidcop.New(opt)
 	must(t, err)
 	for _, n := range []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN} {
 		h.handler[n], err = h.provider.Handler(n)
