@@ -155,11 +155,7 @@ func checkPrompt(in params, ask *login.Ask) *fault {
 // authorize serves the authorization end point.
 func (c *call) authorize() {
 	const action = "oidc.authorize"
-	read := c.query
-	if c.r.Method == http.MethodPost {
-		read = c.form
-	}
-	in, f := read()
+	in, f := c.sent()
 	if f != nil {
 		c.page("", action, f)
 		return

@@ -1,8 +1,10 @@
 package oidcop_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,14 +127,7 @@ func TestReleased(t *testing.T) {
 	})
 }
 
-func names(m map[string]any) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	sortStrings(out)
-	return out
-}
+func names(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 
 // TestCodeAttacks: each is refused with a reason, spoils the code where its owner tried, and leaves nothing that counts.
 func TestCodeAttacks(t *testing.T) {

@@ -28,11 +28,7 @@ type leaving struct {
 // person is asked: a link on somebody's page must log nobody out.
 func (c *call) logout() {
 	const action = "oidc.logout"
-	read := c.query
-	if c.r.Method == http.MethodPost {
-		read = c.form
-	}
-	in, f := read()
+	in, f := c.sent()
 	if f != nil {
 		c.page("", action, f)
 		return

@@ -81,6 +81,14 @@ func (c *call) form() (params, *fault) {
 	return parseParams(string(body))
 }
 
+// sent reads the parameters of a GET or a POST, for the end points that browsers come to.
+func (c *call) sent() (params, *fault) {
+	if c.r.Method == http.MethodPost {
+		return c.form()
+	}
+	return c.query()
+}
+
 // secret draws 256 random bits as text.
 func (p *Provider) secret() (text string, err error) {
 	var b [32]byte
