@@ -15,6 +15,8 @@ PKG ?= ./...
 # Which benchmarks `make bench` runs (a regular expression), and how long each.
 BENCH     ?= .
 BENCHTIME ?= 1s
+# How long `make fuzz` runs each target; CI takes 20s.
+FUZZTIME  ?= 10m
 # The list of local governments for `make national`, and how many people each gets.
 ORGS   ?= ../shared/data/localgov.csv
 PEOPLE ?= 30
@@ -30,7 +32,7 @@ TOOLS   := .cache/tools
 INTEROP := deploy/interop
 FIRSTPARTY := $(wildcard cmd connectors identity policies sync) $(INTEROP)
 
-.PHONY: help build run test soak sequences bench lint fmt interop national clean
+.PHONY: help build run test soak fuzz scale bench lint fmt interop national clean
 
 help: ## list the targets
 	@echo "Musubi, version $(VERSION)."
@@ -39,10 +41,10 @@ help: ## list the targets
 	@echo
 	@echo "First time: make run. It builds the hub, starts it beside a sandbox of the SaaS, and does the main job before your eyes."
 	@echo "Before a commit: make fmt lint test. What CI does: bash .ci/run"
-	@echo "Variables: ARGS, PKG, BENCH, BENCHTIME, ORGS, PEOPLE; each is explained at the top of the Makefile."
+	@echo "Variables: ARGS, PKG, BENCH, BENCHTIME, FUZZTIME, ORGS, PEOPLE; each is explained at the top of the Makefile."
 
-build: ## compile bin/musubi: one file, no cgo, nothing else needed beside it
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/musubi
+build: ## compile bin/musubi and bin/certd: one file each, no cgo, nothing else needed beside them
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/musubi ./cmd/certd
 
 run: build ## the demonstration: import a sample, plan, approve, apply, and look at it
 	@exec bin/musubi demo $(ARGS)
@@ -56,7 +58,15 @@ soak: ## the chaos tests at length: a hundred kills per database, crashes of Pos
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Hour -v ./sync/quota
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
 
-sequences: ## 10,000 random sequences of requests with faults over all connectors; what each believes must be what the sandbox holds
+fuzz: ## every fuzz target of the certificate core, FUZZTIME each, two at a time
+	@dirs=$$(grep -rl --include='*_test.go' '^func Fuzz' identity/cert cmd/certd | xargs -r -n1 dirname | sort -u); \
+	if [ -z "$$dirs" ]; then echo "make fuzz: no fuzz target"; exit 1; fi; \
+	for dir in $$dirs; do \
+		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed "s,^func ,./$$dir ,"; \
+	done | xargs -P2 -L1 bash deploy/ci/fuzz.sh '$(GO)' '$(FUZZTIME)'
+
+scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; the national list with 60,000 people out and in again
+	$(GO) test -count=1 -run TestNationRoundTrip ./identity/directory
 	MUSUBI_SEQUENCES=2000 GOGC=400 $(GO) test -count=1 -run Belief ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 bench: ## every benchmark, in the packages that have one

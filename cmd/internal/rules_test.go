@@ -18,6 +18,12 @@ var layers = []layer{
 		"policies are pure and come first: whoever reviews them needs to read nothing else",
 	},
 	{
+		"identity/cert/...",
+		[]string{"identity/cert/..."},
+		nil,
+		"the one thing that is ours to verify: small enough to audit in a day, so it stands on nothing else of ours",
+	},
+	{
 		"identity/...",
 		[]string{"identity/...", "policies/..."},
 		nil,
@@ -43,6 +49,12 @@ var layers = []layer{
 		[]string{"sync/...", "connectors/...", "identity/...", "policies/..."},
 		nil,
 		"sync ties directory, policies and connectors together and is itself wired by cmd",
+	},
+	{
+		"cmd/certd/...",
+		[]string{"identity/cert/..."},
+		nil,
+		"a small trusted base: what decides about cards holds no job engine, no connector and no directory",
 	},
 	{
 		"cmd/...",
@@ -117,6 +129,11 @@ var closedImports = []closed{
 		"what an SMTP answer means, and that no half mail ends in QUIT, is decided once",
 	},
 	{
+		"software.sslmate.com/src/go-pkcs12",
+		[]string{"identity/cert/testpki"},
+		"key files are made for tests alone; what decides about cards never opens one",
+	},
+	{
 		"go.opentelemetry.io/otel/...",
 		[]string{"cmd/internal/tracing"},
 		"what a span may hold is decided once; the engine and the outbound client offer hooks and don't know who listens",
@@ -167,9 +184,21 @@ var bannedNames = []banned{
 		imported: module + "/policies", names: []string{"BreakGlass"}, in: everywhere, except: []string{"identity/access"},
 		why: "a break-glass scope is minted where the operating-system user is known and the audit row is written",
 	},
-	{imported: "net/http", in: []string{"policies/..."}, why: "policies are pure: no network"},
-	{imported: "database/sql", in: []string{"policies/...", "connectors/..."}, why: "state belongs to identity and sync"},
-	{imported: "log/slog", in: []string{"policies/..."}, why: "policies are pure: a decision is returned, not logged"},
+	{
+		imported: "time", names: []string{"Now", "Since", "Until", "Sleep", "After", "Tick", "NewTimer", "NewTicker"},
+		in: []string{"identity/cert/..."}, why: "a verdict is recomputed years later: the time is an argument",
+	},
+	{imported: "net/http", in: []string{"policies/...", "identity/cert/...", "cmd/certd/..."}, why: "policies and verdicts are pure: no network"},
+	{imported: "net", in: []string{"identity/cert/..."}, why: "verdicts are pure: no network; addresses are net/netip's"},
+	{imported: "os", in: []string{"identity/cert/..."}, why: "verdicts are pure: the caller reads and maps files"},
+	{imported: "crypto/rand", in: []string{"identity/cert", "identity/cert/crl", "identity/cert/der", "identity/cert/ocsp", "identity/cert/pkix"}, why: "verdicts are pure: the caller makes nonces"},
+	{imported: "crypto/x509", in: []string{"identity/cert/..."}, except: []string{"identity/cert/testpki"}, why: "it tolerates and hides what a verdict depends on (directoryName distribution points, BER, policies)"},
+	{
+		imported: "golang.org/x/crypto/ocsp", in: everywhere,
+		why: "it takes an answer signed by any certificate of the CA: identity/cert/ocsp reads answers itself, and only its tests compare",
+	},
+	{imported: "database/sql", in: []string{"policies/...", "connectors/...", "identity/cert/..."}, why: "state belongs to identity and sync"},
+	{imported: "log/slog", in: []string{"policies/...", "identity/cert/..."}, why: "policies and verdicts are pure: a decision is returned, not logged"},
 	{imported: "log", in: everywhere, why: "the global logger writes where nobody configured it; take a *slog.Logger"},
 	{imported: "math/rand", in: everywhere, why: "take a seed or math/rand/v2; the old package has global, seeded-once state"},
 	{

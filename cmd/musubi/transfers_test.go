@@ -29,6 +29,7 @@ func TestTransferCommands(t *testing.T) {
 		"PLANNER": i.planner(), "DATA": i.data, "TOWN": i.credential(t, sapporo, staff(1)), "PREF": i.credential(t, hokkaido, staff(1)), "FILE": file,
 	}
 	var seen strings.Builder
+	secret := "" // the one under embargo
 	for _, step := range []struct {
 		args string
 		code int
@@ -72,16 +73,30 @@ func TestTransferCommands(t *testing.T) {
 		r := i.musubi(t, args...)
 		if id := transferID.FindString(r.out); strings.HasPrefix(step.args, "transfers add") && id != "" {
 			env["TRANSFER"] = id
+			if strings.Contains(step.args, "--embargo") {
+				secret = id
+			}
 		}
 		seen.WriteString(screen(t, r, step.code, step.args, env) + "\n")
 	}
-	got := minuteText.ReplaceAllString(transferID.ReplaceAllString(strings.ReplaceAll(seen.String(), "\r\n", "\n"), "OTHER"), "TIME")
-	compare(t, filepath.Join("testdata", "transfers.txt"), got)
-	// Nothing of the embargoed one stands in the audit log but its id.
-	r := i.musubi(t, "audit", "find", "--object", env["TRANSFER"], "--as", i.planner())
-	if strings.Contains(r.out, "秘密課") || strings.Contains(r.out, "中止") {
+	compareTransfers(t, seen.String())
+	// Nothing of the embargoed one stands in the audit log but its id, who recorded it and when; and no list of jobs tells its date.
+	if secret == "" || secret == env["TRANSFER"] {
+		t.Fatal(env)
+	}
+	r := i.must(t, "audit", "find", "--object", secret, "--as", i.planner())
+	if !strings.Contains(r, "transfer.add") || !strings.Contains(r, "transfer.cancel") || strings.Contains(r, string(sapporo)) || strings.Contains(r, "中止") {
 		t.Error(r)
 	}
+	if r := i.must(t, "jobs", "list", "--state", "all", "--json", "--as", i.planner()); strings.Contains(r, "2099") || strings.Contains(r, "2098") || strings.Contains(r, "scheduled") {
+		t.Error(r)
+	}
+}
+
+func compareTransfers(t *testing.T, seen string) {
+	t.Helper()
+	got := minuteText.ReplaceAllString(transferID.ReplaceAllString(strings.ReplaceAll(seen, "\r\n", "\n"), "OTHER"), "TIME")
+	compare(t, filepath.Join("testdata", "transfers.txt"), got)
 }
 
 // The notice is a job: a serving hub keeps it, and the system administrator reads it.

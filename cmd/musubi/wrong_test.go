@@ -69,6 +69,11 @@ var wrongs = []wrong{
 	{name: "init_email", args: "init --agency 8000012010038 --name デジタル庁 --email a --email b@digital.example.go.jp", code: 2},
 	{name: "init_other_agency", args: "init --agency 2000012020001 --name 総務省 --email a@somu.example.go.jp --email b@somu.example.go.jp", code: 3},
 	{name: "serve_not_loopback", args: "serve --listen 0.0.0.0:8080", code: 2},
+	{name: "testpki_key", args: "testpki DATA/new --ca-key dsa", code: 2},
+	{name: "testpki_generations", args: "testpki DATA/new --generations 9", code: 2},
+	{name: "testpki_time", args: "testpki DATA/new --at tomorrow", code: 2},
+	{name: "testpki_not_empty", args: "testpki DATA", code: 3},
+	{name: "testpki_no_folder", args: "testpki PLANNER", code: 3},
 	{name: "demo_hold", args: "demo --hold 10s", code: 2},
 
 	// Configuration.

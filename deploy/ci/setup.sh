@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font.
+# Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font, openssl; and
+# test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors).
 # For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
 # Does nothing where everything is there, so it is safe to run again.
 set -euo pipefail
@@ -21,14 +22,16 @@ fi
 has_postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_chromium() { command -v chromium >/dev/null; }
 has_font()     { command -v fc-list >/dev/null && [[ -n $(fc-list :lang=ja family 2>/dev/null) ]]; }
-complete()     { has_postgres && has_chromium && has_font; }
+has_openssl()  { command -v openssl >/dev/null; }
+has_vectors()  { [[ -d /usr/lib/python3/dist-packages/cryptography_vectors/x509/PKITS_data/crls ]]; }
+complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors; }
 
 if complete; then
-  echo 'setup: PostgreSQL, Chromium and a Japanese font are installed'
+  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl and the test vectors are installed'
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo 'setup: this is no Debian; install PostgreSQL, Chromium and a Japanese font by hand' >&2
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl and python3-cryptography-vectors by hand' >&2
   exit 1
 fi
 
@@ -59,6 +62,9 @@ if ! has_postgres; then
 fi
 if ! has_chromium || ! has_font; then
   apt install -y --no-install-recommends chromium fonts-noto-cjk fontconfig
+fi
+if ! has_openssl || ! has_vectors; then
+  apt install -y --no-install-recommends openssl python3-cryptography-vectors
 fi
 complete || { echo 'setup: something is still missing after the installation' >&2; exit 1; }
 echo 'setup: installed'

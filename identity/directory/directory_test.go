@@ -83,11 +83,14 @@ type fixture struct {
 	ctx   context.Context // of a property test
 }
 
+// migrated is a database with the tables that a directory needs.
+var migrated = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, Migration(), audit.Migration(db.Engine()))
+})
+
+// newFixture makes a store on a migrated database.
 func newFixture(t testing.TB, db *sqldb.DB) *fixture {
 	t.Helper()
-	if err := db.Migrate(t.Context(), Migration(), audit.Migration(db.Engine())); err != nil {
-		t.Fatal(err)
-	}
 	f := &fixture{db: db, clock: &clock{}, queue: &queue{}}
 	f.clock.micros.Store(time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
 	var n atomic.Int64
@@ -101,7 +104,7 @@ func newFixture(t testing.TB, db *sqldb.DB) *fixture {
 // each runs a test on both databases with an empty directory.
 func eachStore(t *testing.T, fn func(t *testing.T, f *fixture)) {
 	t.Helper()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) { fn(t, newFixture(t, db)) })
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) { fn(t, newFixture(t, db)) })
 }
 
 const someOrgs = `code,kind,name,kana,parent
@@ -212,10 +215,7 @@ func scopeOf(t testing.TB, actor policies.Person, action policies.Action, orgs .
 // openTwin opens another database of the same engine.
 func openTwin(t *testing.T, f *fixture) *sqldb.DB {
 	t.Helper()
-	if f.db.Engine() == sqldb.SQLite {
-		return sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
-	}
-	return sqldbtest.Open(t, sqldbtest.Start(t))
+	return migrated.Open(t, f.db.Engine())
 }
 
 // scopeFor mints a scope over just these organizations.

@@ -72,28 +72,13 @@ type Change struct {
 // Changes reads the feed after a number, at most limit rows (0: DefaultPage; at most MaxPage). A scope for org.read sees the changes of
 // organizations, one for people.read those of people, each inside its organizations; a system scope sees both.
 func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]Change, error) {
-	orgs, staff := scope.For(policies.ActionOrgRead), scope.For(policies.ActionPeopleRead)
-	if !orgs && !staff {
-		return nil, permit(scope, policies.ActionPeopleRead)
-	}
-	var kinds []any
-	add := func(list ...ChangeKind) {
-		for _, k := range list {
-			kinds = append(kinds, string(k))
-		}
-	}
-	if orgs {
-		add(OrgAdded, OrgChanged, ServiceAdded, ServiceChanged, ServiceEnded)
-	}
-	if staff {
-		add(peopleKinds()...)
-	}
-	if staff && hub(scope) {
-		add(transferKinds()...)
+	kinds, staff, err := feedKinds(scope)
+	if err != nil {
+		return nil, err
 	}
 	q := s.feedPage(scope, after, kinds, staff && !hub(scope), pageSize(limit))
 	var list []Change
-	err := each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+	err = each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
 		var c Change
 		var actor, kind, org, before, after string
 		if err := rows.Scan(&c.Number, &c.At, &actor, &c.Author.Source, &c.Author.Why, &kind, &org, &c.Object, &before, &after); err != nil {
@@ -110,6 +95,29 @@ func (s *Store) Changes(ctx context.Context, scope policies.Scope, after int64, 
 		return nil
 	})
 	return list, err
+}
+
+// feedKinds are the kinds of change that the scope sees whatever they are about. Whether it sees a transfer's depends on the embargo.
+func feedKinds(scope policies.Scope) (kinds []any, staff bool, err error) {
+	orgs, staff := scope.For(policies.ActionOrgRead), scope.For(policies.ActionPeopleRead)
+	if !orgs && !staff {
+		return nil, false, permit(scope, policies.ActionPeopleRead)
+	}
+	add := func(list ...ChangeKind) {
+		for _, k := range list {
+			kinds = append(kinds, string(k))
+		}
+	}
+	if orgs {
+		add(OrgAdded, OrgChanged, ServiceAdded, ServiceChanged, ServiceEnded)
+	}
+	if staff {
+		add(peopleKinds()...)
+	}
+	if staff && hub(scope) {
+		add(transferKinds()...)
+	}
+	return kinds, staff, nil
 }
 
 // feedPage is the query of feed_now's rows after a number. It asks the two halves of the view for a page each, in their own order, so that

@@ -138,7 +138,7 @@ func TestKilledChild(t *testing.T) {
 func TestKill(t *testing.T) {
 	for _, point := range []string{dieStaging, dieStaged, diePublishing, diePublished, dieLeavers, dieSettling} {
 		t.Run(point, func(t *testing.T) {
-			sqldbtest.EachURL(t, func(t *testing.T, url string) {
+			migrated.EachURL(t, func(t *testing.T, url string) {
 				f := killStore(t, sqldbtest.Open(t, url), nil)
 				f.load(t, someOrgs, killText(0, killStaff))
 				before := len(f.changes(t))

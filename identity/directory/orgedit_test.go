@@ -8,7 +8,6 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
-	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -154,9 +153,6 @@ func TestServices(t *testing.T) {
 
 func TestEditPerson(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
-		if err := f.db.Migrate(t.Context(), audit.Migration(f.db.Engine())); err != nil {
-			t.Fatal(err)
-		}
 		f.load(t, someOrgs, somePeople)
 		p := f.find(t, "011002", "S2")
 		edit := func(change func(*identity.Person)) (identity.Person, error) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
-	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory/review"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -53,9 +52,6 @@ func (f *fixture) exportedServices(t testing.TB) string {
 
 func TestImportServices(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
-		if err := f.db.Migrate(t.Context(), audit.Migration(f.db.Engine())); err != nil {
-			t.Fatal(err)
-		}
 		f.load(t, served, "")
 		line := func(org, from, until string) string {
 			return string(contractor) + "," + org + "," + from + "," + until + "\n"
@@ -119,9 +115,6 @@ func TestImportServices(t *testing.T) {
 // What a town may say of itself it may not say of others; the rest is taken where bad rows are skipped, and audited once.
 func TestImportServicesOfATown(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *fixture) {
-		if err := f.db.Migrate(t.Context(), audit.Migration(f.db.Engine())); err != nil {
-			t.Fatal(err)
-		}
 		f.load(t, served, somePeople)
 		town := townScope(t, "011002", policies.ActionServiceWrite)
 		text := serviceHeader + string(contractor) + ",131016,2024-04-01,\n" + string(contractor) + ",011002,2024-04-01,\n" + string(contractor) + ",011002,2020-04-01,2024-04-01\n"

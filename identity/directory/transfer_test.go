@@ -540,3 +540,30 @@ func TestTransfersPage(t *testing.T) {
 		}
 	})
 }
+
+// The number of the newest change doesn't tell of a transfer under embargo, nor, who reads organizations alone, of people.
+func TestLastChangeTellsNothing(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		admin := f.actor(t, f.find(t, townA, "A0"), policies.ActionPeopleRead, townA)
+		reader := f.actor(t, f.find(t, townA, "A0"), policies.ActionOrgRead, townA)
+		newest := func(s policies.Scope) int64 {
+			t.Helper()
+			n, err := f.LastChange(t.Context(), s)
+			if err != nil || n == 0 {
+				t.Fatal(n, err)
+			}
+			return n
+		}
+		people, orgs, all := newest(admin), newest(reader), newest(everything)
+		if orgs >= people {
+			t.Errorf("who reads organizations alone is told of change %d, people's last is %d", orgs, people)
+		}
+		_, err := f.AddTransfer(t.Context(), everything, identity.Transfer{Person: f.find(t, townA, "A1").ID, Kind: identity.TransferLeave, At: day("2027-04-01"), Embargo: true}, tester)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b, c := newest(admin), newest(reader), newest(everything); a != people || b != orgs || c <= all {
+			t.Errorf("%d, %d, %d; before %d, %d, %d", a, b, c, people, orgs, all)
+		}
+	})
+}

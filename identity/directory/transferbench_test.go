@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -21,6 +22,9 @@ func BenchmarkMidnight(b *testing.B) {
 			b.Skip("one run says enough: -benchtime 1x")
 		}
 		const people, due, towns = 120_000, 100_000, 400
+		if err := db.Migrate(b.Context(), Migration(), audit.Migration(db.Engine())); err != nil {
+			b.Fatal(err)
+		}
 		f := newFixture(b, db)
 		f.now = time.Now
 		ids := benchPeople(b, f, people, towns)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -34,6 +35,8 @@ func traces(t *rapid.T, f *fixture, read, write policies.Scope, people []identit
 		tell("change", fmt.Sprintf("%+v %s %s", changes[i].Author, changes[i].Before, changes[i].After), err)
 		tell("change", []any{changes[i].Kind, changes[i].Org, changes[i].Object}, err)
 	}
+	left, err := f.ExportTransfers(ctx, read, "", func(r TransferRow) error { tell("exported", r, nil); return nil })
+	tell("export leaves out", left, err)
 	counts, err := f.Counts(ctx, read)
 	tell("counts", counts, err)
 	per, err := f.PeoplePerOrg(ctx, read)
@@ -69,7 +72,9 @@ func TestEmbargoIsNotToBeFoundOut(t *testing.T) {
 			}
 		}
 		rapid.Check(t, func(r *rapid.T) {
-			n++
+			if n++; n > fewer && with.db.Engine() == sqldb.PostgreSQL {
+				return
+			}
 			people := []identity.Person{with.find(t, townA, "A1"), with.find(t, townA, "A2"), with.find(t, townA, "A0"), with.find(t, townB, "B1"), with.find(t, townB, "B0"), with.find(t, townA, "A8")}
 			with.ctx, without.ctx = t.Context(), t.Context()
 			// The secret ones, in one of the two worlds, named to nobody who looks.
@@ -212,8 +217,12 @@ func TestTransfersFollowTheModel(t *testing.T) {
 			}
 			people = append(people, p)
 		}
+		runs := 0
 		m := &model{number: map[policies.PersonID]string{}, state: map[identity.TransferID]identity.TransferState{}}
 		rapid.Check(t, func(r *rapid.T) {
+			if runs++; runs > fewer && f.db.Engine() == sqldb.PostgreSQL {
+				return
+			}
 			f.activate(t) // what a failed check has left
 			for _, p := range people {
 				q, err := f.Person(t.Context(), everything, p.ID)

@@ -54,8 +54,12 @@ func (a NoticeArgs) Key() string { return a.ID }
 // activateTimeout is longer than the 100,000 transfers of a midnight take; what is left when it ends, the next attempt does.
 const activateTimeout = 10 * time.Minute
 
+// activateOptions: an activation that waits for its date isn't to be seen, as that of a transfer under embargo would tell the date, and when it
+// was recorded.
 func activateOptions() jobs.KindOptions {
-	return jobs.KindOptions{Queue: Queue, Priority: 1, MaxAttempts: 100, Timeout: activateTimeout, Backoff: jobs.Exponential(time.Second, time.Minute)}
+	return jobs.KindOptions{
+		Queue: Queue, Priority: 1, MaxAttempts: 100, Timeout: activateTimeout, Backoff: jobs.Exponential(time.Second, time.Minute), Discreet: true,
+	}
 }
 
 func noticeOptions() jobs.KindOptions {

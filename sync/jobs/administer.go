@@ -49,7 +49,7 @@ func (c *Client) DiscardTx(ctx context.Context, tx *sql.Tx, id int64) (Record, e
 	return record(j), nil
 }
 
-// lock gives a job and keeps it as it is until tx ends.
+// lock gives a job and keeps it as it is until tx ends. One that nobody may see yet isn't there.
 func (c *Client) lock(ctx context.Context, tx *sql.Tx, id int64) (*rivertype.JobRow, error) {
 	query := "SELECT id FROM river_job WHERE id = $1"
 	if !c.alone() {
@@ -62,5 +62,9 @@ func (c *Client) lock(ctx context.Context, tx *sql.Tx, id int64) (*rivertype.Job
 	if len(ids) == 0 {
 		return nil, identity.ErrNotFound
 	}
-	return c.driver.UnwrapExecutor(tx).JobGetByID(ctx, &riverdriver.JobGetByIDParams{ID: id})
+	j, err := c.driver.UnwrapExecutor(tx).JobGetByID(ctx, &riverdriver.JobGetByIDParams{ID: id})
+	if err == nil && c.hides(j) {
+		return nil, identity.ErrNotFound
+	}
+	return j, err
 }

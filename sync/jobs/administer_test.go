@@ -116,3 +116,67 @@ func TestDiscardedWhileItsProcessDied(t *testing.T) {
 		}
 	})
 }
+
+// TestDiscreet: until its date a discreet job is in no list and no count, and can't be told from one that isn't there. Then it runs like others.
+func TestDiscreet(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		migrate(t, db)
+		w := jobs.NewWorkers()
+		done := make(chan string, 2)
+		work := func(_ context.Context, job jobs.Job[task]) error { done <- job.Args.Name; return nil }
+		jobs.Register(w, jobs.KindOptions{Discreet: true}, work)
+		jobs.Register(w, jobs.KindOptions{}, func(context.Context, jobs.Job[taskV2]) error { return nil })
+		c, err := jobs.New(config(db, w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		soon := time.Now().Add(2 * time.Second)
+		insert(t, db, c, jobs.Insert{Args: task{Name: "secret"}, At: time.Now().Add(time.Hour)}, jobs.Insert{Args: taskV2{Name: "open"}, At: time.Now().Add(time.Hour)},
+			jobs.Insert{Args: task{Name: "soon"}, At: soon})
+		ids := map[string]int64{}
+		for _, name := range []string{"secret", "open", "soon"} {
+			var id int64
+			err := db.Reader().QueryRowContext(t.Context(), "SELECT id FROM river_job WHERE CAST(args AS TEXT) LIKE $1", `%"`+name+`"%`).Scan(&id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[name] = id
+		}
+		for _, f := range []jobs.Filter{{}, {States: []jobs.State{jobs.StateScheduled}}} {
+			list, err := c.List(t.Context(), f, jobs.Page{})
+			if err != nil || len(list) != 1 || list[0].ID != ids["open"] {
+				t.Errorf("%+v: %+v, %v", f, list, err)
+			}
+		}
+		if list, err := c.List(t.Context(), jobs.Filter{Kind: task{}.Kind()}, jobs.Page{Limit: 1}); err != nil || len(list) != 0 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if depth, err := c.Depth(t.Context()); err != nil || len(depth) != 1 || depth[0].Jobs != 1 {
+			t.Errorf("%+v, %v", depth, err)
+		}
+		if r, err := c.Job(t.Context(), ids["secret"]); !errors.Is(err, identity.ErrNotFound) || r.ID != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		for _, do := range []func(ctx context.Context, tx *sql.Tx, id int64) (jobs.Record, error){c.RetryTx, c.DiscardTx} {
+			if r, err := administer(t, db, do, ids["secret"]); !errors.Is(err, identity.ErrNotFound) || r.ID != 0 {
+				t.Errorf("%+v, %v", r, err)
+			}
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { stop(t, c) })
+		select {
+		case name := <-done:
+			if name != "soon" || time.Now().Before(soon) {
+				t.Errorf("%s ran", name)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("never ran")
+		}
+		eventually(t, "what has run is seen", func() bool { return depth(t, c, "completed") == 1 })
+		if r, err := c.Job(t.Context(), ids["soon"]); err != nil || r.State != jobs.StateCompleted {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}

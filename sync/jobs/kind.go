@@ -37,6 +37,9 @@ type KindOptions struct {
 	// Backoff says how long to wait after a failed attempt (1 for the first); nil: 1 s doubling to 5 min, never less than the
 	// vendor's Retry-After.
 	Backoff func(attempt int, err error) time.Duration
+	// Discreet keeps a job that waits for its date out of every list, count and look-up: that there is one at such a date would tell of
+	// something that isn't everybody's to know yet. It can't be retried or discarded until then either.
+	Discreet bool
 }
 
 // The defaults and bounds of kinds.

@@ -84,7 +84,7 @@ var ErrState = errors.New("not in this state")
 // cancelPrefix is what River puts before the error of a job that its worker discarded.
 const cancelPrefix = "JobCancelError: "
 
-// List gives jobs, newest first. The next page's Before is the last ID.
+// List gives jobs, newest first. The next page's Before is the last ID. Discreet ones aren't among them until their date.
 func (c *Client) List(ctx context.Context, f Filter, page Page) ([]Record, error) {
 	if page.Limit < 0 || page.Limit > MaxPage || page.Before < 0 {
 		return nil, fmt.Errorf("jobs: list: page of %d before %d: want 1 to %d", page.Limit, page.Before, MaxPage)
@@ -113,6 +113,10 @@ func (c *Client) List(ctx context.Context, f Filter, page Page) ([]Record, error
 	if page.Before > 0 {
 		p = p.Where("id < @before", river.NamedArgs{"before": page.Before})
 	}
+	for i, name := range c.discreet() {
+		arg := fmt.Sprintf("discreet%d", i)
+		p = p.Where("NOT (state = 'scheduled' AND kind = @"+arg+")", river.NamedArgs{arg: name})
+	}
 	res, err := c.reading.JobList(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: list: %w", err)
@@ -124,9 +128,29 @@ func (c *Client) List(ctx context.Context, f Filter, page Page) ([]Record, error
 	return out, nil
 }
 
-// Job gives one job with its failures. identity.ErrNotFound: no such job.
+// discreet names the kinds whose jobs nobody sees before their date.
+func (c *Client) discreet() (names []string) {
+	for name, k := range c.cfg.Workers.kinds {
+		if k.opt.Discreet {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// hides reports whether the job is a discreet one that waits for its date.
+func (c *Client) hides(j *rivertype.JobRow) bool {
+	k := c.cfg.Workers.kinds[j.Kind]
+	return k != nil && k.opt.Discreet && j.State == rivertype.JobStateScheduled
+}
+
+// Job gives one job with its failures. identity.ErrNotFound: no such job, or a discreet one that waits for its date.
 func (c *Client) Job(ctx context.Context, id int64) (Record, error) {
 	j, err := c.reading.JobGet(ctx, id)
+	if err == nil && c.hides(j) {
+		err = identity.ErrNotFound
+	}
 	if err != nil {
 		return Record{}, explain("show", id, err)
 	}
@@ -168,9 +192,15 @@ type QueueDepth struct {
 	Jobs  int64  `json:"jobs"`
 }
 
-// Depth counts jobs per queue and state, for metrics and health.
+// Depth counts jobs per queue and state, for metrics and health; discreet ones from their date on.
 func (c *Client) Depth(ctx context.Context) (out []QueueDepth, err error) {
-	rows, err := c.db.Reader().QueryContext(ctx, "SELECT queue, state, count(*) FROM river_job GROUP BY queue, state ORDER BY queue, state")
+	var args []any
+	query := "SELECT queue, state, count(*) FROM river_job"
+	for i, name := range c.discreet() {
+		query += [...]string{" WHERE ", " AND "}[min(i, 1)] + "NOT (state = 'scheduled' AND kind = " + placeholders(i+1, 1) + ")"
+		args = append(args, name)
+	}
+	rows, err := c.db.Reader().QueryContext(ctx, query+" GROUP BY queue, state ORDER BY queue, state", args...)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: depth: %w", err)
 	}

@@ -4,5 +4,6 @@
 // Where no PostgreSQL is installed the PostgreSQL half is skipped with a message; with CI=true in the environment that is a
 // failure instead, so that CI never passes by skipping. The server ends with the test process, however that ends.
 //
-// Called by tests only: Each for a store's suite, EachURL and Start where a child process needs the URL.
+// Called by tests only: Each for a store's suite, a Template where many tests want the same tables, EachURL and Start
+// where a child process needs the URL.
 package sqldbtest

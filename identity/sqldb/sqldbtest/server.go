@@ -47,24 +47,36 @@ var shared server
 // Start gives the URL of a fresh, empty PostgreSQL database, dropped when the test ends. Child processes may open it too.
 func Start(tb testing.TB) string {
 	tb.Helper()
-	shared.start.Do(func() { shared.err = shared.run() })
-	if errors.Is(shared.err, errNotInstalled) {
-		missing(tb, shared.err.Error())
+	shared.need(tb)
+	return shared.database(tb, "")
+}
+
+// need starts the server, or ends the test.
+func (s *server) need(tb testing.TB) {
+	tb.Helper()
+	s.start.Do(func() { s.err = s.run() })
+	if errors.Is(s.err, errNotInstalled) {
+		missing(tb, s.err.Error())
 	}
-	if shared.err != nil {
-		tb.Fatalf("start the tests' PostgreSQL: %v", shared.err)
+	if s.err != nil {
+		tb.Fatalf("start the tests' PostgreSQL: %v", s.err)
 	}
-	name := "t" + strconv.FormatInt(shared.made.Add(1), 10)
+}
+
+// database makes a database, which is dropped when the test ends, and gives its URL.
+func (s *server) database(tb testing.TB, how string) string {
+	tb.Helper()
+	name := "t" + strconv.FormatInt(s.made.Add(1), 10)
 	ctx := context.Background()
-	if _, err := shared.admin.Writer().ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+	if _, err := s.admin.Writer().ExecContext(ctx, "CREATE DATABASE "+name+how); err != nil {
 		tb.Fatalf("make the test's database: %v", err)
 	}
 	tb.Cleanup(func() {
-		if _, err := shared.admin.Writer().ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		if _, err := s.admin.Writer().ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			tb.Errorf("drop the test's database: %v", err)
 		}
 	})
-	return shared.url(name)
+	return s.url(name)
 }
 
 func (s *server) url(database string) string {
