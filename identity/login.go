@@ -16,6 +16,7 @@ const (
 	MethodCard       MethodID = "card"        // マイナンバーカード
 	MethodPassword   MethodID = "password"    // first step to link a card; alone it opens nothing
 	MethodBreakGlass MethodID = "break_glass" // a sealed account
+	MethodInvitation MethodID = "invitation"  // of an organization's first administrator: links their card
 )
 
 // IssuerID names a protocol in which relying parties are answered.

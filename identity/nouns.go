@@ -228,6 +228,8 @@ type Notice struct {
 const (
 	NoticeVacancy = "administrator.vacant" // an organization has too few administrators
 	NoticeBlocked = "transfer.blocked"     // a transfer could not take effect
+
+	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

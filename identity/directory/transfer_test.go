@@ -205,6 +205,26 @@ func TestConcurrentPostAndRelease(t *testing.T) {
 	})
 }
 
+// PersonNamed finds who logs in: in service, by the address in any case, and nobody by what can't be an address.
+func TestPersonNamed(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		p := f.find(t, townA, "A1")
+		for _, name := range []string{p.Email, strings.ToUpper(p.Email), " " + p.Email + "\n"} {
+			if id, err := f.PersonNamed(t.Context(), name); err != nil || id != p.ID {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+		if err := f.EndPerson(t.Context(), everything, p.ID, tester); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{p.Email, "", "\x00", "\xff", "%", "' OR 1=1 --"} {
+			if id, err := f.PersonNamed(t.Context(), name); !errors.Is(err, identity.ErrNotFound) || id != "" {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+	})
+}
+
 // Held is what a login offers to act in: the posts in force at a moment, of organizations that exist, and not the home post of a secondment.
 func TestHeldPosts(t *testing.T) {
 	eachTransfer(t, func(t *testing.T, f *fixture) {

@@ -15,6 +15,7 @@ type Attempt struct {
 	Network policies.Network
 	Ticket  string // 256 random bits, base64url: names the attempt on the method's own host, and is what a card signs. Used once
 	At      int64  // UTC, microseconds: when Begin or Finish runs
+	Address string // of the browser as far as is known, for counting tries
 	Until   int64  // the attempt ends then
 }
 

@@ -68,6 +68,7 @@ type Opening struct {
 	Credential string
 	AuthAt     int64
 	Now        int64
+	Since      int64 // since when the limits count; 0: since Now, as for a new proof
 	Agent      string
 	Secret     Secret // drawn for it
 	Before     Secret // of the session that the browser had; the zero Secret for none
@@ -93,6 +94,9 @@ func (s *Store) Open(ctx context.Context, tx *sql.Tx, o Opening) (Session, error
 	n := Session{
 		Person: o.Person, Org: o.Org, Network: o.Network, Assurance: o.Assurance, AMR: slices.Sorted(slices.Values(o.AMR)), Method: o.Method,
 		Credential: o.Credential, AuthAt: o.AuthAt, CreatedAt: o.Now, SeenAt: o.Now, Agent: cleanAgent(o.Agent),
+	}
+	if o.Since > 0 {
+		n.CreatedAt = o.Since
 	}
 	action := "session.open"
 	same := before != nil && before.Person == o.Person && before.Org == o.Org && before.Network == o.Network && before.Sealed() == n.Sealed() &&
@@ -210,6 +214,22 @@ func (s *Store) standing(ctx context.Context, x Session, network policies.Networ
 		return access.Actor{}, fmt.Errorf("%w (too old, or too long without a request)", ErrEnded)
 	}
 	return a, nil
+}
+
+// Use holds a session that was read, in the caller's transaction: ErrEnded where it has ended since.
+func (s *Store) Use(ctx context.Context, tx *sql.Tx, id identity.SessionID, at int64) error {
+	res, err := tx.ExecContext(ctx, `UPDATE session SET seen_at = CASE WHEN seen_at < $1 THEN $1 ELSE seen_at END WHERE id = $2 AND ended_at = 0`, at, string(id))
+	if err != nil {
+		return fmt.Errorf("session: use: %w", err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("session: use: %w", err)
+	}
+	if n != 1 {
+		return ErrEnded
+	}
+	return nil
 }
 
 // seen notes the request.

@@ -134,6 +134,9 @@ const estimateAfter = 4096
 
 func (b *builder) reserve(begin, end int64) {
 	b.reserved = true
+	if b.bits == 0 {
+		return // no entry has a record
+	}
 	each := max((b.t.offset()-begin)/int64(b.count), 1)
 	n := min((end-begin)/each*102/100+estimateAfter, int64(b.limits.Entries))
 	b.records = slices.Grow(b.records, recordSize*int(n)-len(b.records))

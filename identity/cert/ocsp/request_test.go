@@ -175,7 +175,7 @@ func TestBounds(t *testing.T) {
 	wide.MaxSize, wide.MaxAnswers, wide.MaxCertificates = 1<<30, 1<<30, 1<<30 // held down by the package's own limits
 	wrap := func(basic []byte) []byte { return testpki.Success(basic) }
 	deep := []byte{5, 0}
-	for len(deep) < 200<<10 {
+	for len(deep) < 20<<10 {
 		deep = der.Wrap(der.Sequence, deep)
 	}
 	many := w.good()
@@ -210,5 +210,40 @@ func TestBounds(t *testing.T) {
 		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
 			t.Errorf("%s, %d octets: %d octets allocated", name, len(c.raw), used)
 		}
+	}
+}
+
+// TestCertIDs changes one octet of a request's CertID: 30 07 06 05 <SHA-1> 05 00, 04 14 <name>, 04 14 <key>, 02 <serial>.
+func TestCertIDs(t *testing.T) {
+	w := theWorld()
+	raw := must(ocsp.NewRequest(w.issuer, w.question.Serial, crypto.SHA1, nil))
+	hash := append([]byte{0x06, 0x05}, []byte(pkix.OIDSHA1)...)
+	at := bytes.Index(raw, hash)
+	params := at + len(hash)
+	for name, c := range map[string]struct {
+		offset int
+		value  byte
+		code   ocsp.Code // empty: read, and about nothing that we know
+	}{
+		"another algorithm":     {params - 1, 0x1b, ""},
+		"parameters not NULL":   {params, 0x04, ""},
+		"no identifier":         {at, 0x04, ocsp.CodeMalformed},
+		"name not OCTET STRING": {params + 2, 0x0c, ocsp.CodeMalformed},
+		"key not OCTET STRING":  {params + 24, 0x80, ocsp.CodeMalformed},
+		"serial not INTEGER":    {params + 46, 0x04, ocsp.CodeMalformed},
+		"no SEQUENCE":           {at - 4, 0x31, ocsp.CodeMalformed},
+	} {
+		changed := bytes.Clone(raw)
+		changed[c.offset] = c.value
+		got, err := ocsp.ParseRequest(changed)
+		if ocsp.CodeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && (got.Asked[0].Hash != 0 || got.Asked[0].About(w.issuer, w.question.Serial)) {
+			t.Errorf("%s: about the certificate", name)
+		}
+	}
+	if (ocsp.CertID{Hash: crypto.SHA1}).About(ocsp.Issuer{}, nil) {
+		t.Error("about nobody")
 	}
 }
