@@ -338,3 +338,83 @@ func TestNothingSecretIsKept(t *testing.T) {
 		}
 	})
 }
+
+// A ticket belongs to its request, and what it proves too, even in one browser.
+func TestTicketOfAnotherRequest(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		first := h.start(h.ask("survey", nil), session.Secret{})
+		r, _, err := h.Start(t.Context(), h.ask("survey", nil), first.Browser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := first
+		second.ID = r.ID
+		n := h.must(h.Submit(t.Context(), second, h.view(second).Form, h.begin(first, identity.MethodCard), brought(t, string(logintest.Local))))
+		h.refused("another request's ticket", n, login.ReasonTicket)
+		// A code is used once even where the request goes on.
+		code := h.prove(h.begin(first, "app"), string(logintest.Local))
+		if n := h.must(h.Return(t.Context(), first, code)); n.Refusal != nil || len(n.Methods) == 0 {
+			t.Errorf("%+v", n)
+		}
+		h.refused("the code again", h.must(h.Return(t.Context(), first, code)), login.ReasonTicket)
+	})
+}
+
+// While the method judges, its ticket is used up already.
+func TestTicketInUse(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		v := h.start(h.ask("survey", nil), session.Secret{})
+		ticket := h.begin(v, identity.MethodCard)
+		asked := 0
+		h.card.during = func() {
+			if asked++; asked > 1 {
+				return
+			}
+			if _, no, err := h.Prove(t.Context(), v, ticket, brought(t, string(logintest.Local))); err != nil || no == nil || no.Reason != login.ReasonTicket {
+				t.Errorf("%v, %v", no, err)
+			}
+		}
+		h.finished(h.must(h.Return(t.Context(), v, h.prove(ticket, string(logintest.Local)))))
+		if asked != 1 {
+			t.Errorf("the method was asked %d times", asked)
+		}
+	})
+}
+
+// A session that ends between the look at it and the answer answers nothing.
+func TestSessionEndsInTheMiddle(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		first := h.login(h.start(h.ask("survey", nil), session.Secret{}), identity.MethodCard, string(logintest.Local))
+		v := h.start(h.ask("hub", nil), first.Session)
+		h.afterRead = func() {
+			if err := h.World.Sessions.Logout(t.Context(), first.Session, h.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := h.view(v); n.Answer != nil || len(n.Methods) == 0 || len(h.issuer.finished) != 1 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// A sealed account opens the hub's pages for a system administrator, and nothing else for nobody else.
+func TestBreakGlass(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		v := h.start(h.ask("survey", nil), session.Secret{})
+		h.refused("for a SaaS", h.must(h.Begin(t.Context(), v, h.view(v).Form, identity.MethodBreakGlass)), login.ReasonMethod)
+		n := h.login(h.start(h.ask("hub", nil), session.Secret{}), identity.MethodBreakGlass, string(logintest.System))
+		if l := h.finished(n); l.Assurance != policies.AssuranceSingle || l.AMR[0] != "pwd" {
+			t.Errorf("%+v", l)
+		}
+		s, _, err := h.World.Sessions.Read(t.Context(), n.Session, policies.NetworkInternet, h.Now())
+		if err != nil || !s.Sealed() {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if n := h.view(h.start(h.ask("survey", nil), n.Session)); n.Answer != nil || len(n.Methods) == 0 {
+			t.Errorf("its session opens a SaaS: %+v", n)
+		}
+		if n := h.login(h.start(h.ask("hub", nil), session.Secret{}), identity.MethodBreakGlass, string(logintest.LocalBoss)); n.Answer != nil {
+			t.Errorf("a city's administrator breaks the glass: %+v", n)
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/login/logintest"
@@ -28,7 +29,8 @@ type method struct {
 	page  bool
 	err   error
 	begun []login.Attempt
-	now   func() int64
+
+	during func() // while it judges
 }
 
 func (m *method) Begin(_ context.Context, a login.Attempt) (login.Instruction, error) {
@@ -42,6 +44,9 @@ func (m *method) Begin(_ context.Context, a login.Attempt) (login.Instruction, e
 func (m *method) Finish(_ context.Context, a login.Attempt, r *http.Request) (login.Proof, error) {
 	if m.err != nil {
 		return login.Proof{}, m.err
+	}
+	if m.during != nil {
+		m.during()
 	}
 	is := r.Header.Get("X-Test-Is")
 	if is == "" {
@@ -116,7 +121,10 @@ type house struct {
 	card     *linker
 	password *method
 	weak     *method
-	issuer   *issuer
+	sealed   *method
+
+	afterRead func() // runs once, when a session was read and nothing of the step is written
+	issuer    *issuer
 }
 
 func each(t *testing.T, fn func(t *testing.T, h *house)) {
@@ -130,19 +138,21 @@ func newHouse(t *testing.T, db *sqldb.DB) *house {
 	h.card = &linker{&method{id: identity.MethodCard, proof: login.Proof{Assurance: policies.AssuranceCard, AMR: []string{"pin", "sc"}}}, map[string]policies.PersonID{}}
 	h.password = &method{id: identity.MethodPassword, page: true, proof: login.Proof{Use: login.UseLink, Assurance: policies.AssuranceSingle, AMR: []string{"pwd"}}}
 	h.weak = &method{id: "app", proof: login.Proof{Assurance: policies.AssuranceTwo, AMR: []string{"hwk"}}}
+	h.sealed = &method{id: identity.MethodBreakGlass, proof: login.Proof{Assurance: policies.AssuranceSingle, AMR: []string{"pwd"}}}
 	both := []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN}
 	var err error
 	h.Dispatcher, err = login.New(login.Config{
-		DB: db, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.World.Posts, Policy: h.Engine, Sessions: h.World.Sessions,
+		DB: db, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h, Policy: h.Engine, Sessions: h.World.Sessions,
 		Parties: parties{
 			"hub":    {ID: "hub", Hub: true, Networks: both},
 			"survey": {ID: "survey", Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: both},
 			"wiki":   {ID: "wiki", Functions: []policies.Function{policies.FunctionSharing}, Networks: both},
 		},
 		Offers: map[identity.MethodID]login.Offer{
-			identity.MethodCard:     {Method: h.card, Reach: policies.AssuranceCard, Networks: both, Use: login.UseLogin},
-			identity.MethodPassword: {Method: h.password, Reach: policies.AssuranceSingle, Networks: both, Use: login.UseLink},
-			"app":                   {Method: h.weak, Reach: policies.AssuranceTwo, Networks: both[:1], Use: login.UseLogin},
+			identity.MethodCard:       {Method: h.card, Reach: policies.AssuranceCard, Networks: both, Use: login.UseLogin},
+			identity.MethodPassword:   {Method: h.password, Reach: policies.AssuranceSingle, Networks: both, Use: login.UseLink},
+			identity.MethodBreakGlass: {Method: h.sealed, Reach: policies.AssuranceSingle, Networks: both[:1], Use: login.UseLogin},
+			"app":                     {Method: h.weak, Reach: policies.AssuranceTwo, Networks: both[:1], Use: login.UseLogin},
 		},
 		Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: h.issuer},
 		ReturnTo: func(n policies.Network, id identity.LoginID, code string) string {
@@ -153,6 +163,15 @@ func newHouse(t *testing.T, db *sqldb.DB) *house {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// Choices implements login.Posts.
+func (h *house) Choices(ctx context.Context, a access.Actor, at int64) ([]access.Actor, error) {
+	if fn := h.afterRead; fn != nil {
+		h.afterRead = nil
+		fn()
+	}
+	return h.World.Posts.Choices(ctx, a, at)
 }
 
 func (h *house) ask(rp policies.RelyingPartyID, change func(*login.Ask)) login.Ask {

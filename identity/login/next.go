@@ -26,19 +26,23 @@ type gathered struct {
 // step gathers the facts and decides.
 func (d *Dispatcher) step(ctx context.Context, v Visit, r Request) (step, gathered, error) {
 	f := facts{now: d.cfg.Now().UnixMicro()}
-	for _, id := range slices.Sorted(maps.Keys(d.cfg.Offers)) {
-		if o := d.cfg.Offers[id]; slices.Contains(o.Networks, r.Network) {
-			_, links := o.Method.(Linker)
-			f.offers = append(f.offers, offered{id, o.Reach, o.Use, links})
-		}
-	}
 	var g gathered
-	if r.State != StateOpen || f.now >= r.ExpiresAt || r.Pending != nil {
+	if r.State != StateOpen || f.now >= r.ExpiresAt {
 		return decide(r, f), g, nil
 	}
 	var err error
 	if g.party, err = d.cfg.Parties.Party(ctx, r.RelyingParty); err != nil {
 		return step{}, g, fmt.Errorf("login: relying party %s: %w", r.RelyingParty, err)
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.cfg.Offers)) {
+		o := d.cfg.Offers[id]
+		if slices.Contains(o.Networks, r.Network) && (id != identity.MethodBreakGlass || g.party.Hub) { // nobody is shown a door that never opens
+			_, links := o.Method.(Linker)
+			f.offers = append(f.offers, offered{id, o.Reach, o.Use, links})
+		}
+	}
+	if r.Pending != nil {
+		return decide(r, f), g, nil
 	}
 	actor, known, err := d.known(ctx, v, r, f, &g)
 	if errors.Is(err, access.ErrPersonEnded) {

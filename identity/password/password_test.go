@@ -289,6 +289,9 @@ func TestEnumeration(t *testing.T) {
 				codes = append(codes, code)
 			}
 			want := slices.Repeat([]string{CodeWrong}, int(perPair.burst))
+			if n := h.made.Swap(0); n != perPair.burst {
+				t.Errorf("%q: %d hashes for %d answers", name, n, perPair.burst)
+			}
 			if want = append(want, CodeThrottled, CodeThrottled); !slices.Equal(codes, want) {
 				t.Errorf("%q: %q", name, codes)
 			}

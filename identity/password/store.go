@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -52,6 +53,7 @@ type Config struct {
 type Store struct {
 	cfg   Config
 	dummy string        // the hash that nobody's password is compared with
+	made  atomic.Int64  // comparisons: one for each try that isn't throttled, whoever it names
 	slots chan struct{} // how many hashes are made at a time: each takes Cost.Memory
 }
 
@@ -81,6 +83,7 @@ func (s *Store) compare(ctx context.Context, password, stored string) (bool, err
 		return false, ctx.Err()
 	}
 	defer func() { <-s.slots }()
+	s.made.Add(1)
 	return matches(password, stored)
 }
 

@@ -433,3 +433,24 @@ func TestCookie(t *testing.T) {
 		t.Error("form tokens")
 	}
 }
+
+// Two that end a session at the same time tell of it once.
+func TestEndIsToldOnce(t *testing.T) {
+	each(t, func(t *testing.T, h house) {
+		s, _ := h.open(opening(logintest.Local, logintest.CityA))
+		for range 2 {
+			err := h.DB.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+				return h.Sessions.EndThis(ctx, tx, s, h.Now().UnixMicro())
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ends, rows := h.Ended.All(), h.Audit(t, audit.Filter{Action: "session.end"}); len(ends) != 1 || len(rows) != 1 {
+			t.Errorf("%d ends, %d rows", len(ends), len(rows))
+		}
+		if err := h.DB.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return h.Sessions.Use(ctx, tx, s.ID, h.Now().UnixMicro()) }); !errors.Is(err, session.ErrEnded) {
+			t.Error(err)
+		}
+	})
+}
