@@ -151,6 +151,48 @@ func TestWholeLogin(t *testing.T) {
 	})
 }
 
+// A card that is released between its proof and the choice of a post opens nothing.
+func TestReleasedDuringLogin(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		to := &issuer{}
+		d := dispatcher(h, to)
+		if err := h.link(logintest.TwoPosts, h.credential(cards()[0])); err != nil {
+			t.Fatal(err)
+		}
+		start := func() (login.Visit, login.Next) {
+			v := login.Visit{Network: policies.NetworkInternet}
+			r, browser, err := d.Start(t.Context(), login.Ask{Issuer: identity.IssuerOIDC, RelyingParty: "survey", Network: v.Network}, session.Secret{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.ID, v.Browser = r.ID, browser
+			location, refusal, err := d.Prove(t.Context(), v, begun(t, d, v, identity.MethodCard), request(t, cards()[0].Raw))
+			if err != nil || refusal != nil {
+				t.Fatal(refusal, err)
+			}
+			_, code, _ := strings.Cut(location, "code=")
+			n := must(d.Return(t.Context(), v, code))
+			if len(n.Posts) != 2 {
+				t.Fatalf("no choice of posts: %+v", n)
+			}
+			return v, n
+		}
+		v, n := start()
+		if n = must(d.Choose(t.Context(), v, n.Form, logintest.CityA)); n.Answer == nil || len(to.logins) != 1 {
+			t.Fatalf("before the release: %+v, %v", n, n.Refusal)
+		}
+		v, n = start()
+		boss, scope := h.right(logintest.LocalBoss, policies.ActionPeopleWrite, logintest.CityA)
+		if err := h.releases.Release(t.Context(), boss, scope, identity.Person{ID: logintest.TwoPosts, Org: logintest.CityA}, "紛失", h.Now()); err != nil {
+			t.Fatal(err)
+		}
+		n = must(d.Choose(t.Context(), v, n.Form, logintest.CityA))
+		if len(to.logins) != 1 || !n.Session.Zero() || n.Refusal == nil || n.Refusal.Code != "credential_released" || !n.Refusal.Final {
+			t.Errorf("after the release: %+v, %v, %d logins", n, n.Refusal, len(to.logins))
+		}
+	})
+}
+
 // begun gives the ticket of a begun method.
 func begun(t testing.TB, d *login.Dispatcher, v login.Visit, m identity.MethodID) string {
 	t.Helper()

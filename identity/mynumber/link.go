@@ -118,6 +118,22 @@ func (l *Links) Link(ctx context.Context, tx *sql.Tx, person policies.PersonID, 
 	return l.insert(ctx, tx, person, credential, howFirstUse, "", at)
 }
 
+// Holds implements login.Holder: it locks the link until tx ends, and is identity.ErrNotFound where the card isn't the person's.
+func (l *Links) Holds(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential string) error {
+	// An UPDATE that changes nothing locks the row on both engines.
+	res, err := tx.ExecContext(ctx, `UPDATE card_link SET ended_at = 0 WHERE person_id = $1 AND credential = $2 AND ended_at = 0`, string(person), credential)
+	if err != nil {
+		return fmt.Errorf("mynumber: card links: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		if err == nil {
+			err = fmt.Errorf("mynumber: the card isn't the person's any more: %w", identity.ErrNotFound)
+		}
+		return err
+	}
+	return nil
+}
+
 // insert adds a link with its audit row.
 func (l *Links) insert(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential, how, before string, at int64) error {
 	if person == "" || !isCredential(credential) || at <= 0 {

@@ -60,7 +60,7 @@ type Config struct {
 	OriginBound bool
 }
 
-// Method is login by the card. It implements login.Method and login.Linker.
+// Method is login by the card. It implements login.Method, login.Linker and login.Holder.
 type Method struct{ cfg Config }
 
 // New makes the method.
@@ -103,6 +103,11 @@ func (m *Method) Begin(_ context.Context, a login.Attempt) (login.Instruction, e
 // Link implements login.Linker.
 func (m *Method) Link(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential string, at int64) error {
 	return m.cfg.Links.Link(ctx, tx, person, credential, at)
+}
+
+// Holds implements login.Holder.
+func (m *Method) Holds(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential string) error {
+	return m.cfg.Links.Holds(ctx, tx, person, credential)
 }
 
 // Challenge makes a challenge for an attempt that was begun, for those who sign by an agent instead of a TLS handshake. What is to be signed is its

@@ -99,6 +99,11 @@ func TestForgedSerialNamesNobody(t *testing.T) {
 	if no.Person != "" || no.Detail["card"] != nil {
 		t.Errorf("the forgery names somebody: %+v", no)
 	}
+	broken := bytes.Clone(card.Raw)
+	broken[len(broken)-1] ^= 1
+	if no := h.rejected("broken", h.attempt("b"), request(t, broken), "certificate_signature_invalid"); no.Person != "" || no.Detail["card"] != nil {
+		t.Errorf("a certificate that isn't authentic names somebody: %+v", no)
+	}
 	// The same serial number by another generation of the authority is another card.
 	twin := must(pki().Auth[0].Issue(testpki.Holder{Key: card.Key, Change: func(c *testpki.Certificate) { c.Serial = card.Certificate.Serial }}, h.Now()))
 	if p := h.proven("twin", h.attempt("t"), request(t, twin.Raw)); p.Person != "" {

@@ -53,7 +53,7 @@ type connection struct{ used atomic.Bool }
 
 type connectionKey struct{}
 
-// take claims the connection's handshake for one proof. A connection that Serve didn't prepare has none.
+// take claims the connection's handshake for one proof. A connection that Prepare knew nothing of has none.
 func take(ctx context.Context) bool {
 	c, ok := ctx.Value(connectionKey{}).(*connection)
 	return ok && c.used.CompareAndSwap(false, true)
