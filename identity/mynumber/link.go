@@ -64,8 +64,8 @@ func (l *Links) Check(ctx context.Context) error {
 		return fmt.Errorf("mynumber: card links: %w", err)
 	}
 	if other > 0 {
-		return fmt.Errorf("カード %d 枚が別の鍵で登録されています。元の封印鍵に戻してください / %d cards were linked under another key than this node's: use the sealing key they were linked with",
-			other, other)
+		return fmt.Errorf("カード %d 枚が別の鍵で登録されています。元の封印鍵に戻してください / "+
+			"%d cards were linked under another key than this node's: use the sealing key they were linked with", other, other)
 	}
 	return nil
 }
