@@ -117,7 +117,7 @@ func (p parties) Party(_ context.Context, id policies.RelyingPartyID) (policies.
 type house struct {
 	*logintest.World
 	*login.Dispatcher
-	t        *testing.T
+	t        testing.TB
 	card     *linker
 	password *method
 	weak     *method
@@ -132,7 +132,7 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) { fn(t, newHouse(t, db)) })
 }
 
-func newHouse(t *testing.T, db *sqldb.DB) *house {
+func newHouse(t testing.TB, db *sqldb.DB) *house {
 	t.Helper()
 	h := &house{World: logintest.New(t, db, login.Migration()), t: t, issuer: &issuer{}}
 	h.card = &linker{&method{id: identity.MethodCard, proof: login.Proof{Assurance: policies.AssuranceCard, AMR: []string{"pin", "sc"}}}, map[string]policies.PersonID{}}
