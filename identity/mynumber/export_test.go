@@ -5,3 +5,9 @@ func (l *Lists) SetSmall(octets int64) { l.small = octets }
 
 // Item reads a Byte Sequence.
 var Item = item
+
+// Credentials gives the function that names the cards of a list one after another.
+func (l *Links) Credentials() func(Card) string {
+	mac := l.mac()
+	return func(c Card) string { return c.credential(mac) }
+}

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"regexp"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -52,7 +53,7 @@ func NewLinks(db *sqldb.DB, key []byte, people People) (*Links, error) {
 		return nil, fmt.Errorf("mynumber: the key of card links has %d bytes; %d are needed", len(key), sha256.Size)
 	}
 	l := &Links{db: db, key: key, people: people}
-	l.keyID = hex.EncodeToString(l.sum([]byte("id"))[:8])
+	l.keyID = hex.EncodeToString(sum(l.mac(), []byte("id"))[:8])
 	return l, nil
 }
 
@@ -70,8 +71,11 @@ func (l *Links) Check(ctx context.Context) error {
 	return nil
 }
 
-func (l *Links) sum(parts ...[]byte) []byte {
-	h := hmac.New(sha256.New, l.key)
+func (l *Links) mac() hash.Hash { return hmac.New(sha256.New, l.key) }
+
+// sum is the keyed hash of parts with their lengths.
+func sum(h hash.Hash, parts ...[]byte) []byte {
+	h.Reset()
 	var n [4]byte
 	for _, p := range parts {
 		binary.BigEndian.PutUint32(n[:], uint32(len(p)))
@@ -82,8 +86,10 @@ func (l *Links) sum(parts ...[]byte) []byte {
 }
 
 // Credential is the name of a card in tables, sessions and audit rows: 64 hex digits that tell nobody the card's serial number.
-func (l *Links) Credential(c Card) string {
-	return hex.EncodeToString(l.sum([]byte("card v1"), []byte(c.Issuer), c.IssuerKey, c.Serial))
+func (l *Links) Credential(c Card) string { return c.credential(l.mac()) }
+
+func (c Card) credential(h hash.Hash) string {
+	return hex.EncodeToString(sum(h, []byte("card v1"), []byte(c.Issuer), c.IssuerKey, c.Serial))
 }
 
 var isCredential = regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString

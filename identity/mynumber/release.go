@@ -91,10 +91,11 @@ func (r Releases) EndRevoked(ctx context.Context, list crl.Held, at time.Time) (
 		return 0, err
 	}
 	card := Card{Issuer: list.Info().Issuer.Canonical(), IssuerKey: list.SignedBy()}
+	mac := r.Links.mac() // one for all: keying it costs more than a card
 	var gone []string
 	note := func(serial []byte) {
 		card.Serial = serial
-		if c := r.Links.Credential(card); linked[c] {
+		if c := card.credential(mac); linked[c] {
 			gone = append(gone, c)
 		}
 	}
