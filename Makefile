@@ -56,6 +56,9 @@ test: ## vet and all tests; with CI set also the race detector
 soak: ## the chaos tests at length: a hundred kills per database, crashes of PostgreSQL, full disks, clocks that jump; two nodes on one budget for an hour; 10,000 sequences of requests for each of five kinds; some minutes
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Chaos -v ./sync/jobs
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Hour -v ./sync/quota
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 180m -run Simulated -v ./sync/provision
+	MUSUBI_SCHEDULES=1000000 MUSUBI_RIVER_SCHEDULES_sqlite=3000 MUSUBI_RIVER_SCHEDULES_postgres=500 GOGC=400 $(GO) test -count=1 -timeout 24h -run 'FaultSchedules(ThroughRiver)?$$' ./sync/provision
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'TestKill$$' -v ./cmd/musubi
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
 
 fuzz: ## every fuzz target of the certificate core, FUZZTIME each, two at a time
@@ -68,11 +71,13 @@ fuzz: ## every fuzz target of the certificate core, FUZZTIME each, two at a time
 scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; the national list with 60,000 people out and in again
 	$(GO) test -count=1 -run TestNationRoundTrip ./identity/directory
 	MUSUBI_SEQUENCES=2000 GOGC=400 $(GO) test -count=1 -run Belief ./connectors/atlassian ./connectors/jira ./connectors/slack
+	MUSUBI_SCHEDULES=10000 MUSUBI_RIVER_SCHEDULES_sqlite=300 MUSUBI_RIVER_SCHEDULES_postgres=50 GOGC=400 $(GO) test -count=1 -timeout 30m -run 'FaultSchedules(ThroughRiver)?$$' ./sync/provision
 
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$packages" ]; then echo "make bench: no package has a benchmark"; exit 1; fi; \
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$packages
+	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run 'TestSimulatedFirstLoad/leavers' -v ./sync/provision
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## golangci-lint and gofumpt; the first time builds both, some minutes
 	@unformatted=$$($(TOOLS)/gofumpt -l $(FIRSTPARTY)); \

@@ -17,6 +17,8 @@ type GuestWriter interface {
 	CreateGuest(ctx context.Context, want Account, expires time.Time) (Account, error)
 	// SetGuestExpiry moves the end of a guest's access. It is idempotent. KindInvalid: the account is no guest.
 	SetGuestExpiry(ctx context.Context, accountID string, expires time.Time) error
+	// SetGuest makes a guest of a full member, or a full member of a guest, or moves a guest's end. It is idempotent.
+	SetGuest(ctx context.Context, accountID string, want Guest) error
 	// ReadGuest tells whether the account is a guest, and until when.
 	ReadGuest(ctx context.Context, accountID string) (Guest, error)
 }

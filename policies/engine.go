@@ -66,10 +66,10 @@ func actionNames() []string {
 	for _, a := range Actions() {
 		names = append(names, string(a))
 	}
-	for _, s := range seats() {
+	for _, s := range Seats() {
 		names = append(names, seatAction(s))
 	}
-	return append(names, entranceActions()...)
+	return append(append(names, actionStanding), entranceActions()...)
 }
 
 // Hash is the hash of the policy set.
@@ -187,7 +187,7 @@ func (e *Engine) Reads(action Action) Reads { return e.reads[string(action)] }
 // SeatReads tells what the policies of every kind of seat read of a request.
 func (e *Engine) SeatReads() Reads {
 	var all Reads
-	for _, s := range seats() {
+	for _, s := range Seats() {
 		all = all.union(e.reads[seatAction(s)])
 	}
 	return all

@@ -53,18 +53,18 @@ func actionUID(name string) cedar.EntityUID {
 
 func seatAction(s Seat) string { return "seat." + string(s) }
 
-// seats lists the seats that can be permitted, in the order in which they are asked.
-func seats() []Seat { return []Seat{SeatLicensedMember, SeatPortalCustomer} }
-
 // groupOf gives the action group that the schema puts the action in; empty for an action that doesn't exist.
 func groupOf(action string) string {
 	if slices.Contains(Actions(), Action(action)) {
 		return groupAdministration
 	}
-	for _, s := range seats() {
+	for _, s := range Seats() {
 		if action == seatAction(s) {
 			return groupSeat
 		}
+	}
+	if action == actionStanding {
+		return groupStanding
 	}
 	return entranceGroup(action)
 }
@@ -206,11 +206,12 @@ func Probes() []Probe {
 		add(string(a), workspaceUID(), nil, ctx)
 		add(string(a), orgUID(org.ID), &org, ctx)
 	}
-	for _, s := range seats() {
-		for _, product := range Products() {
+	for _, s := range Seats() {
+		for _, product := range Reached() {
 			add(seatAction(s), cedar.NewEntityUID(typeProduct, cedar.String(product)), nil, cedar.Record{})
 		}
 	}
+	probes = append(probes, standingProbe())
 	return append(probes, entranceProbes(p, made)...)
 }
 

@@ -38,7 +38,7 @@ var parties = []struct {
 }{
 	{"ハブの画面", policies.RelyingParty{ID: "hub", Hub: true, Networks: policies.Networks()}},
 	{"問合せ窓口 (Jira)", policies.RelyingParty{
-		ID: "jira", Products: policies.Products(), Networks: policies.Networks(),
+		ID: "jira", Products: []policies.Product{policies.ProductJira, policies.ProductAtlassian}, Networks: policies.Networks(),
 		Functions: []policies.Function{policies.FunctionInquiries, policies.FunctionIncident, policies.FunctionFAQ},
 	}},
 	{"文書 (Confluence)", policies.RelyingParty{
@@ -46,7 +46,7 @@ var parties = []struct {
 		Functions: []policies.Function{policies.FunctionDocuments, policies.FunctionForms, policies.FunctionSharing},
 	}},
 	{"緊急連絡 (Slack)", policies.RelyingParty{
-		ID: "slack", Networks: []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN},
+		ID: "slack", Products: []policies.Product{policies.ProductSlack}, Networks: []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN},
 		Functions: []policies.Function{policies.FunctionIncident},
 	}},
 	{"照会", policies.RelyingParty{

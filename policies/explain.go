@@ -67,8 +67,8 @@ func (e *Engine) ExplainSeat(p Person, seat Seat, product Product) (Explanation,
 	if err := p.Check(); err != nil {
 		return Explanation{}, err
 	}
-	if !slices.Contains(seats(), seat) {
-		return Explanation{}, fmt.Errorf("policies: unknown seat %q; there are %q", seat, seats())
+	if !slices.Contains(Seats(), seat) {
+		return Explanation{}, fmt.Errorf("policies: unknown seat %q; there are %q", seat, Seats())
 	}
 	if !slices.Contains(Products(), product) {
 		return Explanation{}, fmt.Errorf("policies: unknown product %q; there are %q", product, Products())

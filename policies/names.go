@@ -53,6 +53,10 @@ func (s Seat) Name() Text {
 		return Text{"ライセンス利用者", "licensed member"}
 	case SeatPortalCustomer:
 		return Text{"窓口利用者", "portal customer"}
+	case SeatGuest:
+		return Text{"ゲスト", "guest"}
+	case SeatContact:
+		return Text{"連絡先", "contact"}
 	}
 	return Text{"なし", "none"}
 }
@@ -90,6 +94,8 @@ func (a Action) Name() Text {
 		return Text{"ハブの作業を見る", "see the hub's work"}
 	case ActionJobsWrite:
 		return Text{"ハブの作業をやり直す・取りやめる", "retry or give up the hub's work"}
+	case ActionBreakerRelease:
+		return Text{"作動したブレーカーが止めている変更を解除する", "release what a tripped breaker holds"}
 	case ActionKeyRotate:
 		return Text{"署名鍵を替える", "rotate a signing key"}
 	}

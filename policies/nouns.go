@@ -55,22 +55,23 @@ type Action string
 
 // The actions that the schema declares on organizations.
 const (
-	ActionOrgRead      Action = "org.read"      // see an organization
-	ActionOrgWrite     Action = "org.write"     // register or change an organization, its dates and its state of joining
-	ActionOrgContact   Action = "org.contact"   // change an organization's duty and night contacts
-	ActionServiceWrite Action = "service.write" // say which contractors serve an organization, from and to a date
-	ActionContactRead  Action = "contact.read"  // find an organization's people: name, section, title, duties, where to reach them
-	ActionSelfWrite    Action = "self.write"    // change one's own contact data: a store changes nobody's but the actor's
-	ActionPeopleRead   Action = "people.read"   // see an organization's people
-	ActionPeopleWrite  Action = "people.write"  // register, change or end an organization's people
-	ActionAuditRead    Action = "audit.read"    // see what was done and refused in an organization
-	ActionPlanRead     Action = "plan.read"     // see what a plan would do to an organization's accounts
-	ActionPlanMake     Action = "plan.make"     // make a plan
-	ActionPlanApprove  Action = "plan.approve"  // approve a plan that another person made
-	ActionPlanApply    Action = "plan.apply"    // start an approved plan
-	ActionJobsRead     Action = "jobs.read"     // see what the hub has to do and what it couldn't: queues and dead letters
-	ActionJobsWrite    Action = "jobs.write"    // retry or discard a job
-	ActionKeyRotate    Action = "key.rotate"    // make the next signing key sign: the keys are the whole workspace's
+	ActionOrgRead        Action = "org.read"        // see an organization
+	ActionOrgWrite       Action = "org.write"       // register or change an organization, its dates and its state of joining
+	ActionOrgContact     Action = "org.contact"     // change an organization's duty and night contacts
+	ActionServiceWrite   Action = "service.write"   // say which contractors serve an organization, from and to a date
+	ActionContactRead    Action = "contact.read"    // find an organization's people: name, section, title, duties, where to reach them
+	ActionSelfWrite      Action = "self.write"      // change one's own contact data: a store changes nobody's but the actor's
+	ActionPeopleRead     Action = "people.read"     // see an organization's people
+	ActionPeopleWrite    Action = "people.write"    // register, change or end an organization's people
+	ActionAuditRead      Action = "audit.read"      // see what was done and refused in an organization
+	ActionPlanRead       Action = "plan.read"       // see what a plan would do to an organization's accounts
+	ActionPlanMake       Action = "plan.make"       // make a plan
+	ActionPlanApprove    Action = "plan.approve"    // approve a plan that another person made
+	ActionPlanApply      Action = "plan.apply"      // start an approved plan
+	ActionJobsRead       Action = "jobs.read"       // see what the hub has to do and what it couldn't: queues and dead letters
+	ActionJobsWrite      Action = "jobs.write"      // retry or discard a job
+	ActionBreakerRelease Action = "breaker.release" // let go what a tripped breaker holds
+	ActionKeyRotate      Action = "key.rotate"      // make the next signing key sign: the keys are the whole workspace's
 )
 
 // Actions lists every action on organizations.
@@ -78,7 +79,7 @@ func Actions() []Action {
 	return []Action{
 		ActionOrgRead, ActionOrgWrite, ActionOrgContact, ActionServiceWrite, ActionContactRead, ActionSelfWrite,
 		ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
-		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionKeyRotate,
+		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionBreakerRelease, ActionKeyRotate,
 	}
 }
 
@@ -89,10 +90,15 @@ type Product string
 const (
 	ProductAtlassian Product = "atlassian" // Atlassian organization: licensed members, by SCIM
 	ProductJira      Product = "jira"      // Jira Service Management: portal-only customers, by REST
+	ProductSlack     Product = "slack"     // Slack organization: members and multi-channel guests, by SCIM
+	ProductMail      Product = "mail"      // mail: contacts, who have no account
 )
 
-// Products lists every product with seats, in the order in which they are shown.
-func Products() []Product { return []Product{ProductAtlassian, ProductJira} }
+// Products lists every product with accounts, in the order in which they are shown.
+func Products() []Product { return []Product{ProductAtlassian, ProductJira, ProductSlack} }
+
+// Reached lists every product with seats: those with accounts, and mail, which reaches people without one.
+func Reached() []Product { return append(Products(), ProductMail) }
 
 // Seat is the kind of account that a person holds in a product.
 type Seat string
@@ -102,7 +108,15 @@ const (
 	SeatNone           Seat = ""
 	SeatLicensedMember Seat = "licensed_member" // pays for a licence
 	SeatPortalCustomer Seat = "portal_customer" // free, reaches the customer portal only
+	SeatGuest          Seat = "guest"           // an account that reaches only what it is invited to
+	SeatContact        Seat = "contact"         // no account: an address that the hub writes to
 )
+
+// Seats lists the seats that can be permitted, in the order in which they are asked.
+func Seats() []Seat { return []Seat{SeatLicensedMember, SeatPortalCustomer, SeatGuest, SeatContact} }
+
+// Account reports whether the seat is an account in the product.
+func (s Seat) Account() bool { return s != SeatNone && s != SeatContact }
 
 // Organization is what policies may read of an organization.
 type Organization struct {

@@ -83,6 +83,7 @@ const (
 	TaskProvision SystemTask = "provision: compute wanted accounts of every organization"
 	TaskBootstrap SystemTask = "bootstrap: create the operating agency and its first administrators"
 	TaskSearch    SystemTask = "search: hold the contacts of everybody in memory; each search is scoped"
+	TaskNotice    SystemTask = "notice: find the system administrators whom a notice is mailed to"
 	TaskConsole   SystemTask = "console: count rows for health and metrics, no personal data"
 	TaskSession   SystemTask = "session: end sessions of leavers and of credentials that were taken away" // in audit rows; mints no scope
 	TaskLogin     SystemTask = "login: nobody is known yet"                                               // in audit rows; mints no scope

@@ -6,14 +6,14 @@ import (
 	"github.com/cedar-policy/cedar-go"
 )
 
-// Seats decides which seat p shall hold in each product, in the order of Products. Two permitted seats in one product are an
+// Seats decides which seat p shall hold in each product, in the order of Reached. Two permitted seats in one product are an
 // error: the policies contradict each other, and nobody's account is changed on a guess.
 func (e *Engine) Seats(p Person) ([]SeatDecision, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	var decisions []SeatDecision
-	for _, product := range Products() {
+	for _, product := range Reached() {
 		d, err := e.seat(p, product)
 		if err != nil {
 			return nil, err
@@ -28,7 +28,7 @@ func (e *Engine) Seats(p Person) ([]SeatDecision, error) {
 func (e *Engine) seat(p Person, product Product) (SeatDecision, error) {
 	granted := SeatDecision{Product: product}
 	forbids := map[string]bool{}
-	for _, s := range seats() {
+	for _, s := range Seats() {
 		resource := cedar.NewEntityUID(typeProduct, cedar.String(product))
 		d, _, err := e.ask(p, seatAction(s), resource, nil, cedar.Record{})
 		if err != nil {

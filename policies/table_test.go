@@ -14,6 +14,7 @@ import (
 var seatNames = map[policies.Seat]string{
 	policies.SeatNone: "なし", policies.SeatLicensedMember: "**ライセンス利用者** licensed_member",
 	policies.SeatPortalCustomer: "**窓口利用者** portal_customer",
+	policies.SeatGuest:          "**ゲスト** guest", policies.SeatContact: "連絡先 contact",
 }
 
 func kindName(k policies.OrgKind) string { return k.Name().JA + " " + string(k) }
@@ -69,10 +70,10 @@ func seatTable(t *testing.T, e *policies.Engine) (table string, used []string) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("| 役割 | 在職 | 組織の種別 |")
-	for _, p := range policies.Products() {
+	for _, p := range policies.Reached() {
 		fmt.Fprintf(&b, " %s |", p)
 	}
-	b.WriteString(" 決めた方針 (@id) |\n|---|---|---|---|---|---|\n")
+	b.WriteString(" 決めた方針 (@id) |\n|---|---|---|---|" + strings.Repeat("---|", len(policies.Reached())) + "\n")
 	for _, role := range policies.Roles() {
 		for _, active := range []bool{true, false} {
 			var rows grouped

@@ -49,10 +49,13 @@ func TestTruthTables(t *testing.T) {
 	golden(t, filepath.Join("testdata", "seats.md"), seatsHead+seats)
 	golden(t, filepath.Join("testdata", "access.md"), accessHead+access)
 
+	standing, usedByStanding := standingTable(t, e)
+	golden(t, filepath.Join("testdata", "standing.md"), standingHead+standing)
+
 	usedByEntrance := entranceTables(t, e)
 	golden(t, filepath.Join("testdata", "entrance.md"), entranceText(t, usedByEntrance))
 
-	used := slices.Concat(usedBySeats, usedByAccess, usedByEntrance.used)
+	used := slices.Concat(usedBySeats, usedByAccess, usedByStanding, usedByEntrance.used)
 	for _, p := range e.Policies() {
 		if !slices.Contains(used, p.ID) {
 			t.Errorf("%s:%d: policy %s decides nothing in the tables: is it needed, and are the tables complete?", p.File, p.Line, p.ID)

@@ -30,13 +30,19 @@ nothing is lost, and it goes on by itself when the cause is gone.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			work := !stop && !detach
-			do := func(ctx context.Context, h *boot.Hub) error { return e.apply(ctx, h, args[0], stop, detach, work) }
-			err := e.withHub(cmd.Context(), work, do)
-			if work && errors.Is(err, identity.ErrLocked) {
-				work = false
-				err = e.withHub(cmd.Context(), false, do)
+			w := &watched{last: -1}
+			do := func(ctx context.Context, h *boot.Hub) error { return e.apply(ctx, h, args[0], stop, detach, work, w) }
+			for {
+				err := e.withHub(cmd.Context(), work, do)
+				switch {
+				case work && errors.Is(err, identity.ErrLocked):
+					work = false // a hub serves this data folder and does the work
+				case errors.Is(err, errStill):
+					work = true // is that hub still there? Without one this command works itself
+				default:
+					return err
+				}
 			}
-			return err
 		},
 	}
 	cmd.Flags().BoolVar(&stop, "stop", false, "stop a plan that is being applied; what is missing comes up in the next plan")
@@ -44,7 +50,7 @@ nothing is lost, and it goes on by itself when the cause is gone.`,
 	return cmd
 }
 
-func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detach, work bool) error {
+func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detach, work bool, w *watched) error {
 	actor, err := h.Actor(ctx, e.as)
 	if err != nil {
 		return err
@@ -77,7 +83,8 @@ func (e *env) apply(ctx context.Context, h *boot.Hub, prefix string, stop, detac
 			return err
 		}
 	}
-	p, err := e.watch(ctx, h, scope, rec.Hash)
+	w.beside = !work
+	p, err := e.watch(ctx, h, scope, rec.Hash, w)
 	if err != nil {
 		return err
 	}
@@ -110,29 +117,51 @@ func startPlan(ctx context.Context, h *boot.Hub, scope policies.Scope, rec provi
 	return h.Provision.Apply(ctx, scope, approved)
 }
 
+// watched is what a watching command remembers while it looks whether the hub that works is still there.
+type watched struct {
+	beside       bool // a hub works, or did when this began
+	began, moved time.Time
+	last         int // operations that were final at the last look
+}
+
+// stillAfter is how long nothing may move beside a hub before the command looks whether that hub is still there.
+const stillAfter = 4 * time.Second
+
+// errStill says that nothing moves.
+var errStill = errors.New("nothing moves: is the hub still there?")
+
 // watch shows the progress of a plan until it ends, or until nothing moved for e.patience because of a failure outside.
-func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string) (provision.Progress, error) {
+func (e *env) watch(ctx context.Context, h *boot.Hub, scope policies.Scope, hash string, w *watched) (provision.Progress, error) {
 	m := newMeter(e.stderr, "適用 / apply", e.now)
 	defer m.end()
-	began := e.now()
-	last, moved := -1, began
+	looked := e.now()
+	var shares quotaShares
+	if w.began.IsZero() {
+		w.began, w.moved = looked, looked
+	}
 	for {
 		p, err := h.Provision.Progress(ctx, scope, hash)
 		if err != nil {
 			return p, err
 		}
-		note, failure := waitingNote(p, h.Config, began)
+		note, failure := waitingNote(p, h.Config, w.began)
 		if p.Plan.State == provision.PlanRunning || p.Plan.State == provision.PlanDone {
+			if note == "" {
+				note = shares.look(ctx, h, e.now())
+			}
 			m.set(int64(p.Final), int64(p.Total), note)
 		}
 		switch p.Plan.State {
 		case provision.PlanDone, provision.PlanCancelled:
 			return p, nil
 		}
-		if p.Final != last {
-			last, moved = p.Final, e.now()
+		if p.Final != w.last {
+			w.last, w.moved = p.Final, e.now()
 		}
-		if failure != "" && e.now().Sub(moved) > e.patience {
+		if w.beside && e.now().Sub(w.moved) > stillAfter && e.now().Sub(looked) > stillAfter {
+			return p, errStill
+		}
+		if failure != "" && e.now().Sub(w.moved) > e.patience {
 			return p, boot.Outside(fmt.Errorf("%s\n計画は始まったままで、何も失われていません。原因を直せば、同じ命令で続きます (ハブが動いていれば自動で続きます)。"+
 				" / The plan stays started and nothing is lost. Once the cause is gone the same command goes on: musubi apply %.12s (a serving hub goes on by itself).", failure, hash))
 		}
@@ -171,6 +200,8 @@ func tokenFile(cfg config.Config, product policies.Product) string {
 		file, until = cfg.Atlassian.TokenFile, cfg.Atlassian.TokenExpires
 	case product == policies.ProductJira && cfg.Jira != nil:
 		file, until = cfg.Jira.TokenFile, cfg.Jira.TokenExpires
+	case product == policies.ProductSlack && cfg.Slack != nil:
+		file, until = cfg.Slack.SCIMTokenFile, cfg.Slack.TokenExpires
 	}
 	if until != "" {
 		return fmt.Sprintf("%s (token_expires %s)", file, until)

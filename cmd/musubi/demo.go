@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/cmd/musubi/trial"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
@@ -39,6 +40,9 @@ type demo struct {
 	planner  access.Actor
 	approver access.Actor
 	began    time.Time
+
+	trials     *trial.Trials
+	boxAddress string
 }
 
 // demoDocument is the closing line of --json.

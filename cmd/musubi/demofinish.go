@@ -22,6 +22,10 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 			p, group(s.Wanted), group(s.Applied), group(s.GroundTruth), s.Duplicates)
 	}
 	say(d.env.stderr, "組織 / organizations %s, 職員 / people %s, %.1f 秒 / seconds", group(d.out.Organizations), group(d.out.People), d.out.Seconds)
+	trying, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); d.trials.Wait() }()
+	d.hub.Follow(ctx)
+	d.tryable(trying)
 	if d.headless {
 		if err := wait(ctx, pages, d.hold); err != nil {
 			return err
@@ -60,18 +64,22 @@ func wait(ctx context.Context, pages *front, hold time.Duration) error {
 	}
 }
 
-// hints shows three things to try, as commands that work as they stand in another terminal.
+// hints shows what to try: on the pages, and as commands that work as they stand in another terminal.
 func (d *demo) hints(ctx context.Context) {
 	musubi, as := "bin/musubi", filepath.Join(d.shown, "credentials", "planner.cred")
 	say(d.env.stdout, `
-試してみる (別の端末で) / three things to try, in another terminal:
+試してみる / three things to try: 画面の「試してみる」から、退職者・異動・障害を実際に起こせます。
+  On the page: a leaver, a transfer, a fault. Each really happens, and its page tells what the hub did and what the SaaS answered.
+
+別の端末でも / or in another terminal:
   1. 退職者: 札幌市の職員が一人辞めると、数秒で SaaS から消えます / somebody leaves, and is gone from the SaaS in seconds
      %s people end --org 011002 %s --data %s --as %s
   2. 誤ったファイル: 何も変わらず、すべての誤りが出ます / a wrong file: nothing changes, every fault is told
      printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
 
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as)
+代役の画面とメールの受信箱 / the stand-ins' pages and the mailbox: http://%s/
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as, d.boxAddress)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.

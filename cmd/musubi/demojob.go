@@ -112,7 +112,7 @@ func (d *demo) resume(ctx context.Context) error {
 	for _, r := range recs {
 		if r.State == provision.PlanStaging || r.State == provision.PlanRunning {
 			say(d.env.stderr, "\n前回の続き / going on with plan %.12s", r.Hash)
-			p, err := d.env.watch(ctx, d.hub, scope, r.Hash)
+			p, err := d.env.watch(ctx, d.hub, scope, r.Hash, &watched{last: -1})
 			if err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ func (d *demo) plan(ctx context.Context) (provision.PlanRecord, error) {
 	if err != nil {
 		return rec, err
 	}
-	return rec, d.env.writePlan(ctx, d.hub, d.planner, d.env.stderr, rec, plan, 5)
+	return rec, d.env.writePlan(ctx, d.hub, d.planner, d.env.stderr, rec, plan, planView{rows: 5})
 }
 
 func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, step func(int, string, string)) error {
@@ -157,7 +157,7 @@ func (d *demo) approveAndApply(ctx context.Context, rec provision.PlanRecord, st
 	if err := startPlan(ctx, d.hub, scope, rec); err != nil {
 		return err
 	}
-	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash)
+	p, err := d.env.watch(ctx, d.hub, scope, rec.Hash, &watched{last: -1})
 	if err != nil {
 		return err
 	}

@@ -5,11 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
+	"github.com/musubi-hub/musubi/cmd/musubi/trial"
+	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/directory/sample"
 	"github.com/musubi-hub/musubi/policies"
@@ -36,13 +42,24 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 			err = errors.Join(err, closeAll())
 		}
 	}()
+	relay, err := d.openRelay(ctx, site, box)
+	if err != nil {
+		return nil, nil, err
+	}
 	values := site.config(loaded.Database, d.listen, boxFront.address)
+	maps.Copy(values, relay)
+	values["live.quiet"], values["live.longest"] = "1", "10" // nobody watches a page for a minute
 	cfg, err := config.From(values)
 	if err != nil {
 		return nil, nil, boot.Usage(err)
 	}
 	metrics := api.NewMetrics(version)
-	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: metrics.Observe})
+	d.trials, d.boxAddress = trial.New(d.env.now), boxFront.address
+	observe := func(o outbound.Observation) {
+		metrics.Observe(o)
+		d.trials.Observe(o)
+	}
+	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: observe})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +76,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, links, notice)
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, demoPages{links, notice, d.trials})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,6 +88,50 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
 	return closeAll, pages, nil
+}
+
+// demoSender is whom the demonstration's mail comes from.
+const demoSender = "musubi@digital.example.go.jp"
+
+// openRelay serves the stand-in's mail relay on a port of its own choice, and gives the configuration that reaches it.
+func (d *demo) openRelay(ctx context.Context, site sandboxSite, box *sandbox.Sandbox) (map[string]string, error) {
+	address, _, err := site.openMail(ctx, "127.0.0.1:0", box)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	key := site.tokenFile(sandbox.Mail + "-id")
+	if _, err := ensureSecret(key); err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"mail.host": host, "mail.port": port, "mail.security": "none", "mail.from": demoSender, "mail.from_name": "結び Musubi", "mail.id_key_file": key,
+	}, nil
+}
+
+// tryable lets the trials begin: the main job is done.
+func (d *demo) tryable(ctx context.Context) {
+	d.trials.Ready(ctx, trial.World{
+		Hub: d.hub, Box: d.box, Address: d.boxAddress, Transport: loopbackTransport(),
+		Approve: func(ctx context.Context, actor access.Actor, hash string) error {
+			_, err := approvePlan(ctx, d.hub, actor, hash)
+			return err
+		},
+		Start: func(ctx context.Context, actor access.Actor, hash string) error {
+			scope, err := d.hub.Scope(ctx, actor, policies.ActionPlanApply, policies.Context{})
+			if err != nil {
+				return err
+			}
+			rec, err := d.hub.Provision.Record(ctx, scope, hash)
+			if err != nil {
+				return err
+			}
+			return startPlan(ctx, d.hub, scope, rec)
+		},
+	}, d.planner, d.approver)
 }
 
 // checkOwn refuses a hub that isn't a demonstration's: it would get made-up people and administrators, and its work would be done

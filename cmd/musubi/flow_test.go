@@ -187,7 +187,7 @@ func (i *install) shownPlan(t *testing.T, hash string) {
 		t.Errorf("%+v, want %+v", list.Plans, doc.Record)
 	}
 	text := i.must(t, "plan", hash, "--rows", "2", "--as", i.approver())
-	for _, want := range []string{hash, "アカウントの作成 / accounts created", "local-staff-portal-jira", fmt.Sprintf("%d more", len(few)-2)} {
+	for _, want := range []string{hash, "アカウントの作成 / accounts created", "government-staff-licensed-atlassian", fmt.Sprintf("%d more", len(few)-2)} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q isn't shown: %s", want, text)
 		}
@@ -204,8 +204,14 @@ func (i *install) applies(t *testing.T, hash string, c *control) {
 			t.Fatalf("%+v", doc)
 		}
 	}
-	for product, orgs := range map[policies.Product]int{policies.ProductAtlassian: ministries, policies.ProductJira: len(few) - ministries} {
-		want := sandbox.Counts{Accounts: orgs * perOrg, Active: orgs * perOrg, Groups: orgs, Memberships: orgs * perOrg}
+	chat := ministries*perOrg + len(few) - ministries // of the others the administrators alone
+	for product, want := range map[policies.Product]sandbox.Counts{
+		policies.ProductAtlassian: {Accounts: ministries * perOrg, Active: ministries * perOrg, Groups: ministries, Memberships: ministries * perOrg},
+		policies.ProductJira: {
+			Accounts: (len(few) - ministries) * perOrg, Active: (len(few) - ministries) * perOrg, Groups: len(few) - ministries, Memberships: (len(few) - ministries) * perOrg,
+		},
+		policies.ProductSlack: {Accounts: chat + 1, Active: chat + 1, Groups: len(few), Memberships: chat}, // and the workspace's owner
+	} {
 		if got := c.state(t, product).Counts; got != want {
 			t.Errorf("%s: %+v, want %+v", product, got, want)
 		}
@@ -343,6 +349,9 @@ func TestServeKilled(t *testing.T) {
 		for _, product := range policies.Products() {
 			emails := map[string]bool{}
 			for _, a := range c.state(t, product).Accounts {
+				if a.Owner {
+					continue
+				}
 				if key := strings.ToLower(a.Email); emails[key] || !a.Active || len(a.Groups) != 1 {
 					t.Errorf("%s: doubled or wrong: %+v", product, a)
 				} else {
@@ -350,8 +359,8 @@ func TestServeKilled(t *testing.T) {
 				}
 			}
 		}
-		if n := seats(); n != len(few)*many {
-			t.Errorf("%d accounts, want %d", n, len(few)*many)
+		if n, want := seats(), len(few)*many+ministries*many+len(few)-ministries; n != want { // one each, and those of Slack
+			t.Errorf("%d accounts, want %d", n, want)
 		}
 		i.nothingLeft(t)
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -32,7 +33,8 @@ const (
 	sampleOrgs     = 78
 	samplePeople   = 936
 	sampleServices = 17
-	sampleLicensed = 36 // people of ministries
+	sampleLicensed = 36  // people of ministries
+	sampleChat     = 166 // in Slack: people of ministries, of contractors and of the middleware operator, and the other administrators
 )
 
 // moment is when a run is killed: once it printed a line, once the SaaS hold so many accounts, and a random while later.
@@ -263,8 +265,9 @@ func (k *killing) verify(t *testing.T, d demoDocument) {
 	want := map[string]demoSaaS{
 		"atlassian": {sampleLicensed, sampleLicensed, sampleLicensed, 0},
 		"jira":      {samplePeople - sampleLicensed, samplePeople - sampleLicensed, samplePeople - sampleLicensed, 0},
+		"slack":     {sampleChat, sampleChat, sampleChat, 0},
 	}
-	if !d.OK || d.Organizations != sampleOrgs || d.People != samplePeople || len(d.SaaS) != len(want) || d.SaaS["atlassian"] != want["atlassian"] || d.SaaS["jira"] != want["jira"] {
+	if !d.OK || d.Organizations != sampleOrgs || d.People != samplePeople || !maps.Equal(d.SaaS, want) {
 		t.Errorf("%+v", d)
 	}
 }
@@ -278,19 +281,28 @@ func (k *killing) groundTruth(t *testing.T) {
 	if !report.OK() || !staff.OK() {
 		t.Fatal("the sample is wrong")
 	}
-	names, ministries := map[policies.OrgID]string{}, map[policies.OrgID]bool{}
+	names, ministries, firms := map[policies.OrgID]string{}, map[policies.OrgID]bool{}, map[policies.OrgID]bool{}
 	for _, r := range rows.Orgs {
 		names[r.Organization.ID] = r.Organization.Name
 		ministries[r.Organization.ID] = r.Organization.Kind == policies.KindMinistry
+		firms[r.Organization.ID] = r.Organization.Kind == policies.KindContractor || r.Organization.Kind == policies.KindMiddleware
 	}
-	type account struct{ name, group string }
-	want := map[policies.Product]map[string]account{policies.ProductAtlassian: {}, policies.ProductJira: {}}
+	type account struct {
+		name, group string
+		guest       bool
+	}
+	want := map[policies.Product]map[string]account{policies.ProductAtlassian: {}, policies.ProductJira: {}, policies.ProductSlack: {}}
 	for r := range people.People() {
 		product := policies.ProductJira
 		if ministries[r.Person.Org] {
 			product = policies.ProductAtlassian
 		}
-		want[product][strings.ToLower(r.Person.Email)] = account{r.Person.DisplayName(), fmt.Sprintf("%s (%s)", names[r.Person.Org], r.Person.Org)}
+		a := account{r.Person.DisplayName(), fmt.Sprintf("%s (%s)", names[r.Person.Org], r.Person.Org), false}
+		want[product][strings.ToLower(r.Person.Email)] = a
+		if ministries[r.Person.Org] || firms[r.Person.Org] || r.Person.Role == policies.RoleAdministrator {
+			a.guest = !ministries[r.Person.Org]
+			want[policies.ProductSlack][strings.ToLower(r.Person.Email)] = a
+		}
 	}
 	box, err := sandbox.New(sandbox.Options{Now: time.Now, Seed: 1, Dir: k.path("sandbox"), Jira: sandbox.JiraOptions{Token: "unused"}})
 	if err != nil {
@@ -314,9 +326,12 @@ func (k *killing) groundTruth(t *testing.T) {
 			groups[g.Name] = true
 		}
 		for _, a := range state.Accounts {
+			if a.Owner {
+				continue
+			}
 			key := strings.ToLower(a.Email)
 			w, ok := accounts[key]
-			if !ok || !a.Active || a.DisplayName != w.name || !slices.Equal(a.Groups, []string{w.group}) {
+			if !ok || !a.Active || a.Guest != w.guest || a.DisplayName != w.name || !slices.Equal(a.Groups, []string{w.group}) {
 				wrong = append(wrong, fmt.Sprintf("too much, or wrong: %+v, want %+v", a, w))
 			}
 			delete(accounts, key)

@@ -98,6 +98,7 @@ func TestExpiredToken(t *testing.T) {
 			Now: time.Now, Seed: 1, Dir: i.path("sandbox"), QuotaScale: site.scale,
 			Atlassian: sandbox.AtlassianOptions{DirectoryID: sandboxDirectory, Token: token, TokenExpires: expires, VerifiedDomains: []string{"somu.example.go.jp"}},
 			Jira:      sandbox.JiraOptions{Email: sandboxEmail, Token: "the-token-of-jira"},
+			Slack:     sandbox.SlackOptions{Token: "the-token-of-slack", AdminToken: "the-token-of-scim", SigningSecret: "the-secret-of-slack", OwnerEmail: sandboxOwner},
 		}
 	}
 	opened := func(o sandbox.Options) *sandbox.Sandbox {
@@ -122,6 +123,9 @@ func TestExpiredToken(t *testing.T) {
 	}
 	secret(sandbox.Atlassian, "the-token-of-2025")
 	secret(sandbox.Jira, "the-token-of-jira")
+	secret(sandbox.Slack, "the-token-of-slack")
+	secret(slackAdmin, "the-token-of-scim")
+	secret(slackSigning, "the-secret-of-slack")
 	i.configure(t, site, f.address)
 	hash := i.approved(t)
 	i.waits(t, hash, []string{"atlassian: SaaS が資格情報を受け付けません", "The product refuses the hub's credential", site.tokenFile(sandbox.Atlassian), "HTTP 401"},
@@ -144,7 +148,7 @@ func TestUnreachableSaaS(t *testing.T) {
 	i.fill(t, 3, ministry, hokkaido)
 	site := sandboxSite{dir: i.data, scale: demoScale, domains: []string{"somu.example.go.jp"}}
 	var secrets []string
-	for _, product := range []string{sandbox.Atlassian, sandbox.Jira} {
+	for _, product := range []string{sandbox.Atlassian, sandbox.Jira, sandbox.Slack, slackAdmin, slackSigning} {
 		token, err := ensureSecret(site.tokenFile(product))
 		if err != nil {
 			t.Fatal(err)

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +19,8 @@ import (
 
 func newPlan(e *env) *cobra.Command {
 	var list bool
-	var rows int
+	var v planView
+	var org, at string
 	cmd := &cobra.Command{
 		Use:   "plan [HASH]",
 		Short: "何が起こるかを計算して見せる / compute and show what will happen",
@@ -27,8 +28,13 @@ func newPlan(e *env) *cobra.Command {
 Makes a plan and stores it under its hash. Nothing is done to any SaaS. The same directory, policies and maker give the
 same plan and the same hash, so making it twice is harmless. With HASH, or with --list, shows plans made before.
 
-A plan counts only people whose seat policy says so; each line names the policy (see policies/rules/seats.cedar).`,
-		Example: "  musubi plan --as planner.cred\n  musubi plan --as planner.cred --json > plan.json\n  musubi plan 3f2a91c0 --as planner.cred --rows 50",
+A plan counts only people whose seat policy says so; each line names the policy (see policies/rules/seats.cedar). Changes are
+grouped by organization and SaaS; --full shows each with what it was and will be.
+
+--org と --at は見るだけの予測です。保存されず、承認もできません。
+--org and --at foresee, for reading alone: one organization, or the directory as of a date with the transfers until then that
+you may know of. Nothing is stored and nothing can be approved. An organization's administrator may foresee their own.`,
+		Example: "  musubi plan --as planner.cred\n  musubi plan --as planner.cred --json > plan.json\n  musubi plan 3f2a91c0 --as planner.cred --rows 50 --full\n  musubi plan --at 2027-04-01 --org 011002 --as planner.cred",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
@@ -37,28 +43,55 @@ A plan counts only people whose seat policy says so; each line names the policy 
 					return err
 				}
 				switch {
+				case (list || len(args) == 1) && (org != "" || at != "") || list && len(args) == 1:
+					return boot.Usage(errors.New("give HASH, --list, or --org and --at: not two of them"))
 				case list:
 					return e.listPlans(ctx, h, actor)
 				case len(args) == 1:
-					return e.showPlan(ctx, h, actor, args[0], rows)
+					return e.showPlan(ctx, h, actor, args[0], v)
+				case org != "" || at != "":
+					return e.foresee(ctx, h, actor, policies.OrgID(org), at, v)
 				}
-				return e.makePlan(ctx, h, actor, rows)
+				return e.makePlan(ctx, h, actor, v)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "list the latest plans")
-	cmd.Flags().IntVar(&rows, "rows", 10, "how many organizations to show; 0 shows all")
+	cmd.Flags().IntVar(&v.rows, "rows", 10, "how many organizations to show; 0 shows all")
+	cmd.Flags().BoolVar(&v.full, "full", false, "show every change with what it was and will be")
+	cmd.Flags().StringVar(&org, "org", "", "foresee for one organization: its number")
+	cmd.Flags().StringVar(&at, "at", "", "foresee for the directory as of this date (00:00 in Japan), e.g. 2027-04-01")
 	return cmd
 }
 
 // planDocument is the --json answer: the record, and the plan itself as it was hashed.
 type planDocument struct {
-	Record provision.PlanRecord `json:"record"`
-	Empty  bool                 `json:"empty"`
-	Plan   provision.Plan       `json:"plan"`
+	Record        provision.PlanRecord `json:"record"`
+	Empty         bool                 `json:"empty"`
+	Plan          provision.Plan       `json:"plan"`
+	Organizations []provision.Change   `json:"organizations"`           // the plan by organization and SaaS
+	NotConnected  []policies.Product   `json:"not_connected,omitempty"` // for these nothing is planned
+	Foreseen      *foreseen            `json:"foreseen,omitempty"`      // of what is neither stored nor approved
 }
 
-func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, rows int) error {
+// foreseen says what a plan that is for reading alone was asked for.
+type foreseen struct {
+	Org policies.OrgID `json:"org,omitempty"`
+	At  time.Time      `json:"at"`
+}
+
+func document(h *boot.Hub, rec provision.PlanRecord, plan provision.Plan) planDocument {
+	return planDocument{
+		Record: rec, Empty: plan.Empty(), Plan: plan, Organizations: plan.Changes(h.Planner.Prices()), NotConnected: notConnected(h),
+	}
+}
+
+// notConnected lists the products that nothing is planned for.
+func notConnected(h *boot.Hub) []policies.Product {
+	return slices.DeleteFunc(policies.Products(), func(p policies.Product) bool { return slices.Contains(h.Planner.Connected(), p) })
+}
+
+func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, v planView) error {
 	scope, err := h.Scope(ctx, actor, policies.ActionPlanMake, policies.Context{})
 	if err != nil {
 		return err
@@ -67,9 +100,12 @@ func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, row
 	if err != nil {
 		return err
 	}
+	if plan, err = h.Provision.WithoutIgnored(ctx, plan); err != nil {
+		return err
+	}
 	if plan.Empty() {
 		if e.json {
-			return e.printJSON("musubi.plan.v1", planDocument{Empty: true, Plan: plan})
+			return e.printJSON("musubi.plan.v1", document(h, provision.PlanRecord{}, plan))
 		}
 		say(e.stdout, "変更はありません。SaaS は計画どおりです。 / Nothing to do: every SaaS is as it should be.")
 		return nil
@@ -79,9 +115,9 @@ func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, row
 		return err
 	}
 	if e.json {
-		return e.printJSON("musubi.plan.v1", planDocument{Record: rec, Plan: plan})
+		return e.printJSON("musubi.plan.v1", document(h, rec, plan))
 	}
-	if err := e.writePlan(ctx, h, actor, e.stdout, rec, plan, rows); err != nil {
+	if err := e.writePlan(ctx, h, actor, e.stdout, rec, plan, v); err != nil {
 		return err
 	}
 	if rec.State == provision.PlanMade {
@@ -90,7 +126,7 @@ func (e *env) makePlan(ctx context.Context, h *boot.Hub, actor access.Actor, row
 	return nil
 }
 
-func (e *env) showPlan(ctx context.Context, h *boot.Hub, actor access.Actor, prefix string, rows int) error {
+func (e *env) showPlan(ctx context.Context, h *boot.Hub, actor access.Actor, prefix string, v planView) error {
 	scope, err := h.Scope(ctx, actor, policies.ActionPlanRead, policies.Context{})
 	if err != nil {
 		return err
@@ -104,9 +140,9 @@ func (e *env) showPlan(ctx context.Context, h *boot.Hub, actor access.Actor, pre
 		return err
 	}
 	if e.json {
-		return e.printJSON("musubi.plan.v1", planDocument{Record: rec, Plan: plan})
+		return e.printJSON("musubi.plan.v1", document(h, rec, plan))
 	}
-	return e.writePlan(ctx, h, actor, e.stdout, rec, plan, rows)
+	return e.writePlan(ctx, h, actor, e.stdout, rec, plan, v)
 }
 
 func (e *env) listPlans(ctx context.Context, h *boot.Hub, actor access.Actor) error {
@@ -131,76 +167,6 @@ func (e *env) listPlans(ctx context.Context, h *boot.Hub, actor access.Actor) er
 	}
 	for _, r := range recs {
 		say(e.stdout, "%.12s  %-9s  %8s 件  %s  maker %s", r.Hash, r.State, group(r.Objects), showTime(r.MadeAt), r.Maker)
-	}
-	return nil
-}
-
-// writePlan shows totals per product, then the organizations with the most changes.
-func (e *env) writePlan(ctx context.Context, h *boot.Hub, actor access.Actor, w io.Writer, rec provision.PlanRecord, plan provision.Plan, rows int) error {
-	say(w, "計画 / plan %s", rec.Hash)
-	say(w, "状態 / state %s, 作成 / made %s, 作成者 / maker %s, 方針 / policies %.12s", rec.State, showTime(rec.MadeAt), rec.Maker, plan.PolicyHash)
-	for _, t := range plan.Totals {
-		say(w, "\n%s: 利用席 / seats %s → %s", t.Product, group(t.AccountsCurrent), group(t.AccountsWanted))
-		for _, line := range []struct {
-			ja, en string
-			n      int
-		}{
-			{"組織グループの作成", "groups created", t.Groups},
-			{"アカウントの作成", "accounts created", t.Created},
-			{"アカウントの変更", "accounts changed", t.Updated},
-			{"アカウントの再開", "accounts enabled again", t.Enabled},
-			{"アカウントの停止", "accounts disabled", t.Disabled},
-			{"所属の追加", "memberships added", t.MembersAdded},
-			{"所属の解除", "memberships removed", t.MembersRemoved},
-		} {
-			if line.n > 0 {
-				say(w, "  %8s  %s / %s", group(line.n), line.ja, line.en)
-			}
-		}
-	}
-	type tally struct {
-		org  policies.OrgID
-		gain int
-		lose int
-		why  []string
-	}
-	by := map[policies.OrgID]*tally{}
-	for _, o := range plan.Objects {
-		t := by[o.Org]
-		if t == nil {
-			t = &tally{org: o.Org}
-			by[o.Org] = t
-		}
-		switch {
-		case o.Kind == provision.ObjectAccount && o.Action == provision.ActionDisable:
-			t.lose++
-		case o.Kind == provision.ObjectAccount && o.Action != provision.ActionUpdate:
-			t.gain++
-		}
-		for _, p := range o.Policies {
-			if !slices.Contains(t.why, p) {
-				t.why = append(t.why, p)
-			}
-		}
-	}
-	list := make([]*tally, 0, len(by))
-	for _, t := range by {
-		list = append(list, t)
-	}
-	slices.SortFunc(list, func(a, b *tally) int {
-		return cmp.Or(cmp.Compare(b.gain+b.lose, a.gain+a.lose), cmp.Compare(a.org, b.org))
-	})
-	names, err := orgNames(ctx, h, actor)
-	if err != nil {
-		return err
-	}
-	say(w, "\n組織ごと / per organization (%s):", group(len(list)))
-	for i, t := range list {
-		if rows > 0 && i == rows {
-			say(w, "  … ほか %s 組織 / %s more (--rows 0 shows all, --json everything)", group(len(list)-rows), group(len(list)-rows))
-			break
-		}
-		say(w, "  +%-5s -%-5s %-14s %s  方針 / policy: %v", group(t.gain), group(t.lose), t.org, names[t.org], t.why)
 	}
 	return nil
 }

@@ -191,15 +191,17 @@ const seatPrefix = "seat."
 
 // explainWords lists what can be asked about.
 func explainWords() string {
-	var actions, products []string
+	var actions, products, seats []string
 	for _, a := range policies.Actions() {
 		actions = append(actions, string(a))
 	}
-	for _, p := range policies.Products() {
+	for _, p := range policies.Reached() {
 		products = append(products, string(p))
 	}
-	return fmt.Sprintf("ACTION: %s\nSEAT: %s%s, %s%s; PRODUCT: %s", strings.Join(actions, ", "),
-		seatPrefix, policies.SeatLicensedMember, seatPrefix, policies.SeatPortalCustomer, strings.Join(products, ", "))
+	for _, s := range policies.Seats() {
+		seats = append(seats, seatPrefix+string(s))
+	}
+	return fmt.Sprintf("ACTION: %s\nSEAT: %s; PRODUCT: %s", strings.Join(actions, ", "), strings.Join(seats, ", "), strings.Join(products, ", "))
 }
 
 type explainQuestion struct {

@@ -68,11 +68,11 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 	f.BoolVar(&e.json, "json", false, "print one JSON document instead of text")
 	f.StringVar(&e.logLevel, "log-level", "", "debug, info, warn or error (default: the configuration's, else warn); logs go to standard error")
 	root.AddCommand(
-		newInit(e), newImport(e), newPeople(e), newPlan(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
+		newInit(e), newImport(e), newPeople(e), newPlan(e), newSeats(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
 		newConfig(e), newConnectors(e),
 		newBackup(e), newRestore(e),
 		newPolicy(e),
-		newJobs(e),
+		newJobs(e), newBreakers(e), newQuarantine(e), newApprovals(e),
 		newAudit(e), newKeys(e),
 		newOrgs(e), newExport(e), newSample(e),
 		newTransfers(e), newNotices(e),

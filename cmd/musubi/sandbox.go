@@ -129,6 +129,8 @@ func (s sandboxSite) config(database, listen, address string) map[string]string 
 		"atlassian.base_url": "http://" + address + "/atlassian", "atlassian.directory_id": sandboxDirectory,
 		"atlassian.token_file": s.tokenFile(sandbox.Atlassian), "atlassian.quota_scale": scale,
 		"jira.base_url": "http://" + address + "/jira", "jira.email": sandboxEmail, "jira.token_file": s.tokenFile(sandbox.Jira), "jira.quota_scale": scale,
+		"slack.base_url": "http://" + address + "/slack", "slack.token_file": s.tokenFile(sandbox.Slack), "slack.scim_token_file": s.tokenFile(slackAdmin),
+		"slack.signing_secret_file": s.tokenFile(slackSigning), "slack.quota_scale": scale,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, nil, "")
+	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, demoPages{})
 	if err != nil {
 		return err
 	}
@@ -72,6 +73,7 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 	if err := h.CatchUp(ctx); err != nil {
 		return err
 	}
+	h.Follow(ctx)
 	go watchTokens(ctx, h)
 	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
 	if e.as != "" {
@@ -116,10 +118,26 @@ type front struct {
 	failed  chan error
 }
 
+// demoPages is what the pages have in a demonstration alone; zero elsewhere.
+type demoPages struct {
+	links  map[policies.Product]string
+	notice string
+	trials console.Trials
+}
+
 // openFront listens first, so that a port in use is told before anything starts, and then serves.
-func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, links map[policies.Product]string, notice string) (*front, error) {
+func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, demo demoPages) (*front, error) {
+	var shares quotaShares
+	var looking sync.Mutex
 	pages, err := console.New(console.Config{
-		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Connectors: h.Open, ProductLinks: links, Notice: notice,
+		QuotaShare: func(ctx context.Context) string {
+			looking.Lock()
+			defer looking.Unlock()
+			return shares.look(ctx, h, h.Now())
+		},
+		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
+		Breakers: h.Breakers, Another: h.AnotherAdministrator,
+		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,
 		TokenEnds: func(product policies.Product) (string, int, bool) {
 			for _, p := range h.Products() {
 				if p.Name == string(product) {
@@ -134,7 +152,11 @@ func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *t
 		return nil, err
 	}
 	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages.Handler()))
-	return serveHTTP(ctx, listen, handler, h.Log)
+	f, err := serveHTTP(ctx, listen, handler, h.Log)
+	if err == nil {
+		h.ServePages(f.address)
+	}
+	return f, err
 }
 
 // maxConnections bounds the connections at once. More wait in the kernel's queue; none may hold its place for long, see the

@@ -280,9 +280,9 @@ func newNotices(e *env) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "notices", Short: "システム管理者への通知を見る / what the system administrator was told",
-		Long: `管理者がいなくなった組織と、発効できなかった異動を、新しい順に見せます。いま管理者が足りない組織も見せます。
-Shows organizations that lost their administrator and transfers that could not take effect, newest first, and who lacks an
-administrator now.`,
+		Long: `管理者がいなくなった組織、発効できなかった異動、作動したブレーカー、承認を待つ計画を、新しい順に見せます。いま管理者が足りない組織も見せます。
+Shows organizations that lost their administrator, transfers that could not take effect, breakers that have tripped and plans that
+wait for approval, newest first, and who lacks an administrator now.`,
 		Example: "  musubi notices --as planner.cred",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -354,6 +354,10 @@ func (e *env) listNotices(ctx context.Context, h *boot.Hub, limit int) error {
 			what = "管理者不在"
 		case identity.NoticeBreakGlass:
 			what = "非常用アカウントの使用"
+		case identity.NoticeBreaker:
+			what = "ブレーカー作動"
+		case identity.NoticePlan:
+			what = "計画が承認待ち"
 		case identity.NoticeBlocked:
 			what = "異動の保留"
 			if r, ok := transferReasonNames[identity.TransferReason(n.Detail)]; ok {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
@@ -43,7 +44,7 @@ func (d *demo) compare(ctx context.Context) error {
 		}
 		s := demoSaaS{Applied: applied[p], Duplicates: state.Counts.Duplicates}
 		for _, a := range state.Accounts {
-			if a.Active {
+			if a.Active && !a.Owner {
 				s.GroundTruth++
 			}
 		}
@@ -67,26 +68,40 @@ func (d *demo) compare(ctx context.Context) error {
 
 // differences lists every active account, name and membership that is wanted and not there, or there and not wanted.
 func differences(wanted provision.Wanted, product policies.Product, state sandbox.State) []string {
-	type holding struct{ name, group string }
+	type holding struct {
+		name   string
+		groups []string
+		guest  bool
+	}
 	want := map[string]holding{}
 	for _, a := range wanted.Accounts {
 		if a.Product == product {
-			want[strings.ToLower(a.Attributes.Email)] = holding{a.Attributes.DisplayName, wanted.Names[a.Org]}
+			h := holding{name: a.Attributes.DisplayName, guest: a.Attributes.Guest}
+			for _, org := range a.Orgs() {
+				h.groups = append(h.groups, wanted.Names[org])
+			}
+			slices.Sort(h.groups)
+			want[strings.ToLower(a.Attributes.Email)] = h
 		}
 	}
 	var diff []string
 	for _, a := range state.Accounts {
 		key := strings.ToLower(a.Email)
 		w, ok := want[key]
+		in := slices.Sorted(slices.Values(a.Groups))
 		switch {
+		case a.Owner:
+			continue
 		case !a.Active && len(a.Groups) > 0:
 			diff = append(diff, fmt.Sprintf("disabled account %s is still in %v", a.ID, a.Groups))
 		case !a.Active:
 		case !ok:
 			diff = append(diff, fmt.Sprintf("account %s isn't wanted", a.ID))
-		case len(a.Groups) != 1 || a.Groups[0] != w.group:
-			diff = append(diff, fmt.Sprintf("account %s is in %v, wanted in %s", a.ID, a.Groups, w.group))
-		case product == policies.ProductAtlassian && a.DisplayName != w.name:
+		case !slices.Equal(in, w.groups):
+			diff = append(diff, fmt.Sprintf("account %s is in %v, wanted in %v", a.ID, in, w.groups))
+		case a.Guest != w.guest:
+			diff = append(diff, fmt.Sprintf("account %s is a guest: %t, wanted: %t", a.ID, a.Guest, w.guest))
+		case product != policies.ProductJira && a.DisplayName != w.name: // a portal customer's name stays as it was made
 			diff = append(diff, fmt.Sprintf("account %s has another name", a.ID))
 		}
 		if a.Active {

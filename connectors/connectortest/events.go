@@ -169,6 +169,16 @@ func guest(r *run) {
 	check(full.ID, connectors.Guest{})
 	r.must(r.Guests.SetGuestExpiry(r.ctx, made.ID, time.Time{}), "SetGuestExpiry to never")
 	check(made.ID, connectors.Guest{Guest: true})
+	for _, want := range []connectors.Guest{{Guest: true, Expires: later}, {Guest: true}, {}} {
+		for _, id := range []string{made.ID, full.ID} {
+			for range 2 {
+				r.must(r.Guests.SetGuest(r.ctx, id, want), "SetGuest")
+			}
+			r.settle()
+			check(id, want)
+		}
+	}
+	r.want(r.Guests.SetGuest(r.ctx, r.h.MissingID, connectors.Guest{Guest: true}), "SetGuest of one that isn't there", connectors.KindNotFound)
 	_, err = r.Guests.ReadGuest(r.ctx, r.h.MissingID)
 	r.want(err, "ReadGuest of one that isn't there", connectors.KindNotFound)
 }

@@ -46,6 +46,7 @@ type sickMessenger struct {
 	event   func(time.Time, connectors.Delivery) (connectors.Received, error)
 	guest   func(context.Context, connectors.Account, time.Time) (connectors.Account, error)
 	expiry  func(context.Context, string, time.Time) error
+	rank    func(context.Context, string, connectors.Guest) error
 	check   func(context.Context) ([]connectors.CredentialState, error)
 }
 
@@ -138,6 +139,13 @@ func (s sickMessenger) SetGuestExpiry(ctx context.Context, id string, expires ti
 		return s.expiry(ctx, id, expires)
 	}
 	return s.messenger.SetGuestExpiry(ctx, id, expires)
+}
+
+func (s sickMessenger) SetGuest(ctx context.Context, id string, want connectors.Guest) error {
+	if s.rank != nil {
+		return s.rank(ctx, id, want)
+	}
+	return s.messenger.SetGuest(ctx, id, want)
 }
 
 func (s sickMessenger) CheckCredentials(ctx context.Context) ([]connectors.CredentialState, error) {

@@ -74,6 +74,15 @@ func plantedInGuests() []bug {
 				return m.CreateGuest(ctx, want, time.Time{})
 			}}
 		}),
+		inMessenger("leaves a guest a guest", func(m messenger) sickMessenger {
+			return sickMessenger{rank: func(ctx context.Context, id string, want connectors.Guest) error {
+				if !want.Guest {
+					_, err := m.ReadGuest(ctx, id)
+					return err
+				}
+				return m.SetGuest(ctx, id, want)
+			}}
+		}),
 		inMessenger("leaves a guest's end where it was", func(m messenger) sickMessenger {
 			return sickMessenger{expiry: func(ctx context.Context, id string, _ time.Time) error {
 				_, err := m.ReadGuest(ctx, id)

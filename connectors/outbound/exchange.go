@@ -116,6 +116,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		e.failure = e.unanswered(err, sent)
 	} else {
 		status = resp.StatusCode
+		connectors.NoteRequest(req.Context(), requestID(resp.Header))
 		e.answer, e.failure = e.read(resp)
 	}
 	e.again = e.failure != nil
@@ -127,6 +128,16 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: resp.Header, Body: http.NoBody, Request: req,
 	}, nil
+}
+
+// requestID is how the vendor names a request in its answer: Atlassian's gateway, Jira, Slack, anybody else.
+func requestID(h http.Header) string {
+	for _, name := range []string{"Atl-Traceid", "X-Arequestid", "X-Slack-Req-Id", "X-Request-Id"} {
+		if id := h.Get(name); id != "" {
+			return id
+		}
+	}
+	return ""
 }
 
 // check is go-retryablehttp's CheckRetry: only idempotent requests, only failures that may pass, only if the wait that the

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
@@ -99,6 +100,7 @@ type Sandbox struct {
 	faults    *faultSet
 	quotas    *quotaSet
 	pages     *pageSet
+	requests  atomic.Uint64 // answered so far: names each of them
 }
 
 // New makes a sandbox, replaying the journal in opt.Dir. Another sandbox on the same folder is journal.ErrLocked.
@@ -302,9 +304,18 @@ func (s *Sandbox) baseOf(r *http.Request) string {
 	return "http://" + r.Host
 }
 
+// requestHeader is where a vendor's answer names the request, for its support.
+func requestHeader(product string) string {
+	if product == Slack {
+		return "X-Slack-Req-Id"
+	}
+	return "Atl-Traceid"
+}
+
 // serveAPI takes a request through faults, credential and quota to its handler, in the order of a real gateway.
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, p product, path string) {
 	route, vars, allowed := p.Table().Match(r.Method, path)
+	w.Header().Set(requestHeader(p.Name()), fmt.Sprintf("%016x%016x", s.faults.seed, s.requests.Add(1)))
 	if route == nil {
 		p.Unrouted(w, r, allowed)
 		return

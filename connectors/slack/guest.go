@@ -44,6 +44,15 @@ func (c *Connector) SetGuestExpiry(ctx context.Context, accountID string, expire
 	return c.named(op, c.scim.PatchUser(ctx, accountID, operation))
 }
 
+// SetGuest writes the extension, or takes it away, without looking first: a read may be older than the last write.
+func (c *Connector) SetGuest(ctx context.Context, accountID string, want connectors.Guest) error {
+	operations := []scimclient.Operation{{Op: "remove", Path: schemaGuest}}
+	if want.Guest {
+		operations = append(operations, scimclient.Operation{Op: "replace", Path: schemaGuest, Value: guest{Type: "multi", Expiration: expiration(want.Expires)}})
+	}
+	return c.named("set guest", c.scim.PatchUser(ctx, accountID, operations...))
+}
+
 // ReadGuest tells whether the account is a guest.
 func (c *Connector) ReadGuest(ctx context.Context, accountID string) (connectors.Guest, error) {
 	const op = "read guest"

@@ -336,6 +336,7 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 	var ids []identity.TransferID
 	var aside []policies.PersonID
 	var left []identity.Person
+	origins := map[policies.PersonID]access.Origin{}
 	for _, k := range c.done {
 		ids = append(ids, k.t.ID)
 		for _, w := range k.wants {
@@ -345,6 +346,10 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 		}
 		if !k.effect.after.Active() {
 			left = append(left, c.people[k.t.Person].person)
+			origins[k.t.Person] = access.Origin{Source: activator.Source, Actor: k.t.RecordedBy, At: k.t.At}
+			if !k.t.Late {
+				origins[k.t.Person] = access.Origin{Source: activator.Source, Actor: k.t.RecordedBy, At: k.t.At, RecordedAt: k.t.RecordedAt}
+			}
 		}
 	}
 	// Uniqueness is checked row by row: who gives something up to another steps aside first.
@@ -384,7 +389,7 @@ func (s *Store) writeChunk(ctx context.Context, tx *sql.Tx, c *chunk, holders ma
 	if len(left) == 0 {
 		return nil
 	}
-	return s.wind(ctx, tx, c.book, left, c.look)
+	return s.wind(ctx, tx, c.book, left, func(id policies.PersonID) access.Origin { return origins[id] }, c.look)
 }
 
 // upsertPerson makes the bulk insert of people who are all there an update: one statement for both engines, set-based where that is faster.
@@ -400,7 +405,8 @@ var upsertPerson = func() string {
 }()
 
 // wind ends what belongs to people whose service has ended: their planned transfers, posts and appointments; and hands the leavers over.
-func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.Person, look func(policies.OrgID, string, int64)) error {
+// origin says by which change each of them was ended.
+func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.Person, origin func(policies.PersonID) access.Origin, look func(policies.OrgID, string, int64)) error {
 	ended := make(map[policies.PersonID]int64, len(list))
 	ids := make([]policies.PersonID, 0, len(list))
 	for _, p := range list {
@@ -448,10 +454,12 @@ func (s *Store) wind(ctx context.Context, tx *sql.Tx, b *book, list []identity.P
 	if err := s.dismiss(ctx, tx, b, ids, ended, look); err != nil {
 		return err
 	}
-	for _, p := range list {
-		if err := s.enqueuer.EnqueueLeaver(ctx, tx, access.Leaver{Person: p.ID, At: p.EndedAt}); err != nil {
-			return fmt.Errorf("end person %s: enqueue the leaver: %w", p.ID, err)
-		}
+	leavers := make([]access.Leaver, len(list))
+	for i, p := range list {
+		leavers[i] = access.Leaver{Person: p.ID, At: p.EndedAt, Role: p.Role, Origin: origin(p.ID)}
+	}
+	if err := s.enqueuer.EnqueueLeaver(ctx, tx, leavers...); err != nil {
+		return fmt.Errorf("end %d people: enqueue the leavers: %w", len(list), err)
 	}
 	return nil
 }

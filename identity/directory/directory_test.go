@@ -45,13 +45,16 @@ type queue struct {
 	fail        error
 }
 
-func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l access.Leaver) error {
+func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l ...access.Leaver) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fail != nil {
 		return q.fail
 	}
-	q.leavers = append(q.leavers, l)
+	for _, one := range l {
+		one.Origin = access.Origin{}
+		q.leavers = append(q.leavers, one)
+	}
 	return nil
 }
 

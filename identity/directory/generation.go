@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -256,7 +257,8 @@ func (s *Store) enqueueLeavers(ctx context.Context, tx *sql.Tx, g generation, wh
 			look(p.Org, "end "+string(p.ID), p.EndedAt)
 		}
 	}
-	if err := s.wind(ctx, tx, b, leavers, look); err != nil {
+	origin := access.Origin{Source: g.author.Source, Actor: g.author.Actor, At: g.at}
+	if err := s.wind(ctx, tx, b, leavers, func(policies.PersonID) access.Origin { return origin }, look); err != nil {
 		return err
 	}
 	for _, org := range unique(watch) {

@@ -36,12 +36,16 @@ const (
 // storedQueue keeps leavers in the database, as the job engine does: a transaction that doesn't commit leaves none.
 type storedQueue struct{ before func() }
 
-func (q storedQueue) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error {
-	if q.before != nil {
-		q.before()
+func (q storedQueue) EnqueueLeaver(ctx context.Context, tx *sql.Tx, list ...access.Leaver) error {
+	for _, l := range list {
+		if q.before != nil {
+			q.before()
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO test_leaver (person, at) VALUES ($1, $2)", string(l.Person), l.At); err != nil {
+			return err
+		}
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO test_leaver (person, at) VALUES ($1, $2)", string(l.Person), l.At)
-	return err
+	return nil
 }
 
 func (q storedQueue) EnqueueActivation(context.Context, *sql.Tx, access.Activation) error { return nil }

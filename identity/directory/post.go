@@ -9,13 +9,15 @@ import (
 )
 
 // Posts lists the posts that people hold or held beside their main one (people.read), by person, beginning and id: of people of the scope all,
-// of others those in organizations of the scope. A page of People can be asked for at once.
+// of others those in organizations of the scope. Nobody named in of means everybody; a page of People can be asked for at once.
 func (s *Store) Posts(ctx context.Context, scope policies.Scope, of ...policies.PersonID) ([]identity.Post, error) {
 	if err := permit(scope, policies.ActionPeopleRead); err != nil {
 		return nil, err
 	}
 	q := sqlText(postSelect)
-	anyOf(q, "o.person", of[:min(len(of), MaxPage)])
+	if len(of) > 0 {
+		anyOf(q, "o.person", of[:min(len(of), MaxPage)])
+	}
 	if !scope.All() {
 		at, args := scope.Where("o.org", len(q.args)+1)
 		q.args = append(q.args, args...)

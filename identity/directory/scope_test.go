@@ -305,6 +305,28 @@ var probes = map[string]probe{
 		err := f.PeopleAt(ctx, s, f.micros()+day("2030-01-01"), func(p identity.Person) error { orgs = append(orgs, p.Org); return nil })
 		return orgs, err
 	}},
+	"PostsAt": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		x := identity.Transfer{Person: a.person.ID, Kind: identity.TransferConcurrent, To: a.person.Org, Section: a.fresh, At: f.micros() + day("2030-01-01")}
+		if _, err := f.AddTransfer(ctx, everything, x, tester); err != nil && !errors.Is(err, ErrEnded) {
+			return nil, err
+		}
+		list, err := f.PostsAt(ctx, s, x.At)
+		var orgs []policies.OrgID
+		for _, p := range list {
+			if p.Person == a.person.ID {
+				orgs = append(orgs, p.Org)
+			}
+		}
+		return orgs, err
+	}},
+	"These": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		list, err := f.These(ctx, s, a.person.ID, "p-nobody")
+		var orgs []policies.OrgID
+		for _, p := range list {
+			orgs = append(orgs, p.Org)
+		}
+		return orgs, err
+	}},
 	"Posts": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		x, err := f.AddTransfer(ctx, everything, identity.Transfer{Person: a.person.ID, Kind: identity.TransferConcurrent, To: a.person.Org, Section: a.fresh, At: f.micros() - 10}, tester)
 		if err != nil && !errors.Is(err, ErrEnded) {

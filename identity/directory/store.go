@@ -55,6 +55,10 @@ type Author struct {
 	By access.Actor
 }
 
+// SourceInbound is the Author.Source of another system that changes people by itself, over SCIM: none of its leavers is one whom a person
+// recorded.
+const SourceInbound = "scim"
+
 // permit fails closed: a scope is good for the action that it was minted for and no other.
 func permit(scope policies.Scope, action policies.Action) error {
 	if scope.For(action) {

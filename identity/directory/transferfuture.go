@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -58,6 +59,32 @@ func (s *Store) PeopleAt(ctx context.Context, scope policies.Scope, at int64, fn
 		come = come[1:]
 	}
 	return err
+}
+
+// PostsAt lists the posts that people of the scope (people.read) will hold beside their main one at a time (UTC, microseconds), by person and id,
+// with every planned transfer applied that the actor may know of today, as PeopleAt. Of people outside the scope it lists those in it.
+func (s *Store) PostsAt(ctx context.Context, scope policies.Scope, at int64) ([]identity.Post, error) {
+	list, err := s.Posts(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	moved, err := s.foresee(ctx, scope, at)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(o identity.Post) bool { return moved[o.Person] != nil })
+	for _, st := range moved {
+		for _, o := range st.posts {
+			if scope.Covers(o.Org) || scope.Covers(st.person.Org) {
+				list = append(list, o)
+			}
+		}
+	}
+	list = slices.DeleteFunc(list, func(o identity.Post) bool { return o.From > at || o.Until != 0 && o.Until <= at })
+	slices.SortFunc(list, func(a, b identity.Post) int {
+		return cmp.Or(strings.Compare(string(a.Person), string(b.Person)), strings.Compare(a.ID, b.ID))
+	})
+	return list, nil
 }
 
 // foreseen is a person as planned transfers will leave them.

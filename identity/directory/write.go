@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -142,7 +143,8 @@ func (s *Store) EndPerson(ctx context.Context, scope policies.Scope, id policies
 		if p.Role != policies.RoleGeneral {
 			watch = append(watch, p.Org)
 		}
-		if err := s.wind(ctx, tx, b, []identity.Person{p}, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
+		origin := access.Origin{Source: by.Source, Actor: by.Actor, At: p.EndedAt, Alone: by.Source != SourceInbound}
+		if err := s.wind(ctx, tx, b, []identity.Person{p}, func(policies.PersonID) access.Origin { return origin }, func(org policies.OrgID, _ string, _ int64) { watch = append(watch, org) }); err != nil {
 			return err
 		}
 		if err := s.watchAdministrators(ctx, tx, b, unique(watch), "end "+string(p.ID), p.EndedAt); err != nil {

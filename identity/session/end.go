@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -179,9 +178,13 @@ type Leavers struct {
 }
 
 // EnqueueLeaver implements access.Enqueuer.
-func (l Leavers) EnqueueLeaver(ctx context.Context, tx *sql.Tx, leaver access.Leaver) error {
-	return errors.Join(
-		l.Sessions.EndPerson(ctx, tx, leaver.Person, WhyPerson, leaver.At),
-		l.Enqueuer.EnqueueLeaver(ctx, tx, leaver),
-	)
+func (l Leavers) EnqueueLeaver(ctx context.Context, tx *sql.Tx, leavers ...access.Leaver) error {
+	for _, leaver := range leavers {
+		if err := l.Sessions.EndPerson(ctx, tx, leaver.Person, WhyPerson, leaver.At); err != nil {
+			return err
+		}
+	}
+	return l.Enqueuer.EnqueueLeaver(ctx, tx, leavers...)
 }
+
+var _ access.Enqueuer = Leavers{}

@@ -215,8 +215,8 @@ type queue struct {
 	left []access.Leaver
 }
 
-func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l access.Leaver) error {
-	q.left = append(q.left, l)
+func (q *queue) EnqueueLeaver(_ context.Context, _ *sql.Tx, l ...access.Leaver) error {
+	q.left = append(q.left, l...)
 	return q.err
 }
 

@@ -92,7 +92,7 @@ func askNation(
 	seats func(policies.Person) ([]policies.SeatDecision, error),
 	decide func(policies.Person, *policies.Organization) (policies.Decision, error),
 ) error {
-	seatQuestions := 2 * len(policies.Products())
+	seatQuestions := len(policies.Seats()) * len(policies.Reached())
 	for i, p := range people {
 		if _, err := seats(p); err != nil {
 			return err

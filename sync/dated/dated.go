@@ -21,7 +21,7 @@ const Queue = "dated"
 
 // Queues lists the queues of this package. Two activations at once would only wait for each other; the other place is for notices.
 func Queues() map[string]jobs.Queue {
-	return map[string]jobs.Queue{Queue: {MaxWorkers: 2, Urgent: true}}
+	return map[string]jobs.Queue{Queue: {MaxWorkers: 2, Urgent: true}, MailQueue: {MaxWorkers: 1}}
 }
 
 // ActivateArgs is the job that lets everything take effect that is due at an instant, or was before it.
@@ -68,7 +68,7 @@ func noticeOptions() jobs.KindOptions {
 
 // Leavers hands a leaver on in the transaction that ends them. Implemented by sync/provision.
 type Leavers interface {
-	EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error
+	EnqueueLeaver(ctx context.Context, tx *sql.Tx, l ...access.Leaver) error
 }
 
 // Inserter puts jobs into the caller's transaction. Implemented by jobs.Client.
@@ -111,7 +111,8 @@ func (e *Enqueuer) EnqueueActivation(ctx context.Context, tx *sql.Tx, a access.A
 
 // EnqueueNotice implements access.Enqueuer.
 func (e *Enqueuer) EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error {
-	_, err := e.jobs.InsertTx(ctx, tx, jobs.Insert{Args: NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}})
+	args := NoticeArgs{ID: n.ID, At: n.At, About: n.Kind, Org: n.Org, Object: n.Object, Detail: n.Detail}
+	_, err := e.jobs.InsertTx(ctx, tx, jobs.Insert{Args: args}, jobs.Insert{Args: MailArgs(args)})
 	if err != nil {
 		return fmt.Errorf("enqueue notice: %w", err)
 	}
@@ -124,8 +125,13 @@ type Directory interface {
 	KeepNotice(ctx context.Context, n identity.Notice) error
 }
 
-// Register registers the kinds of job of this package and how they are worked.
-func Register(w *jobs.Workers, d Directory, log *slog.Logger) {
+// Register registers the kinds of job of this package and how they are worked. mail sends notices as e-mail too; its zero value doesn't.
+func Register(w *jobs.Workers, d Directory, mail Mail, log *slog.Logger) {
+	jobs.Register(w, mailOptions(), func(ctx context.Context, job jobs.Job[MailArgs]) error {
+		return mail.send(ctx, identity.Notice{
+			ID: job.Args.ID, At: job.Args.At, Kind: job.Args.About, Org: job.Args.Org, Object: job.Args.Object, Detail: job.Args.Detail,
+		})
+	})
 	jobs.Register(w, activateOptions(), func(ctx context.Context, _ jobs.Job[ActivateArgs]) error {
 		done, err := d.Activate(ctx)
 		if done != (directory.Activated{}) {
@@ -143,4 +149,5 @@ func Register(w *jobs.Workers, d Directory, log *slog.Logger) {
 func Declare(w *jobs.Workers) {
 	jobs.Declare[ActivateArgs](w, activateOptions())
 	jobs.Declare[NoticeArgs](w, noticeOptions())
+	jobs.Declare[MailArgs](w, mailOptions())
 }

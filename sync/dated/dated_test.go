@@ -33,8 +33,8 @@ var (
 // leavers remembers who left.
 type leavers struct{ n atomic.Int64 }
 
-func (l *leavers) EnqueueLeaver(context.Context, *sql.Tx, access.Leaver) error {
-	l.n.Add(1)
+func (l *leavers) EnqueueLeaver(_ context.Context, _ *sql.Tx, list ...access.Leaver) error {
+	l.n.Add(int64(len(list)))
 	return nil
 }
 
@@ -72,7 +72,7 @@ func newWorld(t testing.TB, db *sqldb.DB, now func() time.Time, node string, reg
 }
 
 func register(w *jobs.Workers, s *directory.Store) {
-	dated.Register(w, s, slog.New(slog.DiscardHandler))
+	dated.Register(w, s, dated.Mail{}, slog.New(slog.DiscardHandler))
 }
 
 func (w *world) people(t testing.TB, n int) []identity.Person {
@@ -250,6 +250,7 @@ func TestNoticeDeadLetter(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		failing := func(w *jobs.Workers, _ *directory.Store) {
 			jobs.Declare[dated.ActivateArgs](w, jobs.KindOptions{Queue: dated.Queue})
+			jobs.Declare[dated.MailArgs](w, jobs.KindOptions{Queue: dated.MailQueue})
 			jobs.Register(w, jobs.KindOptions{Queue: dated.Queue, MaxAttempts: 1}, func(context.Context, jobs.Job[dated.NoticeArgs]) error { return errors.New("no") })
 		}
 		w := newWorld(t, db, time.Now, "node-a", failing)

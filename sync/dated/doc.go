@@ -5,8 +5,9 @@
 // instant is one job, whatever takes effect then; the job says no more than the instant, so that the queue tells nothing of what is
 // under embargo. A hub also activates at its start, for the midnights at which it was down.
 //
-// It decides nothing: identity/directory knows what is due, applies it exactly once and says what is to be told. It sends no mail: a
-// notice stands in the directory's table, for the console and `musubi notices`.
+// It decides nothing: identity/directory knows what is due, applies it exactly once and says what is to be told. A
+// notice stands in the directory's table, for the console and `musubi notices`; where a mail relay is configured it is also sent to the system
+// administrators.
 //
 // Called by cmd, which wires it.
 package dated

@@ -98,38 +98,44 @@ func (s *Store) Apply(ctx context.Context, scope policies.Scope, a Approved) err
 		return fmt.Errorf("apply plan: %w", ErrNotApproved)
 	}
 	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// One plan at a time. The marker row makes two starts on two nodes meet.
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_plan SET started_at=started_at WHERE state IN ('approved','staging','running')`); err != nil {
-			return err
-		}
-		var other string
-		err := tx.QueryRowContext(ctx, `SELECT hash FROM provision_plan WHERE state IN ('staging','running') LIMIT 1`).Scan(&other)
-		if err == nil {
-			return fmt.Errorf("%w: %.12s; wait for it (`musubi apply %.12s` shows how far it is), or stop it with `musubi apply --stop %.12s`", ErrBusy, other, other, other)
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		now := s.now().UnixMicro()
-		run := fmt.Sprintf("%.16s.%d", a.hash, now)
-		res, err := tx.ExecContext(ctx, `UPDATE provision_plan SET state='staging', starter=$2, started_at=$3, finished_at=0, run=$4
-			WHERE hash=$1 AND state='approved' AND expires_at > $3`, a.hash, string(scope.Actor()), now, run)
+		run, err := s.begin(ctx, tx, a.hash, scope.Actor())
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, ErrNotApproved)
-		}
-		if err := s.witness(ctx, tx, scope, a.hash, map[string]any{"run": run}); err != nil {
-			return err
-		}
-		_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: ApplyArgs{Plan: a.hash, Run: run}})
-		return err
+		return s.witness(ctx, tx, scope, a.hash, map[string]any{"run": run})
 	})
 	if err != nil {
 		return fmt.Errorf("apply plan %.12s: %w", a.hash, err)
 	}
 	return nil
+}
+
+// begin marks an approved plan as started and puts the job that stages it into the queue.
+func (s *Store) begin(ctx context.Context, tx *sql.Tx, hash string, starter policies.PersonID) (run string, err error) {
+	// One plan at a time. The marker row makes two starts on two nodes meet.
+	if _, err := tx.ExecContext(ctx, `UPDATE provision_plan SET started_at=started_at WHERE state IN ('approved','staging','running')`); err != nil {
+		return "", err
+	}
+	var other string
+	err = tx.QueryRowContext(ctx, `SELECT hash FROM provision_plan WHERE state IN ('staging','running') LIMIT 1`).Scan(&other)
+	if err == nil {
+		return "", fmt.Errorf("%w: %.12s; wait for it (`musubi apply %.12s` shows how far it is), or stop it with `musubi apply --stop %.12s`", ErrBusy, other, other, other)
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return "", err
+	}
+	now := s.now().UnixMicro()
+	run = fmt.Sprintf("%.16s.%d", hash, now)
+	res, err := tx.ExecContext(ctx, `UPDATE provision_plan SET state='staging', starter=$2, started_at=$3, finished_at=0, run=$4
+		WHERE hash=$1 AND state='approved' AND expires_at > $3`, hash, string(starter), now, run)
+	if err != nil {
+		return "", err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return "", errors.Join(err, ErrNotApproved)
+	}
+	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: ApplyArgs{Plan: hash, Run: run}})
+	return run, err
 }
 
 // Stop ends a plan that is being applied: operations that have begun finish, the others are not done. What is missing comes up in

@@ -25,7 +25,7 @@ func (s *Store) witnessRelease(ctx context.Context, tx *sql.Tx, op Op, e Effect)
 	row := audit.Row{
 		At: s.now().UnixMicro(), Actor: string(policies.TaskProvision), ActorKind: audit.ActorSystem, Action: "account.release", Object: string(op.Person),
 		Outcome: audit.Done, Reason: e.Receipt.How,
-		Detail: map[string]any{"product": string(op.Product), "account": e.Receipt.AccountID, "cause": op.Cause, "groups_left": len(e.Out)},
+		Detail: map[string]any{"product": string(op.Product), "account": e.Receipt.AccountID, "cause": op.Cause, "groups_left": len(e.Out), "request": e.Receipt.RequestID},
 	}
 	if e.Account != nil {
 		row.Org = e.Account.Org

@@ -23,11 +23,15 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 	if err != nil || v.Standing != StandingOpen {
 		return v, err
 	}
-	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd {
-		return v, s.fill(ctx, s.db.Reader(), &v)
+	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd && v.Op.Kind != OpReplace {
+		if err := s.fill(ctx, s.db.Reader(), &v); err != nil {
+			return v, err
+		}
+		return v, s.check(ctx, s.db.Reader(), &v)
 	}
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if v.Op.Kind == OpAccount {
+		v.Began = s.now().UnixMicro()
+		if v.Op.Kind == OpAccount || v.Op.Kind == OpReplace {
 			left, err := touch(ctx, tx, v.Op.Person)
 			if err != nil {
 				return err
@@ -38,6 +42,14 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 		}
 		if err := s.fill(ctx, tx, &v); err != nil {
 			return err
+		}
+		if v.Op.Kind == OpAdd {
+			if err := s.inside(ctx, tx, &v); err != nil {
+				return err
+			}
+		}
+		if v.Op.Kind == OpReplace {
+			return s.intendHeir(ctx, tx, &v)
 		}
 		return s.intend(ctx, tx, v)
 	})
@@ -138,7 +150,7 @@ func (s *Store) fill(ctx context.Context, q querier, v *View) error {
 
 // intend records that an attempt to make something is under way, where that is what Execute will do.
 func (s *Store) intend(ctx context.Context, tx *sql.Tx, v View) error {
-	now, op := s.now().UnixMicro(), v.Op
+	now, op := v.Began, v.Op
 	if op.Kind == OpAdd {
 		return s.intendMembers(ctx, tx, v)
 	}
@@ -151,8 +163,12 @@ func (s *Store) intend(ctx context.Context, tx *sql.Tx, v View) error {
 		return err
 	}
 	row, exists := v.Accounts[op.Person]
-	if v.Left[op.Person] || (exists && row.AccountID != "") || fingerprintOf(row, exists) != op.Before {
+	if v.Left[op.Person] || fingerprintOf(row, exists) != op.Before {
 		return nil
+	}
+	if exists && row.AccountID != "" { // the call may give access back to somebody who leaves meanwhile
+		_, err := tx.ExecContext(ctx, `UPDATE provision_op SET tried=1 WHERE run=$1 AND seq=$2`, op.Run, op.Seq)
+		return err
 	}
 	if exists {
 		_, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), now)
@@ -167,7 +183,7 @@ func (s *Store) intend(ctx context.Context, tx *sql.Tx, v View) error {
 // the call is lost.
 func (s *Store) intendMembers(ctx context.Context, tx *sql.Tx, v View) error {
 	for _, m := range v.Op.Members {
-		if v.Left[m] {
+		if v.Left[m] || v.Inside[m] {
 			continue
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state) VALUES ($1,$2,$3,'pending') ON CONFLICT DO NOTHING`,
@@ -182,11 +198,12 @@ func (s *Store) intendMembers(ctx context.Context, tx *sql.Tx, v View) error {
 // BeginRelease implements Ledger.
 func (s *Store) BeginRelease(ctx context.Context, product policies.Product, person policies.PersonID, cause string) (View, error) {
 	v := View{Rival: s.rival, Op: Op{Product: product, Kind: OpRelease, Person: person, Cause: cause}}
-	var state string
+	var state, origin string
+	var passes int
 	r := s.db.Reader()
-	err := r.QueryRowContext(ctx, `SELECT state, attempts FROM provision_leaver WHERE product=$1 AND person_id=$2 AND cause=$3`, string(product), string(person), cause).
-		Scan(&state, &v.Attempts)
-	if errors.Is(err, sql.ErrNoRows) || state == "done" {
+	err := r.QueryRowContext(ctx, `SELECT state, attempts, passes, origin FROM provision_leaver WHERE product=$1 AND person_id=$2 AND cause=$3`, string(product), string(person), cause).
+		Scan(&state, &v.Attempts, &passes, &origin)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && state != "pending" {
 		v.Standing = StandingFinal
 		return v, nil
 	}
@@ -196,21 +213,15 @@ func (s *Store) BeginRelease(ctx context.Context, product policies.Product, pers
 	if err := s.fill(ctx, r, &v); err != nil {
 		return v, fmt.Errorf("begin release of %s: %w", person, err)
 	}
-	rows, err := r.QueryContext(ctx, `SELECT g.product, g.org_id, g.group_id, g.name, g.tried_at FROM provision_member m
-		JOIN provision_group g ON g.product=m.product AND g.org_id=m.org_id WHERE m.product=$1 AND m.person_id=$2 AND g.group_id <> '' ORDER BY g.org_id`,
-		string(product), string(person))
-	if err != nil {
-		return v, fmt.Errorf("begin release of %s: %w", person, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		g, err := scanGroup(rows)
-		if err != nil {
+	if passes == 0 && s.guard != nil {
+		if err := s.ask(ctx, r, &v, origin); err != nil {
 			return v, fmt.Errorf("begin release of %s: %w", person, err)
 		}
-		v.Groups = append(v.Groups, g)
 	}
-	return v, rows.Err()
+	if err := s.around(ctx, r, &v); err != nil {
+		return v, fmt.Errorf("begin release of %s: %w", person, err)
+	}
+	return v, nil
 }
 
 // touch writes the person's row, so that a grant and a leaving in two transactions at once wait for each other, and tells when
@@ -266,10 +277,10 @@ func readGroup(ctx context.Context, q querier, product policies.Product, org pol
 	return &g, nil
 }
 
-func placeholders(people []policies.PersonID, next int) (string, []any) {
+func placeholders[T ~string](ids []T, next int) (string, []any) {
 	var b strings.Builder
-	args := make([]any, len(people))
-	for i, p := range people {
+	args := make([]any, len(ids))
+	for i, p := range ids {
 		if i > 0 {
 			b.WriteByte(',')
 		}

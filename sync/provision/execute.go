@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 const (
 	minWait    = 200 * time.Millisecond // between attempts when nobody says how long to wait
 	callBudget = 20 * time.Second       // longest time that one attempt may take, the job's time-out
-	maxWait    = 5 * time.Minute        // however long a vendor asks to wait, look again after this
+	maxWait    = 5 * time.Minute        // however long a failure lasts, look again after this
+	maxSlot    = 15 * time.Minute       // the furthest that a quota puts an attempt off: ours gives slots up to 10 minutes ahead
 )
 
 // maxPoison is how often an operation is tried whose failures nobody else shares: an answer that can't be understood, say. Past
@@ -29,7 +31,10 @@ func Execute(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return e
 	}
 	if e.Poison && v.Attempts >= maxPoison {
-		return Effect{Outcome: OutcomeQuarantined, Reason: fmt.Sprintf("%s; tried %d times: look at the product's state page, then plan again", e.Reason, v.Attempts+1)}
+		return quarantine(errors.New(e.Reason), fmt.Sprintf("tried %d times: look at the product's state page, then `musubi quarantine retry`", v.Attempts+1))
+	}
+	if e.Slot {
+		return e
 	}
 	backoff := minWait << min(v.Attempts, 8) // up to 51 s
 	e.After = min(max(e.After, backoff), maxWait)
@@ -42,6 +47,8 @@ func attempt(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return ensureGroup(ctx, now, conn, v)
 	case OpAccount:
 		return ensureAccount(ctx, now, conn, v)
+	case OpReplace:
+		return replaceAccount(ctx, now, conn, v)
 	case OpDisable:
 		return disableAccount(ctx, conn, v)
 	case OpAdd:
@@ -102,9 +109,15 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	}
 	op := v.Op
 	if v.Left[op.Person] {
-		return Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
+		return leftMeanwhile(ctx, conn, v)
+	}
+	if v.Moved[op.Person] {
+		return Effect{Outcome: OutcomeDropped, Reason: "the person's organization changed since the plan was made"}
 	}
 	row, exists := v.Accounts[op.Person]
+	if (op.After.Guest || row.Attributes.Guest) && conn.Guests == nil {
+		return quarantine(fmt.Errorf("%s can't make guests", conn.Name), "make the guest by hand in the product")
+	}
 	if exists && row.State == StateActive && equivalent(row.Attributes, *op.After, op.Seat) {
 		// Nothing to say to the product; the ledger may have to learn a new organization.
 		row.Org, row.Seat = op.Org, op.Seat
@@ -119,6 +132,11 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 		how := "updated"
 		if row.State == StateDisabled {
 			how = "enabled"
+		}
+		if row.Attributes.Guest != op.After.Guest {
+			if err := conn.Guests.SetGuest(ctx, row.AccountID, connectors.Guest{Guest: op.After.Guest}); err != nil {
+				return failedIdempotent(err)
+			}
 		}
 		got, err := conn.AccountWriter.UpdateAccount(ctx, want)
 		if err != nil {
@@ -137,7 +155,7 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 			return lag(conn, now, row.TriedAt)
 		}
 	}
-	got, err := conn.AccountWriter.CreateAccount(ctx, want)
+	got, err := create(ctx, conn, want, op.After.Guest)
 	switch connectors.KindOf(err) {
 	case connectors.KindUnknown:
 		if err == nil {
@@ -156,6 +174,29 @@ func ensureAccount(ctx context.Context, now time.Time, conn connectors.Opened, v
 	return failed(err)
 }
 
+// leftMeanwhile drops a grant to somebody who has left. An attempt that died may have given the access back after the leaver's own work was
+// done, so it is ended once more.
+func leftMeanwhile(ctx context.Context, conn connectors.Opened, v View) Effect {
+	e := Effect{Outcome: OutcomeDropped, Reason: "the person left meanwhile"}
+	row, exists := v.Accounts[v.Op.Person]
+	if !v.Tried || !exists || row.AccountID == "" {
+		return e
+	}
+	if err := conn.AccountWriter.DisableAccount(connectors.WithUrgent(ctx), row.AccountID); err != nil && connectors.KindOf(err) != connectors.KindNotFound {
+		return failedIdempotent(err)
+	}
+	row.State, row.Attributes.Active, row.TriedAt = StateDisabled, false, time.Time{}
+	e.Account, e.Receipt = &row, Receipt{How: "disabled", AccountID: row.AccountID}
+	return e
+}
+
+func create(ctx context.Context, conn connectors.Opened, want connectors.Account, guest bool) (connectors.Account, error) {
+	if guest {
+		return conn.Guests.CreateGuest(ctx, want, time.Time{})
+	}
+	return conn.AccountWriter.CreateAccount(ctx, want)
+}
+
 // adopt takes over an account that exists under the wanted key or address: ours from an attempt whose answer was lost, or one that
 // was there before the hub. It refuses one that carries another person's key, or that the ledger gives to somebody else.
 func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connectors.Account) Effect {
@@ -168,6 +209,11 @@ func adopt(ctx context.Context, conn connectors.Opened, v View, want, got connec
 	}
 	if rival != "" && rival != v.Op.Person {
 		return quarantine(fmt.Errorf("the account with this address belongs to person %s", rival), "give this person an address of their own")
+	}
+	if conn.Guests != nil { // written without looking: a read may be older than what somebody did by hand
+		if err := conn.Guests.SetGuest(ctx, got.ID, connectors.Guest{Guest: v.Op.After.Guest}); err != nil {
+			return failedIdempotent(err)
+		}
 	}
 	if same(got, want) {
 		return ensured(v.Op, got, "adopted")
@@ -232,7 +278,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] {
+		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue
@@ -248,7 +294,7 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 		return Effect{Outcome: OutcomeDropped, Removed: e.Removed, Reason: "none of the people has an active account"}
 	}
 	if err := conn.GroupWriter.AddMembers(ctx, v.Group.GroupID, ids); err != nil {
-		return failedIdempotent(err)
+		return refused(ctx, conn, v, err, e.Added, e.Removed)
 	}
 	return e
 }
@@ -263,18 +309,22 @@ func removeMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 	}
 	e.Receipt.GroupID = v.Group.GroupID
 	var ids []string
+	var people []policies.PersonID
 	for _, m := range v.Op.Members {
 		if row, ok := v.Accounts[m]; ok && row.AccountID != "" {
 			ids = append(ids, row.AccountID)
+			people = append(people, m)
 		}
 	}
 	if len(ids) == 0 {
 		return e
 	}
-	if err := conn.GroupWriter.RemoveMembers(ctx, v.Group.GroupID, ids); err != nil && connectors.KindOf(err) != connectors.KindNotFound {
-		return failedIdempotent(err)
+	err := conn.GroupWriter.RemoveMembers(ctx, v.Group.GroupID, ids)
+	switch {
+	case err == nil, connectors.KindOf(err) == connectors.KindNotFound && len(ids) == 1:
+		return e
 	}
-	return e
+	return refused(ctx, conn, v, err, people, nil)
 }
 
 func fingerprintOf(row AccountRow, exists bool) string {
@@ -314,13 +364,17 @@ func failedIdempotent(err error) Effect {
 
 func retry(err error) Effect {
 	after := connectors.RetryAfterOf(err)
+	slot, limit := connectors.KindOf(err) == connectors.KindThrottled && after > 0, maxWait
+	if slot { // coming back before the slot would only meet all the others who do
+		limit = maxSlot
+	}
 	switch {
 	case connectors.KindOf(err) == connectors.KindAuth:
 		after = max(after, 10*time.Second) // a person has to renew the credential
 	case after <= 0:
 		after = minWait
 	}
-	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, maxWait), Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
+	return Effect{Outcome: OutcomeRetry, Reason: err.Error(), Failure: connectors.KindOf(err).String(), After: min(after, limit), Slot: slot, Poison: !connectors.KindOf(err).Retriable() && connectors.KindOf(err) != connectors.KindAuth}
 }
 
 func wait(reason string, d time.Duration) Effect {
@@ -336,5 +390,5 @@ func lag(conn connectors.Opened, now, tried time.Time) Effect {
 }
 
 func quarantine(err error, remedy string) Effect {
-	return Effect{Outcome: OutcomeQuarantined, Reason: err.Error() + "; " + remedy}
+	return Effect{Outcome: OutcomeQuarantined, Reason: err.Error() + "; " + remedy, Words: err.Error(), Remedy: remedy}
 }

@@ -25,6 +25,11 @@ func (s *Store) Finish(ctx context.Context, op Op, e Effect) error {
 		if err := s.chase(ctx, tx, op, e); err != nil {
 			return err
 		}
+		if open {
+			if err := s.settle(ctx, tx, op, e); err != nil {
+				return err
+			}
+		}
 		switch {
 		case !open || e.Outcome == OutcomeRetry:
 			return nil
@@ -79,7 +84,8 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpAccount && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_account SET tried_at=$3 WHERE product=$1 AND person_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Person), micros(e.Tried), e.Began); err != nil {
 			return err
 		}
 	}
@@ -91,7 +97,13 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 			return err
 		}
 	} else if op.Kind == OpGroup && e.Untried {
-		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2`, string(op.Product), string(op.Org), micros(e.Tried)); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE provision_group SET tried_at=$3 WHERE product=$1 AND org_id=$2 AND (CAST($4 AS BIGINT)=0 OR tried_at=$4)`,
+			string(op.Product), string(op.Org), micros(e.Tried), e.Began); err != nil {
+			return err
+		}
+	}
+	if e.Outcome == OutcomeDone && (op.Kind == OpReplace || op.Kind == OpRelease) {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM provision_heir WHERE product=$1 AND person_id=$2`, string(op.Product), string(op.Person)); err != nil {
 			return err
 		}
 	}
@@ -137,7 +149,7 @@ func (s *Store) chase(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 		if left == 0 {
 			continue
 		}
-		if err := s.startRelease(ctx, tx, op.Product, person, fmt.Sprintf("%s/%d", op.Run, op.Seq), left); err != nil {
+		if err := s.startRelease(ctx, tx, startedRelease{product: op.Product, person: person, cause: fmt.Sprintf("%s/%d", op.Run, op.Seq), left: left, passes: true}); err != nil {
 			return err
 		}
 	}
@@ -177,38 +189,81 @@ func (s *Store) release(ctx context.Context, tx *sql.Tx, op Op) error {
 	return err
 }
 
-// EnqueueLeaver is the leavers' part of access.Enqueuer: in the transaction that ends the person, it marks the person so that nothing is granted
-// any more, and starts the work that ends every account. It needs neither plan nor approval.
-func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, l access.Leaver) error {
-	if l.At == 0 {
-		return errors.New("enqueue leaver: the time of leaving is missing")
+// EnqueueLeaver is the leavers' part of access.Enqueuer: in the transaction that ends people, it marks them so that nothing is granted to them
+// any more, and starts the work that ends every account. It needs neither plan nor approval. What a breaker holds waits for a person.
+func (s *Store) EnqueueLeaver(ctx context.Context, tx *sql.Tx, list ...access.Leaver) error {
+	var work []leaving
+	for _, l := range list {
+		if l.At == 0 {
+			return errors.New("enqueue leaver: the time of leaving is missing")
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO provision_person (person_id, leaver_at, touched) VALUES ($1,$2,1)
+			ON CONFLICT (person_id) DO UPDATE SET leaver_at=$2, touched = provision_person.touched + 1`, string(l.Person), l.At)
+		if err != nil {
+			return fmt.Errorf("enqueue leaver: %w", err)
+		}
+		of, err := collect(ctx, tx, func(rows *sql.Rows) (leaving, error) {
+			w := leaving{leaver: l}
+			return w, rows.Scan(&w.product, &w.org)
+		}, `SELECT product, org_id FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0
+			OR EXISTS (SELECT 1 FROM provision_heir h WHERE h.product=provision_account.product AND h.person_id=provision_account.person_id)) ORDER BY product`, string(l.Person))
+		if err != nil {
+			return fmt.Errorf("enqueue leaver: %w", err)
+		}
+		work = append(work, of...)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO provision_person (person_id, leaver_at, touched) VALUES ($1,$2,1)
-		ON CONFLICT (person_id) DO UPDATE SET leaver_at=$2, touched = provision_person.touched + 1`, string(l.Person), l.At)
+	held, err := s.admitLeavers(ctx, tx, work)
 	if err != nil {
 		return fmt.Errorf("enqueue leaver: %w", err)
 	}
-	products, err := collect(ctx, tx, func(rows *sql.Rows) (p policies.Product, err error) { return p, rows.Scan(&p) },
-		`SELECT product FROM provision_account WHERE person_id=$1 AND (state <> 'disabled' OR tried_at <> 0) ORDER BY product`, string(l.Person))
-	if err != nil {
-		return fmt.Errorf("enqueue leaver: %w", err)
-	}
-	for _, p := range products {
-		if err := s.startRelease(ctx, tx, p, l.Person, fmt.Sprintf("left %d", l.At), l.At); err != nil {
+	for _, w := range work {
+		r := startedRelease{product: w.product, person: w.leaver.Person, cause: fmt.Sprintf("left %d", w.leaver.At), left: w.leaver.At, trip: held[w.item()], passes: s.passes(w.leaver), change: causeOf(w.leaver.Origin).Change(), role: w.leaver.Role}
+		if err := s.startRelease(ctx, tx, r); err != nil {
 			return fmt.Errorf("enqueue leaver: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s *Store) startRelease(ctx context.Context, tx *sql.Tx, product policies.Product, person policies.PersonID, cause string, left int64) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO provision_leaver (product, person_id, cause, left_at) VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING`,
-		string(product), string(person), cause, left)
-	if err != nil {
+// startedRelease is the work that a leaver leaves in one product.
+type startedRelease struct {
+	product policies.Product
+	person  policies.PersonID
+	cause   string
+	left    int64
+	trip    string // of the breaker that holds it; empty: none
+	passes  bool   // no breaker may hold it
+	role    policies.Role
+	change  string // upstream
+}
+
+func (s *Store) startRelease(ctx context.Context, tx *sql.Tx, r startedRelease) error {
+	state, passes := "pending", 0
+	if r.trip != "" {
+		state = "held"
+	}
+	if r.passes {
+		passes = 1
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO provision_leaver (product, person_id, cause, left_at, state, trip, passes, origin) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT DO NOTHING`,
+		string(r.product), string(r.person), r.cause, r.left, state, r.trip, passes, r.change)
+	if err != nil || r.trip != "" {
 		return err
 	}
-	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: product, Person: person, Cause: cause}, Queue: UrgentQueue(product)})
+	_, err = s.jobs.InsertTx(ctx, tx, jobs.Insert{Args: LeaverArgs{Product: r.product, Person: r.person, Cause: r.cause}, Queue: UrgentQueue(r.product), Priority: leaverPriority(r.role)})
 	return err
+}
+
+// leaverPriority puts those first who may do most: in a wave the last one waits for the vendor.
+func leaverPriority(r policies.Role) int {
+	switch r {
+	case policies.RoleGeneral:
+		return 3
+	case policies.RoleAdministrator:
+		return 2
+	case policies.RoleSystemAdministrator:
+	}
+	return 1 // also where nobody said
 }
 
 // short bounds what is stored of a vendor's words.

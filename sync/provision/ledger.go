@@ -54,11 +54,16 @@ type View struct {
 	Op       Op
 	Standing Standing
 	Attempts int                              // attempts before this one that ended in OutcomeRetry
-	Tried    bool                             // of members.add: an attempt before this one may have reached the vendor
+	Tried    bool                             // of members.add and of a change of an account: an attempt before this one may have reached the vendor
 	Left     map[policies.PersonID]bool       // of the people concerned: who left the service
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
 	Groups   []GroupRow                       // of a release: every group that the person is in
+	Heir     Heir                             // of a replacement and of a release: the account that may have been made in the old one's place
+	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
+	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
+	Held     string                           // the breaker's trip that holds it now; empty: none
+	Inside   map[policies.PersonID]bool       // of members.add: who is still in a group that had to be left first
 	// Rival tells which person the ledger gives an account id to, "" if nobody.
 	Rival func(ctx context.Context, product policies.Product, accountID string) (policies.PersonID, error)
 }
@@ -72,6 +77,8 @@ const (
 	OutcomeDropped     Outcome = "dropped"     // no longer wanted; planned anew if it is wanted again
 	OutcomeQuarantined Outcome = "quarantined" // the vendor refuses it; a person has to look
 	OutcomeRetry       Outcome = "retry"
+	OutcomeSplit       Outcome = "split" // the vendor refuses a batch of members: its parts are tried by themselves
+	OutcomeHeld        Outcome = "held"  // a breaker holds it until a person releases it; then it is planned anew
 )
 
 // Effect is what an attempt changed in the world, to be committed in one transaction with what follows from it.
@@ -80,14 +87,21 @@ type Effect struct {
 	Reason  string        // why it was dropped, quarantined or is tried again, with the vendor's own words
 	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
 	After   time.Duration // for OutcomeRetry: not before
+	Slot    bool          // for OutcomeRetry: After is when the quota lets it through, ours or the vendor's: no longer wait is due
 	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
 	Untried bool          // for OutcomeRetry: this attempt made nothing, so its intent is taken back
+	Began   int64         // View.Began of the attempt: only its own intent is taken back, never that of a newer one; 0: whatever there is
 	Tried   time.Time     // with Untried: when an earlier attempt may have made something; zero: none
 	Account *AccountRow   // new state of the account
 	Group   *GroupRow     // new state of the group
 	Added   []policies.PersonID
 	Removed []policies.PersonID
-	Out     []policies.OrgID // of a release: groups that the person is out of
+	Out     []policies.OrgID      // of a release: groups that the person is out of
+	Trip    string                // for OutcomeHeld: what holds it
+	Parts   [][]policies.PersonID // for OutcomeSplit: the batches to try instead
+	Words   string                // for OutcomeQuarantined: the vendor's own words
+	Remedy  string                // for OutcomeQuarantined: what a person has to do
+	Bad     policies.PersonID     // for OutcomeQuarantined of a batch: the one member whom it is about
 	Receipt Receipt
 }
 
@@ -96,7 +110,8 @@ type Receipt struct {
 	How       string              `json:"how,omitempty"` // created, adopted, updated, enabled, disabled, added, removed, found
 	AccountID string              `json:"account_id,omitempty"`
 	GroupID   string              `json:"group_id,omitempty"`
-	LeftOut   []policies.PersonID `json:"left_out,omitempty"` // members without an active account: planned anew
+	RequestID string              `json:"request_id,omitempty"` // the vendor's own, of the last call
+	LeftOut   []policies.PersonID `json:"left_out,omitempty"`   // members without an active account: planned anew
 }
 
 // Ledger is where operations begin and end. Begin writes down the intent before the outward call, Finish the effect after it, with

@@ -77,15 +77,26 @@ func (m *memLedger) Begin(_ context.Context, _ string, seq int) (View, error) {
 		m.groups[t] = GroupRow{Product: op.Product, Org: op.Org, Name: op.Name, TriedAt: now}
 	case OpAdd:
 		m.tried[seq] = true
+		var removals []Op
+		for i, st := range m.steps {
+			if st.Op.Kind == OpRemove && slices.Contains(st.Next, seq) && m.state[i] != OutcomeDone {
+				removals = append(removals, st.Op)
+			}
+		}
+		v.Inside = stillInside(op, removals)
 		for _, p := range op.Members {
-			if h := (holder{op.Product, p}); !m.left[p] {
+			if h := (holder{op.Product, p}); !m.left[p] && !v.Inside[p] {
 				m.member(h, op.Org, m.members[h][op.Org])
 			}
 		}
 	case OpAccount:
 		h := holder{op.Product, op.Person}
 		row, ok := m.accounts[h]
-		if m.left[op.Person] || (ok && row.AccountID != "") || fingerprintOf(row, ok) != op.Before {
+		if m.left[op.Person] || fingerprintOf(row, ok) != op.Before {
+			break
+		}
+		if ok && row.AccountID != "" {
+			m.tried[seq] = true
 			break
 		}
 		if !ok {
@@ -176,6 +187,24 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 		for _, p := range granted {
 			if m.left[p] {
 				m.startRelease(op.Product, p, fmt.Sprintf("%s/%d", op.Run, op.Seq))
+			}
+		}
+	}
+	if open && e.Outcome == OutcomeSplit {
+		next := m.steps[op.Seq].Next
+		for _, members := range e.Parts {
+			part := op
+			part.Seq, part.Members = len(m.steps), members
+			m.steps = append(m.steps, Step{Op: part, Next: next})
+			m.waits, m.state, m.reason = append(m.waits, 0), append(m.state, ""), append(m.reason, "")
+			m.attempts, m.tried = append(m.attempts, 0), append(m.tried, m.tried[op.Seq])
+			for _, n := range next {
+				m.waits[n]++
+			}
+			for i := range m.steps {
+				if slices.Contains(m.steps[i].Next, op.Seq) {
+					m.steps[i].Next = append(slices.Clone(m.steps[i].Next), part.Seq)
+				}
 			}
 		}
 	}

@@ -13,6 +13,7 @@ type OpKind string
 const (
 	OpGroup   OpKind = "group.ensure"    // make the group where it isn't there
 	OpAccount OpKind = "account.ensure"  // make or change the account
+	OpReplace OpKind = "account.replace" // make a new account in the place of one that can't be changed so, and end that
 	OpDisable OpKind = "account.disable" // end the account's access
 	OpAdd     OpKind = "members.add"     // at most one batch of members
 	OpRemove  OpKind = "members.remove"
@@ -33,6 +34,8 @@ type Op struct {
 	After   *Attributes         `json:"after,omitempty"`
 	Members []policies.PersonID `json:"members,omitempty"`
 	Cause   string              `json:"cause,omitempty"` // of a release
+	// Announced: by a transfer that was announced, so that no breaker holds it.
+	Announced bool `json:"announced,omitempty"`
 }
 
 // Step is an operation with its place in the order: how many others it waits for, and which wait for it.
@@ -92,7 +95,7 @@ func (b *stepper) first(o Object, batch func(policies.Product) int) error {
 	if o.Before != nil {
 		before = o.Before.Fingerprint()
 	}
-	op := Op{Product: o.Product, Org: o.Org, Person: o.Person, Name: o.Name, Seat: o.Seat, Before: before, After: o.After}
+	op := Op{Product: o.Product, Org: o.Org, Person: o.Person, Name: o.Name, Seat: o.Seat, Before: before, After: o.After, Announced: o.Announced}
 	switch {
 	case o.Kind == ObjectGroup:
 		op.Kind = OpGroup
@@ -102,10 +105,13 @@ func (b *stepper) first(o Object, batch func(policies.Product) int) error {
 		b.disables[h] = b.push(op)
 	case o.Kind == ObjectAccount:
 		op.Kind = OpAccount
+		if o.Action == ActionReplace {
+			op.Kind = OpReplace
+		}
 		b.accounts[h] = b.push(op)
 	case o.Kind == ObjectMembers && o.Action == ActionRemove:
 		for members := range chunks(o.Members, batch(o.Product)) {
-			seq := b.push(Op{Product: o.Product, Kind: OpRemove, Org: o.Org, Members: members})
+			seq := b.push(Op{Product: o.Product, Kind: OpRemove, Org: o.Org, Members: members, Announced: o.Announced})
 			for _, m := range members {
 				mh := holder{o.Product, m}
 				b.removes[mh] = append(b.removes[mh], seq)

@@ -32,6 +32,7 @@ type Action string
 const (
 	ActionCreate  Action = "create"
 	ActionUpdate  Action = "update"
+	ActionReplace Action = "replace" // a new account takes the old one's place, which ends: of what no call can change
 	ActionEnable  Action = "enable"
 	ActionDisable Action = "disable"
 	ActionAdd     Action = "add"
@@ -52,6 +53,8 @@ type Object struct {
 	Members  []policies.PersonID `json:"members,omitempty"`
 	Policies []string            `json:"policies,omitempty"`
 	Leaver   bool                `json:"leaver,omitempty"` // needs no approval
+
+	Announced bool `json:"-"` // found when the plan is applied: by a transfer that was announced, so that no breaker holds it
 }
 
 func (o Object) key() string {
@@ -68,8 +71,10 @@ type Total struct {
 	Disabled        int              `json:"accounts_disabled"`
 	MembersAdded    int              `json:"members_added"`
 	MembersRemoved  int              `json:"members_removed"`
-	AccountsWanted  int              `json:"accounts_wanted"`  // active accounts once the plan is applied
-	AccountsCurrent int              `json:"accounts_current"` // active accounts now
+	AccountsWanted  int              `json:"accounts_wanted"`       // active accounts once the plan is applied
+	AccountsCurrent int              `json:"accounts_current"`      // active accounts now
+	YenWanted       int              `json:"yen_per_month_wanted"`  // what the active accounts cost once the plan is applied
+	YenCurrent      int              `json:"yen_per_month_current"` // and now
 }
 
 // Plan is what will be done, decided beforehand. Its hash covers everything in it.
@@ -189,6 +194,7 @@ func (d *differ) accounts() {
 		known[holder{a.Product, a.Person}] = a
 		if a.Attributes.Active {
 			d.totals[a.Product].AccountsCurrent++
+			d.totals[a.Product].YenCurrent += d.wanted.Prices.Of(a.Product, a.Seat)
 		}
 	}
 	wanted := make(map[holder]bool, len(d.wanted.Accounts))
@@ -197,6 +203,7 @@ func (d *differ) accounts() {
 		h, total := holder{want.Product, want.Person}, d.totals[want.Product]
 		wanted[h] = true
 		total.AccountsWanted++
+		total.YenWanted += d.wanted.Prices.Of(want.Product, want.Seat)
 		for _, org := range want.Orgs() {
 			groups[team{want.Product, org}] = true
 		}
@@ -207,10 +214,13 @@ func (d *differ) accounts() {
 		case !exists:
 			obj.Action = ActionCreate
 			total.Created++
+		case replaced(have, after, want.Seat):
+			obj.Action, obj.Before = ActionReplace, &have.Attributes
+			total.Updated++
 		case !have.Attributes.Active:
 			obj.Action, obj.Before = ActionEnable, &have.Attributes
 			total.Enabled++
-		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org:
+		case !equivalent(have.Attributes, after, want.Seat) || have.Org != want.Org || have.Seat != want.Seat:
 			obj.Action, obj.Before = ActionUpdate, &have.Attributes
 			total.Updated++
 		default:
@@ -291,6 +301,7 @@ func (d *differ) memberships() {
 type Drop struct {
 	Object Object
 	Reason string
+	Held   string // the breaker's trip that holds it; empty: it was dropped
 }
 
 // Compare keeps those objects of an approved plan that the world still asks for, and drops those that changed since it was made:
@@ -304,7 +315,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 		cur, still := now[o.key()]
 		switch {
 		case !still:
-			drops = append(drops, Drop{o, "it is no longer needed, or was done meanwhile"})
+			drops = append(drops, Drop{Object: o, Reason: "it is no longer needed, or was done meanwhile"})
 		case o.Kind == ObjectMembers:
 			var stay, gone []policies.PersonID
 			for _, m := range o.Members {
@@ -317,7 +328,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 			if len(gone) > 0 {
 				left := o
 				left.Members = gone
-				drops = append(drops, Drop{left, "these people changed since the plan was made"})
+				drops = append(drops, Drop{Object: left, Reason: "these people changed since the plan was made"})
 			}
 			if len(stay) > 0 {
 				kept := o
@@ -325,7 +336,7 @@ func Compare(approved, current Plan) (keep []Object, drops []Drop) {
 				keep = append(keep, kept)
 			}
 		case !bytes.Equal(canonical(o), canonical(cur)):
-			drops = append(drops, Drop{o, "it changed since the plan was made"})
+			drops = append(drops, Drop{Object: o, Reason: "it changed since the plan was made"})
 		default:
 			keep = append(keep, o)
 		}

@@ -11,6 +11,14 @@ import (
 // can't be left at once the access is ended all the same, and the group is tried again.
 func release(ctx context.Context, now time.Time, conn connectors.Opened, v View) Effect {
 	ctx = connectors.WithUrgent(ctx)
+	e := releaseKnown(ctx, now, conn, v)
+	if e.Outcome != OutcomeDone || v.Heir.Email == "" {
+		return e
+	}
+	return releaseHeir(ctx, now, conn, v, e)
+}
+
+func releaseKnown(ctx context.Context, now time.Time, conn connectors.Opened, v View) Effect {
 	row, exists := v.Accounts[v.Op.Person]
 	if !exists {
 		return Effect{Outcome: OutcomeDone, Receipt: Receipt{How: "found"}}

@@ -52,6 +52,7 @@ type LeaverArgs struct {
 	Product policies.Product  `json:"product"`
 	Person  policies.PersonID `json:"person"`
 	Cause   string            `json:"cause"`
+	Again   string            `json:"again,omitempty"` // the trip of a breaker that held it and was released
 }
 
 // Kind implements jobs.Args.
@@ -59,7 +60,11 @@ func (LeaverArgs) Kind() string { return "provision.leaver.v1" }
 
 // Key implements jobs.Args.
 func (a LeaverArgs) Key() string {
-	return string(a.Product) + "/" + string(a.Person) + "/" + a.Cause
+	key := string(a.Product) + "/" + string(a.Person) + "/" + a.Cause
+	if a.Again != "" {
+		key += "/" + a.Again
+	}
+	return key
 }
 
 func opInsert(run string, seq int, p policies.Product) jobs.Insert {
@@ -71,6 +76,7 @@ type Runner struct {
 	store  *Store
 	source Source
 	open   map[policies.Product]connectors.Opened
+	where  *whereabouts // nil: not asked
 	log    *slog.Logger
 }
 
@@ -152,7 +158,17 @@ func (r *Runner) execute(ctx context.Context, v View) error {
 	if !ok {
 		return fmt.Errorf("operation %s of %s: no connector is configured for it", v.Op.Kind, v.Op.Product)
 	}
-	e := Execute(ctx, r.store.now(), conn, v)
+	if r.where != nil {
+		if err := r.where.moved(ctx, &v); err != nil {
+			return err
+		}
+	}
+	e := Effect{Outcome: OutcomeHeld, Trip: v.Held, Reason: heldReason(v.Held)}
+	if v.Held == "" {
+		named, requests := connectors.WithRequests(ctx)
+		e = Execute(named, r.store.now(), conn, v)
+		e.Receipt.RequestID, e.Began = requests.Last(), v.Began
+	}
 	// What happened outside must be written down even if the attempt's own time is over.
 	fctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 	defer cancel()
@@ -207,7 +223,7 @@ func (r *Runner) stage(ctx context.Context, rec PlanRecord, run string) error {
 	if err != nil {
 		return err
 	}
-	current, err := r.source.Current(ctx, approved.Maker)
+	current, err := r.present(ctx, approved)
 	if err != nil {
 		return err
 	}
@@ -216,12 +232,27 @@ func (r *Runner) stage(ctx context.Context, rec PlanRecord, run string) error {
 		return r.store.cancelRun(ctx, run)
 	}
 	keep, drops := Compare(approved, current)
+	keep, held, err := r.store.admitPlan(ctx, run, rec, keep)
+	if err != nil {
+		return err
+	}
+	drops = append(drops, held...)
 	steps, err := Steps(run, keep, r.memberBatch)
 	if err != nil {
 		return err
 	}
 	r.log.InfoContext(ctx, "plan staged", "plan", rec.Hash, "operations", len(steps), "dropped_objects", len(drops))
 	return r.store.stageRun(ctx, run, steps, drops)
+}
+
+// present gives what the present state asks for, of the people whom the plan is about at least: a plan of one person must not cost what
+// the nation does.
+func (r *Runner) present(ctx context.Context, approved Plan) (Plan, error) {
+	people := approved.People()
+	if len(people) == 0 || len(people) > MaxPart {
+		return r.source.Current(ctx, approved.Maker)
+	}
+	return r.source.Part(ctx, approved.Maker, people)
 }
 
 func (r *Runner) memberBatch(p policies.Product) int { return max(r.open[p].Limits.MemberBatch, 1) }
@@ -276,7 +307,11 @@ func (s *Store) stageRun(ctx context.Context, run string, steps []Step, drops []
 		dropped := func(yield func([]any) bool) {
 			for i, d := range drops {
 				op := Op{Product: d.Object.Product, Kind: OpKind(d.Object.Kind), Org: d.Object.Org, Person: d.Object.Person, Members: d.Object.Members}
-				if !yield([]any{run, len(steps) + i, string(op.Product), string(op.Kind), encodeJSON(op), 0, 1, "dropped", d.Reason, s.now().UnixMicro()}) {
+				state := OutcomeDropped
+				if d.Held != "" {
+					state = OutcomeHeld
+				}
+				if !yield([]any{run, len(steps) + i, string(op.Product), string(op.Kind), encodeJSON(op), 0, 1, string(state), d.Reason, s.now().UnixMicro()}) {
 					return
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/jira"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
+	"github.com/musubi-hub/musubi/connectors/slack"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -47,32 +49,47 @@ func newWorld(t *testing.T, seed uint64) *world {
 // makeWorld takes the vendors' quotas times scale.
 func makeWorld(t testing.TB, seed uint64, scale float64) *world {
 	t.Helper()
+	return watchedWorld(t, seed, scale, func(_ *sandbox.Sandbox, way http.RoundTripper) http.RoundTripper { return way })
+}
+
+// watchedWorld lets watch see every call on its way to the sandbox.
+func watchedWorld(t testing.TB, seed uint64, scale float64, watch func(*sandbox.Sandbox, http.RoundTripper) http.RoundTripper) *world {
+	t.Helper()
 	box, err := sandbox.New(sandbox.Options{
 		Now: time.Now, Seed: seed, BaseURL: "http://127.0.0.1", QuotaScale: scale,
 		Atlassian: sandbox.AtlassianOptions{DirectoryID: "dir", Token: "scim-token", VerifiedDomains: []string{"c2000012020001.example.lg.jp"}},
 		Jira:      sandbox.JiraOptions{Email: "hub@example.go.jp", Token: "jira-token"},
+		Slack:     sandbox.SlackOptions{Token: "slack-token", AdminToken: "slack-admin", SigningSecret: "slack-signing", OwnerEmail: "owner@example.go.jp"},
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	half := func() float64 { return 0.5 }
+	half, way := func() float64 { return 0.5 }, watch(box, box.Transport())
 	a, err := atlassian.New(atlassian.Config{
-		BaseURL: "http://127.0.0.1/atlassian", DirectoryID: "dir", Token: outbound.NewSecret("scim-token"), Transport: box.Transport(), Quota: free{},
+		BaseURL: "http://127.0.0.1/atlassian", DirectoryID: "dir", Token: outbound.NewSecret("scim-token"), Transport: way, Quota: free{},
 		Now: time.Now, Timeout: 5 * time.Second, Jitter: half, AllowPlaintext: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	j, err := jira.New(jira.Config{
-		BaseURL: "http://127.0.0.1/jira", Email: "hub@example.go.jp", Token: outbound.NewSecret("jira-token"), ServiceDeskID: "1", Transport: box.Transport(),
+		BaseURL: "http://127.0.0.1/jira", Email: "hub@example.go.jp", Token: outbound.NewSecret("jira-token"), ServiceDeskID: "1", Transport: way,
 		Quota: free{}, Now: time.Now, Timeout: 5 * time.Second, Jitter: half, AllowPlaintext: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := connectors.NewCatalog(a, j)
+	s, err := slack.New(slack.Config{
+		BaseURL: "http://127.0.0.1/slack", Token: outbound.NewSecret("slack-token"), SCIMToken: outbound.NewSecret("slack-admin"),
+		SigningSecret: outbound.NewSecret("slack-signing"), Transport: way, Quota: free{}, Now: time.Now, Timeout: 5 * time.Second,
+		Jitter: half, AllowPlaintext: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := connectors.NewCatalog(a, j, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +140,8 @@ func (w *world) truth(t *testing.T) []string {
 				Email       string   `json:"email"`
 				DisplayName string   `json:"display_name"`
 				Active      bool     `json:"active"`
+				Guest       bool     `json:"guest"`
+				Owner       bool     `json:"owner"`
 				Groups      []string `json:"groups"`
 			} `json:"accounts"`
 			Groups []struct {
@@ -137,8 +156,11 @@ func (w *world) truth(t *testing.T) []string {
 			lines = append(lines, fmt.Sprintf("%s: %d duplicates", p, state.Counts.Duplicates))
 		}
 		for _, a := range state.Accounts {
+			if a.Owner {
+				continue
+			}
 			if a.Active {
-				lines = append(lines, fmt.Sprintf("%s account %s %s %s", p, a.Email, a.DisplayName, strings.Join(a.Groups, "+")))
+				lines = append(lines, fmt.Sprintf("%s account %s %s %s%s", p, a.Email, a.DisplayName, strings.Join(a.Groups, "+"), guestMark(a.Guest)))
 			} else if len(a.Groups) > 0 {
 				lines = append(lines, fmt.Sprintf("%s disabled account %s is still in %s", p, a.Email, strings.Join(a.Groups, "+")))
 			}
@@ -165,11 +187,18 @@ func (w *world) present(t *testing.T, people []identity.Person) string {
 	return ""
 }
 
+func guestMark(guest bool) string {
+	if guest {
+		return " (guest)"
+	}
+	return ""
+}
+
 // wantedTruth is what truth must be for the people: groups stay once made.
 func wantedTruth(w Wanted, groups map[team]bool) []string {
 	var lines []string
 	for _, a := range w.Accounts {
-		lines = append(lines, fmt.Sprintf("%s account %s %s %s", a.Product, a.Attributes.Email, a.Attributes.DisplayName, w.Names[a.Org]))
+		lines = append(lines, fmt.Sprintf("%s account %s %s %s%s", a.Product, a.Attributes.Email, a.Attributes.DisplayName, w.Names[a.Org], guestMark(a.Attributes.Guest)))
 		groups[team{a.Product, a.Org}] = true
 	}
 	for t := range groups {
@@ -425,22 +454,23 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 	return ""
 }
 
-// schedules is how many random lives the test walks through.
+// schedules is how many random lives are walked through at most until a planted bug is caught.
 const schedules = 2000
 
+// 10,000 random lives in make scale, a million in make soak.
 func TestFaultSchedules(t *testing.T) {
-	n := schedules
-	if testing.Short() {
-		n = 100
-	}
-	for seed := range uint64(n) {
-		synctest.Test(t, func(t *testing.T) {
-			if diff := schedule(t, seed, func(m *memLedger) Ledger { return m }, nil); diff != "" {
-				t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+	n := sized(t, "MUSUBI_SCHEDULES", 300)
+	shards := runtime.GOMAXPROCS(0)
+	for shard := range shards {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < n && !t.Failed(); seed += shards {
+				synctest.Test(t, func(t *testing.T) {
+					if diff := schedule(t, uint64(seed), func(m *memLedger) Ledger { return m }, nil); diff != "" {
+						t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+					}
+				})
 			}
 		})
-		if t.Failed() {
-			return
-		}
 	}
 }

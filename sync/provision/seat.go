@@ -37,7 +37,7 @@ func (s *Store) SeatsOfPeople(ctx context.Context, scope policies.Scope, people 
 	in, args := placeholders(people, 1)
 	where, more := scope.Where("a.org_id", len(args)+1)
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT a.person_id, a.product, a.seat, a.state, a.updated_at,
-		CASE WHEN EXISTS (SELECT 1 FROM provision_leaver l WHERE l.product=a.product AND l.person_id=a.person_id AND l.state='pending') THEN 1 ELSE 0 END
+		CASE WHEN EXISTS (SELECT 1 FROM provision_leaver l WHERE l.product=a.product AND l.person_id=a.person_id AND l.state <> 'done') THEN 1 ELSE 0 END
 		FROM provision_account a WHERE a.person_id IN (`+in+`) AND `+where+` ORDER BY a.person_id, a.product`, append(args, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("seats of people: %w", err)

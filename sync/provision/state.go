@@ -18,11 +18,20 @@ type Directory interface {
 	Organizations(ctx context.Context, scope policies.Scope, filter directory.OrgFilter) ([]identity.Organization, error)
 	EachPerson(ctx context.Context, scope policies.Scope, fn func(identity.Person) error) error
 	Posts(ctx context.Context, scope policies.Scope, of ...policies.PersonID) ([]identity.Post, error)
+	Organization(ctx context.Context, scope policies.Scope, id policies.OrgID) (identity.Organization, error)
+	People(ctx context.Context, scope policies.Scope, filter directory.PeopleFilter) ([]identity.Person, error)
+	These(ctx context.Context, scope policies.Scope, people ...policies.PersonID) ([]identity.Person, error)
+	Changes(ctx context.Context, scope policies.Scope, after int64, limit int) ([]directory.Change, error)
+	LastChange(ctx context.Context, scope policies.Scope) (int64, error)
+	PeopleAt(ctx context.Context, scope policies.Scope, at int64, fn func(identity.Person) error) error
+	PostsAt(ctx context.Context, scope policies.Scope, at int64) ([]identity.Post, error)
 }
 
 // Source gives the plan that the present state asks for.
 type Source interface {
 	Current(ctx context.Context, maker policies.PersonID) (Plan, error)
+	// Part is Current of the people named alone, at most MaxPart.
+	Part(ctx context.Context, maker policies.PersonID, people []policies.PersonID) (Plan, error)
 }
 
 // Planner makes plans from directory, policy and ledger.
@@ -31,11 +40,56 @@ type Planner struct {
 	dir    Directory
 	seater Seater
 	scope  policies.Scope
+	// products are those that something can be done in: of the others nothing is planned.
+	products []policies.Product
+	prices   Prices
 }
 
-// NewPlanner makes a planner. It reads every organization by a system scope: a plan covers the nation.
-func NewPlanner(store *Store, dir Directory, seater Seater) *Planner {
-	return &Planner{store: store, dir: dir, seater: seater, scope: policies.System(policies.TaskProvision)}
+// Price gives the planner what seats cost, and gives it back.
+func (p *Planner) Price(prices Prices) *Planner { p.prices = prices; return p }
+
+// Prices are what seats cost.
+func (p *Planner) Prices() Prices { return p.prices }
+
+// NewPlanner makes a planner for the products that are connected; none given: for all. It reads every organization by a system scope: a plan
+// covers the nation.
+func NewPlanner(store *Store, dir Directory, seater Seater, connected ...policies.Product) *Planner {
+	if len(connected) == 0 {
+		connected = policies.Products()
+	}
+	return &Planner{store: store, dir: dir, seater: seater, scope: policies.System(policies.TaskProvision), products: connected}
+}
+
+// Connected lists the products that are planned for.
+func (p *Planner) Connected() []policies.Product { return slices.Clone(p.products) }
+
+// plan diffs what is wanted against what is known, in the connected products.
+func (p *Planner) plan(w Wanted, k Known, maker policies.PersonID) Plan {
+	k.keep(p.products)
+	return Make(w, k, maker, p.seater.Hash())
+}
+
+// want is Want in the connected products.
+func (p *Planner) want(people []identity.Person, posts []identity.Post, orgs []identity.Organization) (Wanted, error) {
+	w, err := Want(people, posts, orgs, p.seater)
+	if err != nil {
+		return Wanted{}, err
+	}
+	w.keep(p.products)
+	w.Prices = p.prices
+	return w, nil
+}
+
+// keep leaves what is known of the products named alone.
+func (k *Known) keep(products []policies.Product) {
+	k.Accounts = slices.DeleteFunc(k.Accounts, func(a KnownAccount) bool { return !slices.Contains(products, a.Product) })
+	for _, p := range policies.Products() {
+		if !slices.Contains(products, p) {
+			delete(k.Groups, p)
+			delete(k.Members, p)
+			delete(k.Maybe, p)
+		}
+	}
 }
 
 // Current implements Source.
@@ -48,23 +102,14 @@ func (p *Planner) Current(ctx context.Context, maker policies.PersonID) (Plan, e
 	if err != nil {
 		return Plan{}, err
 	}
-	return Make(w, k, maker, p.seater.Hash()), nil
+	return p.plan(w, k, maker), nil
 }
 
 // Wanted gives the accounts that directory and policy want now.
 func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
-	var orgs []identity.Organization
-	filter := directory.OrgFilter{Limit: directory.MaxPage}
-	for {
-		page, err := p.dir.Organizations(ctx, p.scope, filter)
-		if err != nil {
-			return Wanted{}, fmt.Errorf("read organizations: %w", err)
-		}
-		orgs = append(orgs, page...)
-		if len(page) < filter.Limit {
-			break
-		}
-		filter.After = page[len(page)-1].ID
+	orgs, err := p.organizations(ctx)
+	if err != nil {
+		return Wanted{}, err
 	}
 	var people []identity.Person
 	if err := p.dir.EachPerson(ctx, p.scope, func(q identity.Person) error {
@@ -77,19 +122,29 @@ func (p *Planner) Wanted(ctx context.Context) (Wanted, error) {
 	if err != nil {
 		return Wanted{}, fmt.Errorf("read posts: %w", err)
 	}
-	now := p.store.now().UnixMicro()
-	posts = slices.DeleteFunc(posts, func(o identity.Post) bool { return o.From > now || o.Until != 0 && o.Until <= now })
-	return Want(people, posts, orgs, p.seater)
+	return p.want(people, p.held(posts), orgs)
+}
+
+// organizations reads all of them: their names and kinds are nobody's secret.
+func (p *Planner) organizations(ctx context.Context) ([]identity.Organization, error) {
+	var orgs []identity.Organization
+	filter := directory.OrgFilter{Limit: directory.MaxPage}
+	for {
+		page, err := p.dir.Organizations(ctx, p.scope, filter)
+		if err != nil {
+			return nil, fmt.Errorf("read organizations: %w", err)
+		}
+		orgs = append(orgs, page...)
+		if len(page) < filter.Limit {
+			return orgs, nil
+		}
+		filter.After = page[len(page)-1].ID
+	}
 }
 
 // Known reads the ledger: what the hub knows of every SaaS.
 func (s *Store) Known(ctx context.Context) (Known, error) {
-	k := Known{Groups: map[policies.Product]map[policies.OrgID]string{}, Members: map[policies.Product]map[policies.PersonID][]policies.OrgID{}, Maybe: map[policies.Product]map[policies.PersonID][]policies.OrgID{}}
-	for _, p := range policies.Products() {
-		k.Groups[p] = map[policies.OrgID]string{}
-		k.Members[p] = map[policies.PersonID][]policies.OrgID{}
-		k.Maybe[p] = map[policies.PersonID][]policies.OrgID{}
-	}
+	k := newKnown()
 	r := s.db.Reader()
 	rows, err := r.QueryContext(ctx, `SELECT `+accountColumns+` FROM provision_account WHERE state <> 'creating' ORDER BY product, person_id`)
 	if err != nil {
@@ -101,7 +156,7 @@ func (s *Store) Known(ctx context.Context) (Known, error) {
 		if err != nil {
 			return k, fmt.Errorf("read accounts: %w", err)
 		}
-		k.Accounts = append(k.Accounts, KnownAccount{Product: a.Product, Person: a.Person, Org: a.Org, Seat: a.Seat, AccountID: a.AccountID, Attributes: a.Attributes})
+		k.account(a)
 	}
 	if err := rows.Err(); err != nil {
 		return k, fmt.Errorf("read accounts: %w", err)
@@ -127,20 +182,50 @@ func (s *Store) Known(ctx context.Context) (Known, error) {
 	}
 	defer members.Close()
 	for members.Next() {
-		var p policies.Product
-		var person policies.PersonID
-		var org policies.OrgID
-		var state string
-		if err := members.Scan(&p, &person, &org, &state); err != nil {
+		m, err := scanMember(members)
+		if err != nil {
 			return k, fmt.Errorf("read members: %w", err)
 		}
-		if state == "pending" {
-			k.Maybe[p][person] = append(k.Maybe[p][person], org)
-			continue
-		}
-		k.Members[p][person] = append(k.Members[p][person], org)
+		k.member(m)
 	}
 	return k, members.Err()
+}
+
+func newKnown() Known {
+	k := Known{Groups: map[policies.Product]map[policies.OrgID]string{}, Members: map[policies.Product]map[policies.PersonID][]policies.OrgID{}, Maybe: map[policies.Product]map[policies.PersonID][]policies.OrgID{}}
+	for _, p := range policies.Products() {
+		k.Groups[p] = map[policies.OrgID]string{}
+		k.Members[p] = map[policies.PersonID][]policies.OrgID{}
+		k.Maybe[p] = map[policies.PersonID][]policies.OrgID{}
+	}
+	return k
+}
+
+func (k *Known) account(a AccountRow) {
+	k.Accounts = append(k.Accounts, KnownAccount{Product: a.Product, Person: a.Person, Org: a.Org, Seat: a.Seat, AccountID: a.AccountID, Attributes: a.Attributes})
+}
+
+// memberRow is a membership in the ledger.
+type memberRow struct {
+	product policies.Product
+	person  policies.PersonID
+	org     policies.OrgID
+	pending bool // a call was begun and its answer isn't known
+}
+
+func scanMember(rows *sql.Rows) (m memberRow, err error) {
+	var state string
+	err = rows.Scan(&m.product, &m.person, &m.org, &state)
+	m.pending = state == "pending"
+	return m, err
+}
+
+func (k *Known) member(m memberRow) {
+	into := k.Members
+	if m.pending {
+		into = k.Maybe
+	}
+	into[m.product][m.person] = append(into[m.product][m.person], m.org)
 }
 
 // ProductProgress counts the operations of one product in a run.
@@ -150,6 +235,7 @@ type ProductProgress struct {
 	Done        int              `json:"done"`
 	Dropped     int              `json:"dropped"`
 	Quarantined int              `json:"quarantined"`
+	Held        int              `json:"held"` // by a breaker
 	Pending     int              `json:"pending"`
 	Waiting     string           `json:"waiting,omitempty"` // why the one that was tried last waits
 	Failure     string           `json:"failure,omitempty"` // kind of that failure: auth, unavailable, throttled, ...
@@ -171,7 +257,7 @@ func (s *Store) Progress(ctx context.Context, scope policies.Scope, hash string)
 		return Progress{}, err
 	}
 	p := Progress{Plan: rec}
-	rows, err := s.db.Reader().QueryContext(ctx, `SELECT product, state, count(*) FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1)
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT product, state, count(*) FROM provision_op WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state <> 'split'
 		GROUP BY product, state ORDER BY product, state`, rec.Hash)
 	if err != nil {
 		return p, fmt.Errorf("progress: %w", err)
@@ -199,6 +285,8 @@ func (s *Store) Progress(ctx context.Context, scope policies.Scope, hash string)
 			pp.Dropped = n
 		case "quarantined":
 			pp.Quarantined = n
+		case "held":
+			pp.Held = n
 		default:
 			pp.Pending = n
 		}
@@ -246,7 +334,7 @@ func (s *Store) Troubles(ctx context.Context, scope policies.Scope, hash string,
 		return nil, err
 	}
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT payload, state, reason, receipt, done_at FROM provision_op
-		WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state IN ('quarantined','dropped') ORDER BY state DESC, seq LIMIT $2`, hash, limit)
+		WHERE run=(SELECT run FROM provision_plan WHERE hash=$1) AND state IN ('quarantined','held','dropped') ORDER BY state DESC, seq LIMIT $2`, hash, limit)
 	if err != nil {
 		return nil, fmt.Errorf("troubles: %w", err)
 	}
@@ -293,7 +381,7 @@ func (s *Store) Seats(ctx context.Context, scope policies.Scope) ([]SeatCount, e
 			return nil, fmt.Errorf("seats: %w", err)
 		}
 		err = s.db.Reader().QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM provision_leaver l JOIN provision_account a ON a.product=l.product AND a.person_id=l.person_id
-			WHERE l.state='pending' AND %s AND l.product=$%d`, where, len(q)), q...).Scan(&out[i].Leavers)
+			WHERE l.state <> 'done' AND %s AND l.product=$%d`, where, len(q)), q...).Scan(&out[i].Leavers)
 		if err != nil {
 			return nil, fmt.Errorf("seats: %w", err)
 		}

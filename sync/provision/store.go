@@ -74,9 +74,10 @@ type Inserter interface {
 
 // Store keeps plans, operations and the ledger of accounts in SQL. It implements Ledger and dated.Leavers.
 type Store struct {
-	db   *sqldb.DB
-	now  func() time.Time
-	jobs Inserter
+	db    *sqldb.DB
+	now   func() time.Time
+	jobs  Inserter
+	guard *guard // nil: nothing is held
 }
 
 // NewStore makes a store on db. now is the clock. Bind it to a job client before anything is applied.
@@ -99,37 +100,56 @@ func (s *Store) Save(ctx context.Context, scope policies.Scope, p Plan) (PlanRec
 	if !scope.For(policies.ActionPlanMake) || !scope.All() {
 		return PlanRecord{}, fmt.Errorf("make a plan: %w", identity.ErrRefused)
 	}
-	var zipped bytes.Buffer
-	zw := gzip.NewWriter(&zipped)
-	if _, err := zw.Write(p.Encode()); err != nil {
-		return PlanRecord{}, fmt.Errorf("save plan: %w", err)
-	}
-	if err := zw.Close(); err != nil {
+	doc, err := pack(p)
+	if err != nil {
 		return PlanRecord{}, fmt.Errorf("save plan: %w", err)
 	}
 	hash := p.Hash()
-	err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// A plan that was made before, and ended or lost its approval, may come up again when the world is as it was then.
-		added, err := tx.ExecContext(ctx, `INSERT INTO provision_plan (hash, maker, made_at, policy_hash, document, objects, state)
-			VALUES ($1,$2,$3,$4,$5,$6,'made') ON CONFLICT (hash) DO NOTHING`,
-			hash, string(p.Maker), s.now().UnixMicro(), p.PolicyHash, zipped.Bytes(), len(p.Objects))
-		if err != nil {
+	err = s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		fresh, err := s.put(ctx, tx, p, hash, doc)
+		if err != nil || !fresh {
 			return err
 		}
-		anew, err := tx.ExecContext(ctx, `UPDATE provision_plan SET state='made', made_at=$2, approver='', approved_at=0, expires_at=0, started_at=0, finished_at=0
-			WHERE hash=$1 AND state IN ('done','cancelled')`, hash, s.now().UnixMicro())
-		if err != nil {
+		if err := s.witness(ctx, tx, scope, hash, map[string]any{"objects": len(p.Objects)}); err != nil {
 			return err
 		}
-		if n, err := rowsOf(added, anew); err != nil || n == 0 {
-			return err
-		}
-		return s.witness(ctx, tx, scope, hash, map[string]any{"objects": len(p.Objects)})
+		return s.tellWaits(ctx, tx, p, hash)
 	})
 	if err != nil {
 		return PlanRecord{}, fmt.Errorf("save plan: %w", err)
 	}
 	return s.Record(ctx, scope, hash)
+}
+
+// pack gives a plan's document as it is stored.
+func pack(p Plan) ([]byte, error) {
+	var zipped bytes.Buffer
+	zw := gzip.NewWriter(&zipped)
+	if _, err := zw.Write(p.Encode()); err != nil {
+		return nil, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, err
+	}
+	return zipped.Bytes(), nil
+}
+
+// put stores a plan; fresh is false where it is there and hasn't ended.
+func (s *Store) put(ctx context.Context, tx *sql.Tx, p Plan, hash string, doc []byte) (fresh bool, err error) {
+	// A plan that was made before, and ended or lost its approval, may come up again when the world is as it was then.
+	added, err := tx.ExecContext(ctx, `INSERT INTO provision_plan (hash, maker, made_at, policy_hash, document, objects, state)
+		VALUES ($1,$2,$3,$4,$5,$6,'made') ON CONFLICT (hash) DO NOTHING`,
+		hash, string(p.Maker), s.now().UnixMicro(), p.PolicyHash, doc, len(p.Objects))
+	if err != nil {
+		return false, err
+	}
+	anew, err := tx.ExecContext(ctx, `UPDATE provision_plan SET state='made', made_at=$2, approver='', approved_at=0, expires_at=0, started_at=0, finished_at=0
+		WHERE hash=$1 AND state IN ('done','cancelled')`, hash, s.now().UnixMicro())
+	if err != nil {
+		return false, err
+	}
+	n, err := rowsOf(added, anew)
+	return n > 0, err
 }
 
 func rowsOf(results ...sql.Result) (n int64, err error) {

@@ -40,7 +40,7 @@ func (f *fakeJobs) InsertTx(_ context.Context, _ *sql.Tx, ins ...jobs.Insert) (i
 	return len(ins), nil
 }
 
-func openStore(t *testing.T, db *sqldb.DB, now func() time.Time) (*Store, *fakeJobs) {
+func openStore(t testing.TB, db *sqldb.DB, now func() time.Time) (*Store, *fakeJobs) {
 	t.Helper()
 	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), Migration()); err != nil {
 		t.Fatal(err)
@@ -295,6 +295,7 @@ func randomStep(t *testing.T, rng *rand.Rand, s *Store, m *memLedger, run string
 		t.Fatal(err)
 	}
 	want.Rival, got.Rival = nil, nil
+	want.Began = got.Began              // of the SQL ledger alone
 	for id, row := range got.Accounts { // PostgreSQL and SQLite keep microseconds
 		if model := want.Accounts[id]; row.TriedAt.Equal(model.TriedAt) {
 			row.TriedAt = model.TriedAt
@@ -415,10 +416,10 @@ func TestRunnerAppliesThroughRiver(t *testing.T) {
 		}
 		people[0].EndedAt = 1
 		until(t, "the leaver is gone", func() bool { return w.present(t, people) == "" })
-		seats, err := s.Seats(ctx, scopeOf(t, "maker", policies.ActionPeopleRead, ""))
-		if err != nil || len(seats) != 2 || seats[1].Active != 2 {
-			t.Errorf("seats %+v %v, want 2 active in jira", seats, err)
-		}
+		until(t, "the ledger counts it", func() bool { // its result is written after the vendor's answer
+			seats, err := s.Seats(ctx, scopeOf(t, "maker", policies.ActionPeopleRead, ""))
+			return err == nil && slices.ContainsFunc(seats, func(c SeatCount) bool { return c.Product == policies.ProductJira && c.Active == 2 && c.Leavers == 0 })
+		})
 	})
 }
 
@@ -433,6 +434,10 @@ func (f *fixedSource) Current(context.Context, policies.PersonID) (Plan, error) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.plan, nil
+}
+
+func (f *fixedSource) Part(ctx context.Context, maker policies.PersonID, _ []policies.PersonID) (Plan, error) {
+	return f.Current(ctx, maker)
 }
 
 func until(t *testing.T, what string, ok func() bool) {

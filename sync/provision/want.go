@@ -22,6 +22,7 @@ type Attributes struct {
 	Language     string `json:"language,omitempty"`
 	TimeZone     string `json:"time_zone,omitempty"`
 	Active       bool   `json:"active"`
+	Guest        bool   `json:"guest,omitempty"` // reaches only what it is invited to
 }
 
 // Fingerprint is a short stable digest of the attributes: two attribute sets are equal if and only if it is.
@@ -49,6 +50,8 @@ type Wanted struct {
 	Accounts []WantedAccount             // by product, organization, person
 	Names    map[policies.OrgID]string   // what an organization's group is called
 	Left     map[policies.PersonID]int64 // people whose service ended, and when: losing their accounts needs no approval
+	Contacts map[policies.OrgID]int      // how many people are contacts without an account
+	Prices   Prices                      // for the plan's totals; nil: everything is free
 	people   int
 }
 
@@ -66,12 +69,13 @@ type Seater interface {
 // A person of an unknown organization is an error, never a silent omission.
 //
 // posts are the posts that people hold now beside their main one. One makes its holder a member of its organization's group in each product in
-// which the policies would give somebody with that role, of that organization, the same kind of seat. It gives no second account.
+// which the policies would give somebody with that role, of that organization, the same kind of seat, or a guest's where the person is a full
+// member. It gives no second account.
 // The post that a seconded person returns to (出向元) gives nothing meanwhile: nobody holds two organizations but by a concurrent post or a
 // declared handover.
 func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organization, seats Seater) (Wanted, error) {
 	byID := make(map[policies.OrgID]identity.Organization, len(orgs))
-	w := Wanted{Names: make(map[policies.OrgID]string, len(orgs)), Left: map[policies.PersonID]int64{}}
+	w := Wanted{Names: make(map[policies.OrgID]string, len(orgs)), Left: map[policies.PersonID]int64{}, Contacts: map[policies.OrgID]int{}}
 	for _, org := range orgs {
 		byID[org.ID] = org
 		w.Names[org.ID] = GroupName(org)
@@ -94,7 +98,10 @@ func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organ
 			return Wanted{}, fmt.Errorf("seats of person %s: %w", p.ID, err)
 		}
 		for _, d := range decisions {
-			if d.Seat == policies.SeatNone {
+			if d.Seat == policies.SeatContact {
+				w.Contacts[p.Org]++
+			}
+			if !d.Seat.Account() {
 				continue
 			}
 			also, err := alsoIn(p, d, held[p.ID], byID, seats)
@@ -103,7 +110,7 @@ func Want(people []identity.Person, posts []identity.Post, orgs []identity.Organ
 			}
 			w.Accounts = append(w.Accounts, WantedAccount{
 				Product: d.Product, Person: p.ID, Org: p.Org, Also: also, Seat: d.Seat,
-				Attributes: attributes(p, org, d.Seat), Policies: d.Policies,
+				Attributes: attributes(p, org, d), Policies: d.Policies,
 			})
 		}
 	}
@@ -131,7 +138,7 @@ func alsoIn(p identity.Person, seat policies.SeatDecision, held []identity.Post,
 			return nil, fmt.Errorf("seats of person %s in organization %s: %w", p.ID, post.Org, err)
 		}
 		for _, d := range decisions {
-			if d.Product == seat.Product && d.Seat == seat.Seat {
+			if d.Product == seat.Product && reaches(seat.Seat, d.Seat) {
 				also = append(also, post.Org)
 			}
 		}
@@ -140,17 +147,37 @@ func alsoIn(p identity.Person, seat policies.SeatDecision, held []identity.Post,
 	return slices.Compact(also), nil
 }
 
-// attributes cuts a person to what the seat's product carries: a licensed member has a full SCIM profile, a portal-only customer
-// an e-mail address and a name.
-func attributes(p identity.Person, org identity.Organization, seat policies.Seat) Attributes {
-	a := Attributes{Email: p.Email, DisplayName: p.DisplayName(), Active: true}
-	if seat == policies.SeatLicensedMember {
-		a.UserName = p.Email
-		a.FamilyName, a.GivenName = p.FamilyName, p.GivenName
-		a.Organization = org.Name
-		a.Language, a.TimeZone = "ja-JP", "Asia/Tokyo"
+// reaches tells whether who holds a seat enters a group by a post that would give the seat there: a full member also where others are
+// guests, a guest nowhere where others are full members.
+func reaches(held, there policies.Seat) bool {
+	return there == held || held == policies.SeatLicensedMember && there == policies.SeatGuest
+}
+
+// attributes cuts a person to what the seat's product carries: members and guests have a full SCIM profile, a portal-only customer
+// an e-mail address and a name. Slack's user name is made by its connector.
+func attributes(p identity.Person, org identity.Organization, d policies.SeatDecision) Attributes {
+	a := Attributes{Email: p.Email, DisplayName: p.DisplayName(), Active: true, Guest: d.Seat == policies.SeatGuest}
+	if d.Seat == policies.SeatPortalCustomer {
+		return a
 	}
+	if d.Product == policies.ProductAtlassian {
+		a.UserName = p.Email
+	}
+	if r := []rune(a.DisplayName); d.Product == policies.ProductSlack && len(r) > slackName {
+		a.DisplayName = string(r[:slackName])
+	}
+	a.FamilyName, a.GivenName = p.FamilyName, p.GivenName
+	a.Organization = org.Name
+	a.Language, a.TimeZone = "ja-JP", "Asia/Tokyo"
 	return a
+}
+
+// slackName is how many characters Slack takes of a display name.
+const slackName = 80
+
+// keep leaves the accounts of the products named alone.
+func (w *Wanted) keep(products []policies.Product) {
+	w.Accounts = slices.DeleteFunc(w.Accounts, func(a WantedAccount) bool { return !slices.Contains(products, a.Product) })
 }
 
 // GroupName is what an organization's group is called in a SaaS. The number keeps it unique: there are two 府中市.

@@ -40,7 +40,7 @@ type gate struct {
 	// aren't there yet; that they are, only the database can tell.
 	seen     bucket
 	known    bool
-	promised int64 // the time told to the caller who was refused last
+	promised [2]slots // by lane: the times told to those who were refused
 	granted  micro
 	refused  int64
 }
@@ -67,7 +67,7 @@ func (g *gate) reserve(ctx context.Context, need micro, isUrgent bool) error {
 	if wait := g.forecast(now, g.ahead(which)+need, isUrgent); wait > g.q.opt.MaxWait {
 		defer g.mu.Unlock()
 		// Of those ahead, nobody will wait longer than MaxWait: the rest get later slots of their own.
-		return g.refusal(ctx, need, min(wait, max(g.forecast(now, need, isUrgent), g.q.opt.MaxWait)+g.rule.timeFor(need)))
+		return g.refusal(ctx, which, need, min(wait, max(g.forecast(now, need, isUrgent), g.q.opt.MaxWait)+g.rule.timeFor(need)))
 	}
 	w := &waiter{need: need, wake: make(chan bool, 1)}
 	l.queue = append(l.queue, w)
@@ -76,12 +76,12 @@ func (g *gate) reserve(ctx context.Context, need micro, isUrgent bool) error {
 
 	deadline := now.Add(g.q.opt.MaxWait)
 	if !first {
-		granted, err := g.await(ctx, l, w, deadline)
+		granted, err := g.await(ctx, which, w, deadline)
 		if granted || err != nil {
 			return err
 		}
 	}
-	return g.lead(ctx, l, w, deadline, isUrgent)
+	return g.lead(ctx, which, w, deadline)
 }
 
 // ahead is what is waited for before a newcomer to the lane. g.mu is held.
@@ -133,7 +133,7 @@ func (g *gate) forfeit(left bucket) {
 }
 
 // await waits behind others until w is granted, or is first in its lane (false, nil), or its time is over.
-func (g *gate) await(ctx context.Context, l *lane, w *waiter, deadline time.Time) (granted bool, err error) {
+func (g *gate) await(ctx context.Context, which int, w *waiter, deadline time.Time) (granted bool, err error) {
 	timer := time.NewTimer(g.real(deadline.Sub(g.q.now())))
 	defer timer.Stop()
 	select {
@@ -149,12 +149,13 @@ func (g *gate) await(ctx context.Context, l *lane, w *waiter, deadline time.Time
 		return granted, nil
 	default:
 	}
-	g.leave(l, w)
-	return false, g.refusal(ctx, w.need, 0)
+	g.leave(&g.lanes[which], w)
+	return false, g.refusal(ctx, which, w.need, 0)
 }
 
 // lead goes to the bucket, waiting in between as long as the bucket says, until w is granted or its time is over.
-func (g *gate) lead(ctx context.Context, l *lane, w *waiter, deadline time.Time, isUrgent bool) error {
+func (g *gate) lead(ctx context.Context, which int, w *waiter, deadline time.Time) error {
+	l, isUrgent := &g.lanes[which], which == urgent
 	least := g.batch(l, w)
 	for {
 		wait, err := g.take(ctx, l, w, least, isUrgent)
@@ -170,7 +171,7 @@ func (g *gate) lead(ctx context.Context, l *lane, w *waiter, deadline time.Time,
 		}
 		late := g.q.now().Add(wait).After(deadline)
 		if late && least == w.need {
-			return g.giveUp(ctx, l, w, wait)
+			return g.giveUp(ctx, which, w, wait)
 		}
 		least = w.need // after one wait for a batch, or where there is no time for one, what w itself needs is enough
 		if late {
@@ -181,7 +182,7 @@ func (g *gate) lead(ctx context.Context, l *lane, w *waiter, deadline time.Time,
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return g.giveUp(ctx, l, w, 0)
+			return g.giveUp(ctx, which, w, 0)
 		}
 	}
 }
@@ -300,28 +301,25 @@ func (g *gate) abandon(l *lane, w *waiter) {
 	g.advance(l, w)
 }
 
-func (g *gate) giveUp(ctx context.Context, l *lane, w *waiter, wait time.Duration) error {
+func (g *gate) giveUp(ctx context.Context, which int, w *waiter, wait time.Duration) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.advance(l, w)
-	return g.refusal(ctx, w.need, wait)
+	g.advance(&g.lanes[which], w)
+	return g.refusal(ctx, which, w.need, wait)
 }
 
 var errSpent = errors.New("the budget is spent")
 
 // refusal tells a caller when to come back: not before wait, and each refused caller at a slot of its own, so that a thousand of
-// them neither come back at once nor leave the budget idle. Beyond the horizon the slots begin anew. g.mu is held.
-func (g *gate) refusal(ctx context.Context, need micro, wait time.Duration) error {
+// them neither come back at once nor leave the budget idle. Each lane has slots of its own: a
+// leaver never comes back behind those who load. g.mu is held.
+func (g *gate) refusal(ctx context.Context, which int, need micro, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return failure(g.rule.class, connectors.KindCanceled, 0, err)
 	}
 	g.refused++
 	now := g.q.now().UnixMicro()
 	soonest := now + max(wait, g.rule.timeFor(need)).Microseconds()
-	slot := max(g.promised+g.rule.timeFor(need).Microseconds(), soonest)
-	if slot > max(now+horizon.Microseconds(), soonest) {
-		slot = soonest
-	}
-	g.promised = slot
+	slot := g.promised[which].take(g.rule, now, soonest, need)
 	return failure(g.rule.class, connectors.KindThrottled, time.Duration(slot-now)*time.Microsecond, errSpent)
 }

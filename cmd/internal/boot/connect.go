@@ -93,14 +93,20 @@ func requirement(r config.Require) connectors.Requirement {
 	return out
 }
 
-// HasAccounts reports whether any product is open that accounts can be made in.
-func (h *Hub) HasAccounts() bool {
-	for _, o := range h.Open {
-		if o.AccountWriter != nil {
-			return true
+// connected lists the open products that accounts can be made in.
+func (h *Hub) connected() []policies.Product {
+	var list []policies.Product
+	for _, p := range policies.Products() {
+		if h.Open[p].AccountWriter != nil {
+			list = append(list, p)
 		}
 	}
-	return false
+	return list
+}
+
+// HasAccounts reports whether any product is open that accounts can be made in.
+func (h *Hub) HasAccounts() bool {
+	return len(h.connected()) > 0
 }
 
 func connectAll(o Options, all shared) ([]connectors.Connector, error) {
@@ -176,6 +182,9 @@ func connectSlack(o Options, all shared) (connectors.Connector, error) {
 		return nil, err
 	}
 	cfg.SigningSecret = outbound.NewSecret(signing)
+	if e.QuotaScale > 1 { // a stand-in with larger quotas may be listed more often, and be believed for less long
+		cfg.Trust = max(time.Duration(float64(time.Minute)/e.QuotaScale), time.Second)
+	}
 	if e.SCIMTokenFile != "" {
 		scim, err := config.ReadSecret(e.SCIMTokenFile)
 		if err != nil {

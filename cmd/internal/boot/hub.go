@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/connectors/mail"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -27,6 +29,7 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -60,6 +63,7 @@ type Hub struct {
 	Directory *directory.Store
 	Resolver  *access.Resolver
 	Provision *provision.Store
+	Breakers  *breaker.Store
 	Planner   *provision.Planner
 	Dated     *dated.Enqueuer
 	Jobs      *jobs.Client
@@ -69,10 +73,13 @@ type Hub struct {
 	Audit     *audit.Log // nil unless Options.Work
 
 	refused map[string]refusedProduct
+	pages   atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
 	settled   func() // ends the settling of imports and waits for it
+	followed  func() // ends the following of the directory and waits for it
+	node      string // id of this node; empty unless Options.Work
 }
 
 // OpenHub opens the data folder and everything in it. It touches no SaaS.
@@ -80,7 +87,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -112,14 +119,18 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
 	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
+	if err := h.guard(o); err != nil {
+		return h, err
+	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 	if o.Bare {
+		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
 	}
 	if err := h.connect(o); err != nil {
 		return h, err
 	}
+	h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine), h.connected()...).Price(o.Config.Prices.PerSeat())
 	if err := h.makeJobs(o); err != nil {
 		return h, err
 	}
@@ -155,6 +166,19 @@ func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*s
 	return db, nil
 }
 
+// ServePages says at which address the hub's pages are, host:port: what is told by mail links to it.
+func (h *Hub) ServePages(address string) {
+	address = "http://" + address
+	h.pages.Store(&address)
+}
+
+func (h *Hub) pagesAt() string {
+	if address := h.pages.Load(); address != nil {
+		return *address
+	}
+	return ""
+}
+
 func (h *Hub) makeJobs(o Options) error {
 	w := jobs.NewWorkers()
 	var err error
@@ -163,14 +187,15 @@ func (h *Hub) makeJobs(o Options) error {
 		dated.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
-		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log)
-		dated.Register(w, h.Directory, o.Log)
+		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
+		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
+		h.node = node
 		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
 	}
 	if err != nil {
@@ -195,6 +220,8 @@ func (h *Hub) CatchUp(ctx context.Context) error {
 // Close stops the jobs and closes the database. It may be called twice.
 func (h *Hub) Close() error {
 	var errs []error
+	h.followed()
+	h.followed = func() {}
 	if h.Jobs != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

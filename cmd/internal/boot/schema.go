@@ -12,6 +12,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
@@ -20,7 +21,7 @@ import (
 // owners are all who have tables, but for the jobs, whose library has a way of its own.
 func owners(e sqldb.Engine) []sqldb.Migration {
 	return []sqldb.Migration{
-		sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(e), access.Migration(), quota.Migration(), provision.Migration(), console.Migration(),
+		sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(e), access.Migration(), quota.Migration(), provision.Migration(), breaker.Migration(), console.Migration(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net"
 	"net/url"
 	"regexp"
@@ -114,6 +115,14 @@ func scale(value string) error {
 
 func lag(value string) error {
 	return number(value, func(f float64) bool { return f >= 1 && f <= 3600 }, "write seconds, from 1 to 3600")
+}
+
+func pause(value string) error {
+	return number(value, func(f float64) bool { return f >= 0.1 && f <= 3600 }, "write seconds, from 0.1 to 3600")
+}
+
+func yen(value string) error {
+	return number(value, func(f float64) bool { return f >= 0 && f <= 1e7 && f == math.Trunc(f) }, "write whole yen a month, from 0 to 10,000,000")
 }
 
 func digits(value string) error {

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/breaker"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // FileName is the file that is looked for in the data folder.
@@ -23,6 +27,9 @@ type Config struct {
 	Mail                 *Mail
 	Require              Require
 	Functions            Functions
+	Breakers             Breakers
+	Live                 Live
+	Prices               Prices
 	Keys                 Keys
 	Audit                Audit
 }
@@ -32,6 +39,101 @@ type Require struct {
 	ISMAP      string   // "yes": registered on the ISMAP cloud service list; "no": not asked
 	DataRegion []string // the data is kept in one of these; empty: anywhere
 	LGWAN      []string // reached from LGWAN in one of these ways; empty: not asked
+}
+
+// Breakers are the limits of what may be lost, as written.
+type Breakers struct {
+	NationAccounts, NationMemberships,
+	ChangeAccounts, ChangeMemberships,
+	ProductAccounts, ProductMemberships,
+	OrganizationAccounts, OrganizationMemberships string
+	Announced string
+}
+
+func (b *Breakers) field(name string) any {
+	switch name {
+	case "nation_accounts":
+		return &b.NationAccounts
+	case "nation_memberships":
+		return &b.NationMemberships
+	case "change_accounts":
+		return &b.ChangeAccounts
+	case "change_memberships":
+		return &b.ChangeMemberships
+	case "product_accounts":
+		return &b.ProductAccounts
+	case "product_memberships":
+		return &b.ProductMemberships
+	case "organization_accounts":
+		return &b.OrganizationAccounts
+	case "organization_memberships":
+		return &b.OrganizationMemberships
+	case "announced":
+		return &b.Announced
+	}
+	return nil
+}
+
+// Limits gives the breakers' configuration.
+func (b Breakers) Limits() (c breaker.Config, err error) {
+	for _, l := range []struct {
+		level breaker.Level
+		loss  breaker.Loss
+		text  string
+	}{
+		{breaker.LevelNation, breaker.LossAccounts, b.NationAccounts},
+		{breaker.LevelNation, breaker.LossMemberships, b.NationMemberships},
+		{breaker.LevelChange, breaker.LossAccounts, b.ChangeAccounts},
+		{breaker.LevelChange, breaker.LossMemberships, b.ChangeMemberships},
+		{breaker.LevelProduct, breaker.LossAccounts, b.ProductAccounts},
+		{breaker.LevelProduct, breaker.LossMemberships, b.ProductMemberships},
+		{breaker.LevelOrganization, breaker.LossAccounts, b.OrganizationAccounts},
+		{breaker.LevelOrganization, breaker.LossMemberships, b.OrganizationMemberships},
+	} {
+		limits, err := breaker.ParseLimits(l.level, l.loss, l.text)
+		if err != nil {
+			return c, fmt.Errorf("breakers.%s_%s: %w", l.level, l.loss, err)
+		}
+		c.Limits = append(c.Limits, limits...)
+	}
+	if c.Announced, err = breaker.ParseWindow(b.Announced); err != nil {
+		return c, fmt.Errorf("breakers.announced: %w", err)
+	}
+	return c, nil
+}
+
+// Prices are what a seat costs a month, in yen without tax.
+type Prices struct {
+	AtlassianLicensed, JiraPortal, SlackLicensed, SlackGuest float64
+}
+
+func (p *Prices) field(name string) any {
+	switch name {
+	case "atlassian_licensed_member":
+		return &p.AtlassianLicensed
+	case "jira_portal_customer":
+		return &p.JiraPortal
+	case "slack_licensed_member":
+		return &p.SlackLicensed
+	case "slack_guest":
+		return &p.SlackGuest
+	}
+	return nil
+}
+
+// PerSeat gives the prices as plans take them.
+func (p Prices) PerSeat() provision.Prices {
+	return provision.Prices{
+		policies.ProductAtlassian: {policies.SeatLicensedMember: int(p.AtlassianLicensed)},
+		policies.ProductJira:      {policies.SeatPortalCustomer: int(p.JiraPortal)},
+		policies.ProductSlack:     {policies.SeatLicensedMember: int(p.SlackLicensed), policies.SeatGuest: int(p.SlackGuest)},
+	}
+}
+
+// Live says how the hub plans by itself.
+type Live struct {
+	Plans          string  // yes or no
+	Quiet, Longest float64 // seconds
 }
 
 // Functions says which products carry which function of the workspace, in the order in which they are used.
@@ -219,6 +321,10 @@ func (c *Config) field(key string) any {
 			return &c.Slack.SigningSecretFile
 		}
 		return c.Slack.field(name)
+	case "breakers":
+		return c.Breakers.field(name)
+	case "prices":
+		return c.Prices.field(name)
 	case "mail":
 		if c.Mail == nil {
 			c.Mail = &Mail{}
@@ -232,6 +338,12 @@ func (c *Config) field(key string) any {
 		return &c.Require.DataRegion
 	case "require.lgwan":
 		return &c.Require.LGWAN
+	case "live.plans":
+		return &c.Live.Plans
+	case "live.quiet":
+		return &c.Live.Quiet
+	case "live.longest":
+		return &c.Live.Longest
 	case "functions.9":
 		return &c.Functions.Inquiry
 	case "functions.10":

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/musubi-hub/musubi/connectors"
@@ -38,8 +40,30 @@ func TestNoFileAtAll(t *testing.T) {
 	want := Config{
 		Database: "sqlite:" + filepath.Join(dir, "musubi.db"), Listen: "127.0.0.1:8080",
 		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1}, Require: Require{ISMAP: "no"}, Functions: defaultFunctions,
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
+		t.Error(diff)
+	}
+}
+
+var defaultPrices = Prices{AtlassianLicensed: 2000, SlackLicensed: 1800, SlackGuest: 1800}
+
+var defaultBreakers = Breakers{
+	NationAccounts: breaker.DefaultNationAccounts, NationMemberships: breaker.DefaultNationMemberships,
+	ChangeAccounts: breaker.DefaultChangeAccounts, ChangeMemberships: breaker.DefaultChangeMemberships,
+	ProductAccounts: breaker.DefaultProductAccounts, ProductMemberships: breaker.DefaultProductMemberships,
+	OrganizationAccounts: breaker.DefaultOrganizationAccounts, OrganizationMemberships: breaker.DefaultOrganizationMemberships,
+	Announced: breaker.DefaultAnnounced,
+}
+
+// What is written in the file as a default is what the breakers take for one.
+func TestBreakersDefault(t *testing.T) {
+	got, err := defaultBreakers.Limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(breaker.Default(), got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -106,7 +130,8 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 			Host: "relay", Security: "tls", User: "u", PasswordFile: "/d/m", From: "a@b.go.jp", IDKeyFile: "/d/k", HTML: "no", Rate: 10,
 			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
 		},
-		Require:   Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
+		Require:  Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
 		Functions: Functions{[]string{"jira"}, []string{"mail"}},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {

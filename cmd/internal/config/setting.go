@@ -2,11 +2,15 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/connectors/atlassian"
 	"github.com/musubi-hub/musubi/connectors/slack"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/breaker"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // setting is one line of the table that everything here is made of.
@@ -37,6 +41,9 @@ var sections = []section{
 	{"slack", "Slack: メッセージとチャンネル (Web API)、利用者とグループ (SCIM)。アプリケーションを一つ作り、そのボットトークンと署名シークレットを使います。", "Slack: messages and channels by the Web API, accounts and groups by SCIM. One application, its bot token and its signing secret."},
 	{"mail", "メールの中継サーバ (SMTP)。", "Mail relay (SMTP)."},
 	{"require", "製品に求めること。満たさない製品は、設定してあっても使いません。", "What a product must be. One that isn't is not used, though it is configured."},
+	{"breakers", "ブレーカー: 失うものが多すぎる変更を、人が確かめるまで止めます。一つの値は「期間 最低数 割合」の並びで、期間の初めにあった数の割合か最低数の大きい方まで失えます (docs/breakers.md)。", "Breakers hold a change that would take too much away until a person has looked. Each value is a list of window, least number and share: the larger of that number and that share of what there was when the window began may be lost (docs/breakers.md)."},
+	{"live", "名簿の変更からハブが自分で作る計画。小さなものは方針が承認し、ほかは人の承認を待ちます。", "Plans that the hub makes by itself from changes in the directory. Policy approves small ones; the others wait for a person."},
+	{"prices", "利用席一つの月額 (円、税抜)。既定値は公表価格を目安にした仮定です。契約の額を書いてください。計画と musubi seats の費用の表示だけに使います。", "What one seat costs a month, in yen without tax. The defaults are assumptions in the order of magnitude of public price lists: write what your contract says. Only shown, by plans and by musubi seats."},
 	{"functions", "どの機能をどの製品が担うか (調達仕様の機能番号)。", "Which product carries which function, by the numbers of the procurement document."},
 }
 
@@ -135,6 +142,34 @@ var settings = slices.Concat(
 			key: "require.lgwan", example: "direct, relay", check: listOf(string(connectors.ReachDirect), string(connectors.ReachRelay), string(connectors.ReachNo)),
 			ja: "LGWAN からの到達方法をこの中に限ります (コンマ区切り)。", en: "The product must be reached from LGWAN in one of these ways, separated by commas.",
 		},
+		limits(breaker.LevelNation, breaker.LossAccounts, breaker.DefaultNationAccounts, "国全体で止めるアカウント。", "Accounts disabled in the whole nation."),
+		limits(breaker.LevelNation, breaker.LossMemberships, breaker.DefaultNationMemberships, "国全体で失う所属。", "Memberships lost in the whole nation."),
+		limits(breaker.LevelChange, breaker.LossAccounts, breaker.DefaultChangeAccounts, "一つの変更 (取り込み、計画、方針の改定) で止めるアカウント。割合は国全体に対するものです。", "Accounts disabled by one upstream change: an import, a plan, an edit of the policies. The share is of the nation."),
+		limits(breaker.LevelChange, breaker.LossMemberships, breaker.DefaultChangeMemberships, "一つの変更で失う所属。", "Memberships lost by one upstream change."),
+		limits(breaker.LevelProduct, breaker.LossAccounts, breaker.DefaultProductAccounts, "一つの SaaS で止めるアカウント。", "Accounts disabled in one SaaS."),
+		limits(breaker.LevelProduct, breaker.LossMemberships, breaker.DefaultProductMemberships, "一つの SaaS で失う所属。", "Memberships lost in one SaaS."),
+		limits(breaker.LevelOrganization, breaker.LossAccounts, breaker.DefaultOrganizationAccounts, "一つの組織で止めるアカウント。", "Accounts disabled in one organization."),
+		limits(breaker.LevelOrganization, breaker.LossMemberships, breaker.DefaultOrganizationMemberships, "一つの組織で失う所属。", "Memberships lost in one organization."),
+		{
+			key: "breakers.announced", def: breaker.DefaultAnnounced, example: "24h", check: window,
+			ja: "発効のどれだけ前に登録された異動を、予告されたもの (数えず、止めない) とするか。", en: "How long before its date a transfer must have been recorded to be neither counted nor held.",
+		},
+		{
+			key: "live.plans", def: "yes", example: "yes", choices: []string{"yes", "no"},
+			ja: "no なら、計画は人だけが作ります。", en: "no: only people make plans.",
+		},
+		{
+			key: "live.quiet", def: "5", example: "5", number: true, check: pause,
+			ja: "変更がこの秒数だけ続かなければ計画を作ります。", en: "A plan is made once nothing has changed for so many seconds.",
+		},
+		{
+			key: "live.longest", def: "60", example: "60", number: true, check: pause,
+			ja: "変更が続いていても、この秒数で計画を作ります。", en: "And after so many seconds at the latest.",
+		},
+		price("atlassian_licensed_member", policies.ProductAtlassian, policies.SeatLicensedMember, "Atlassian のライセンス利用者。", "A licensed member of Atlassian."),
+		price("jira_portal_customer", policies.ProductJira, policies.SeatPortalCustomer, "Jira の窓口利用者。", "A portal customer of Jira."),
+		price("slack_licensed_member", policies.ProductSlack, policies.SeatLicensedMember, "Slack のメンバー。", "A member of Slack."),
+		price("slack_guest", policies.ProductSlack, policies.SeatGuest, "Slack のマルチチャンネルゲスト。メンバーと同じ料金です。", "A multi-channel guest of Slack, billed as a member."),
 		{
 			key: "functions.9", def: "jira", example: "jira", check: listOf("jira"),
 			ja: "お問い合わせ。", en: "Inquiries.",
@@ -145,6 +180,28 @@ var settings = slices.Concat(
 		},
 	},
 )
+
+// price is the setting of what a seat costs.
+func price(key string, product policies.Product, seat policies.Seat, ja, en string) setting {
+	def := strconv.Itoa(provision.DefaultPrices().Of(product, seat))
+	return setting{key: "prices." + key, def: def, example: def, number: true, check: yen, ja: ja, en: en}
+}
+
+// limits is the setting of one breaker.
+func limits(level breaker.Level, loss breaker.Loss, def, ja, en string) setting {
+	return setting{
+		key: "breakers." + string(level) + "_" + string(loss), def: def, example: def, ja: ja, en: en,
+		check: func(value string) error {
+			_, err := breaker.ParseLimits(level, loss, value)
+			return err
+		},
+	}
+}
+
+func window(value string) error {
+	_, err := breaker.ParseWindow(value)
+	return err
+}
 
 // mailSettings connect the relay.
 var mailSettings = slices.Concat(

@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
-	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
-// Config is what cmd gives. All but the last four fields are required.
+// Config is what cmd gives. What stands below Random may be left out.
 type Config struct {
 	DB        *sqldb.DB
 	Directory *directory.Store
@@ -29,13 +29,21 @@ type Config struct {
 	Now       func() time.Time
 	Random    io.Reader // cryptographically strong
 
+	Planner *provision.Planner // nil: the pages make no plan
+	// Breakers are the breakers of Provision; nil: it has none. Another tells whether a system administrator exists beside the actor of the
+	// scope (people.read); required with Breakers.
+	Breakers     *breaker.Store
+	Another      func(context.Context, policies.Scope) (bool, error)
+	Trials       Trials                                 // what there is to try; nil but in a demonstration
 	Connectors   map[policies.Product]connectors.Opened // a product without one is shown as not connected
 	ProductLinks map[policies.Product]string            // http or https address at which a person looks at the product; absent: no link
 	// TokenEnds gives the day on which a product's token ends, as YYYY-MM-DD in Japan ("": nobody has said), and the days until
 	// then; ok is false where the product has none. May be nil.
 	TokenEnds func(policies.Product) (date string, days int, ok bool)
-	Notice    string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
-	Logger    *slog.Logger // nil: silent
+	// QuotaShare tells how much of the vendors\' quotas is used now, in words; "" where nobody knows. May be nil.
+	QuotaShare func(context.Context) string
+	Notice     string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
+	Logger     *slog.Logger // nil: silent
 }
 
 // Console is the pages. It is safe for concurrent use.
@@ -46,11 +54,9 @@ type Console struct {
 
 	loading chan struct{} // one plan document is decoded at a time: a national one is large
 	mu      sync.Mutex
-	totals  map[string][]provision.Total // of plan documents, by hash: what a hash names never changes
+	digests map[string]digest // of plan documents, by what is seen of which: what a hash names never changes
+	last    decoded
 }
-
-// maxTotals bounds the remembered totals; past it they are all forgotten and read again as they are asked for.
-const maxTotals = 256
 
 // New checks cfg and makes the pages. It touches neither network nor database.
 func New(cfg Config) (*Console, error) {
@@ -58,6 +64,8 @@ func New(cfg Config) (*Console, error) {
 	switch {
 	case cfg.DB == nil || cfg.Directory == nil || cfg.Provision == nil || cfg.Resolver == nil:
 		return fail(errors.New("DB, Directory, Provision and Resolver are required"))
+	case cfg.Breakers != nil && cfg.Another == nil:
+		return fail(errors.New("Another is required with Breakers"))
 	case cfg.Now == nil || cfg.Random == nil:
 		return fail(errors.New("Now and Random are required"))
 	}
@@ -78,7 +86,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &Console{cfg: cfg, pages: p, assets: assets, loading: make(chan struct{}, 1), totals: map[string][]provision.Total{}}, nil
+	return &Console{cfg: cfg, pages: p, assets: assets, loading: make(chan struct{}, 1), digests: map[string]digest{}}, nil
 }
 
 // viewer is the person who looks at a page, and what that person may see. A scope that was refused is the zero Scope: it covers nothing.
@@ -89,8 +97,11 @@ type viewer struct {
 	plans  policies.Scope // plan.read
 }
 
-// mayReadPlans: a plan covers every organization, so it is shown to who may see them all.
+// mayReadPlans: a plan covers every organization, so the whole of it is shown to who may see them all.
 func (v viewer) mayReadPlans() bool { return v.plans.For(policies.ActionPlanRead) && v.plans.All() }
+
+// seesPlans: an organization's administrator sees what plans do to it, and no more of them.
+func (v viewer) seesPlans() bool { return v.plans.For(policies.ActionPlanRead) && !v.plans.Denied() }
 
 // peopleOf says whose people the viewer sees; empty where it is everybody's or nobody's.
 func (v viewer) peopleOf() label {
@@ -128,41 +139,4 @@ func (c *Console) look(ctx context.Context, r *http.Request, needs policies.Acti
 		return viewer{}, err
 	}
 	return v, nil
-}
-
-// planTotals gives the totals of a plan that the viewer may read. They stand in the document, which is decoded once.
-func (c *Console) planTotals(ctx context.Context, v viewer, hash string) ([]provision.Total, error) {
-	if !v.mayReadPlans() {
-		return nil, fmt.Errorf("totals of a plan: %w", identity.ErrRefused)
-	}
-	if known, ok := c.knownTotals(hash); ok {
-		return known, nil
-	}
-	select {
-	case c.loading <- struct{}{}:
-		defer func() { <-c.loading }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if known, ok := c.knownTotals(hash); ok { // somebody else has loaded it meanwhile
-		return known, nil
-	}
-	plan, err := c.cfg.Provision.Load(ctx, v.plans, hash)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.totals) >= maxTotals {
-		clear(c.totals)
-	}
-	c.totals[hash] = plan.Totals
-	return plan.Totals, nil
-}
-
-func (c *Console) knownTotals(hash string) ([]provision.Total, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, ok := c.totals[hash]
-	return known, ok
 }

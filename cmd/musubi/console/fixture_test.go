@@ -22,6 +22,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/load"
+	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
@@ -62,6 +63,7 @@ type hub struct {
 	engine   *policies.Engine
 	dir      *directory.Store
 	prov     *provision.Store
+	breakers *breaker.Store
 	resolver *access.Resolver
 	console  *Console
 	handler  http.Handler
@@ -69,7 +71,7 @@ type hub struct {
 
 func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 	t.Helper()
-	if err := db.Migrate(t.Context(), directory.Migration(), access.Migration(), audit.Migration(db.Engine()), provision.Migration(), Migration()); err != nil {
+	if err := db.Migrate(t.Context(), directory.Migration(), access.Migration(), audit.Migration(db.Engine()), provision.Migration(), breaker.Migration(), Migration()); err != nil {
 		t.Fatal(err)
 	}
 	engine, err := load.Default()
@@ -87,8 +89,16 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 		return policies.PersonID(fmt.Sprintf("p%08d", made))
 	}})
 	h.resolver = access.NewResolver(db, h.dir, engine, h.clock.now)
+	baseline := func(context.Context, breaker.Querier, breaker.Level, string, breaker.Loss) (int, error) {
+		return 1000, nil
+	}
+	if h.breakers, err = breaker.New(db, h.clock.now, breaker.Default(), baseline); err != nil {
+		t.Fatal(err)
+	}
+	h.prov.Guard(h.breakers, h.dir, enqueuer)
 	cfg := Config{
 		DB: db, Directory: h.dir, Provision: h.prov, Resolver: h.resolver, Now: h.clock.now, Random: rand.Reader,
+		Breakers: h.breakers, Another: func(context.Context, policies.Scope) (bool, error) { return true, nil },
 		Connectors: map[policies.Product]connectors.Opened{
 			policies.ProductAtlassian: {Description: connectors.Description{
 				Name: "atlassian", Vendor: "Atlassian", Product: "Atlassian organization", DataRegion: "JP", ISMAP: "registered", LGWAN: connectors.ReachRelay,
@@ -98,8 +108,12 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 				Name: "jira", Vendor: "Atlassian", Product: "Jira Service Management", DataRegion: "JP", ISMAP: "registered", LGWAN: connectors.ReachRelay,
 				Limits: connectors.Limits{MemberBatch: 50, Budgets: []connectors.Budget{{Class: "jira.get", Rate: 100, Burst: 100}, {Class: "jira.post", Rate: 100, Burst: 100}}},
 			}},
+			policies.ProductSlack: {Description: connectors.Description{
+				Name: "slack", Vendor: "Slack", Product: "Slack", DataRegion: "JP", ISMAP: "registered", LGWAN: connectors.ReachRelay,
+				Limits: connectors.Limits{MemberBatch: 1000, Budgets: []connectors.Budget{{Class: "slack.scim.user.write", Rate: 3, Burst: 20}}},
+			}},
 		},
-		ProductLinks: map[policies.Product]string{policies.ProductAtlassian: "http://127.0.0.1:8090/atlassian/", policies.ProductJira: "http://127.0.0.1:8090/jira/"},
+		ProductLinks: map[policies.Product]string{policies.ProductAtlassian: "http://127.0.0.1:8090/atlassian/", policies.ProductJira: "http://127.0.0.1:8090/jira/", policies.ProductSlack: "http://127.0.0.1:8090/slack/"},
 	}
 	if change != nil {
 		change(&cfg)

@@ -2,9 +2,13 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/policies"
@@ -23,12 +27,27 @@ type overviewBody struct {
 	SeatsOf      label // whose seats are counted; empty: everybody's
 	Plans        []planRow
 	MayReadPlans bool
+	PlansOf      label // whose part of the plans is shown; empty: the whole
+	Own          []ownPlan
+	Make         *form // makes a plan
+	Trials       bool
+	Tripped      int // breakers that hold something
+	Refused      int // objects in quarantine that wait for a person
+}
+
+// ownPlan is what a plan does to the viewer's organization.
+type ownPlan struct {
+	Hash  string
+	State badge
+	Made  time.Time
+	tally
 }
 
 // step is what to try next.
 type step struct {
 	label
 	Command string
+	Path    string // of the page that does the same; may be empty
 }
 
 // vacantRow is an organization with too few administrators.
@@ -120,10 +139,76 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 			return err
 		}
 	}
+	if body.MayReadPlans && c.cfg.Planner != nil {
+		may, err := c.cfg.Resolver.Ask(ctx, v.actor, policies.ActionPlanMake, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
+		if err != nil {
+			return err
+		}
+		if may.For(policies.ActionPlanMake) && may.All() {
+			f := formOf(r, "/plans", newestSeen(body.Plans))
+			body.Make = &f
+		}
+	}
+	if v.seesPlans() {
+		if body.Refused, err = c.waiting(ctx, v); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Breakers != nil && body.MayReadPlans {
+		open, err := c.cfg.Breakers.List(ctx, v.plans, false, maxTrips)
+		if err != nil {
+			return err
+		}
+		body.Tripped = len(open)
+	}
+	body.Trials = c.cfg.Trials != nil && body.MayReadPlans
+	if !body.MayReadPlans && v.seesPlans() {
+		body.PlansOf = v.peopleOf()
+		if body.Own, err = c.ownPlans(ctx, v); err != nil {
+			return err
+		}
+	}
 	if body.Products, err = c.productCards(ctx, v, body.Plans); err != nil {
 		return err
 	}
-	return c.show(w, r, v, c.pages.overview, frame{label: label{"概要", "Overview"}, Section: "overview", Body: body})
+	f := frame{label: label{"概要", "Overview"}, Section: "overview", Body: body}
+	if slices.ContainsFunc(records, func(p provision.PlanRecord) bool {
+		return p.State == provision.PlanStaging || p.State == provision.PlanRunning
+	}) {
+		f.Refresh = keepUp(w, r, overviewEvery)
+	}
+	return c.show(w, r, v, c.pages.overview, f)
+}
+
+// ownPlansRead is how many of the newest plans are searched for what they do to the viewer's organization.
+const ownPlansRead = 5
+
+// ownPlans lists those of the newest plans that do something to the viewer's organizations.
+func (c *Console) ownPlans(ctx context.Context, v viewer) ([]ownPlan, error) {
+	hashes, err := c.cfg.Provision.Recent(ctx, v.plans, ownPlansRead)
+	if err != nil {
+		return nil, err
+	}
+	var out []ownPlan
+	for _, hash := range hashes {
+		d, err := c.planDigest(ctx, v, hash)
+		if errors.Is(err, identity.ErrNotFound) {
+			c.remember(seenAs(v.plans, hash), digest{}) // it does nothing to them, today and for ever
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if d.Record.Hash == "" {
+			continue
+		}
+		record, err := c.cfg.Provision.Standing(ctx, v.plans, hash)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ownPlan{hash, planBadge(record.State, c.expired(record)), record.MadeAt, d.All})
+	}
+	return out, nil
 }
 
 func tiles(orgs, people directory.Counts, v viewer) []tile {
@@ -162,7 +247,7 @@ func tiles(orgs, people directory.Counts, v viewer) []tile {
 func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, records []provision.PlanRecord) ([]step, error) {
 	var list []step
 	if orgs.PerKind[policies.KindPrefecture]+orgs.PerKind[policies.KindMunicipality]+orgs.PerKind[policies.KindMinistry] == 0 {
-		return append(list, step{label{"組織の一覧を取り込む", "Import the organizations"}, "musubi import orgs FILE --as FILE"}), nil
+		return append(list, step{label{"組織の一覧を取り込む", "Import the organizations"}, "musubi import orgs FILE --as FILE", ""}), nil
 	}
 	perOrg, err := c.cfg.Directory.PeoplePerOrg(ctx, v.people)
 	if err != nil {
@@ -170,18 +255,20 @@ func (c *Console) steps(ctx context.Context, v viewer, orgs directory.Counts, re
 	}
 	delete(perOrg, v.actor.Org.ID) // the administrators themselves were there from the start
 	if len(perOrg) == 0 {
-		list = append(list, step{label{"職員の一覧を取り込む", "Import their people"}, "musubi import people FILE --as FILE"})
+		list = append(list, step{label{"職員の一覧を取り込む", "Import their people"}, "musubi import people FILE --as FILE", ""})
 	}
 	if len(records) == 0 {
-		return append(list, step{label{"計画を作り、何が起きるかを読む", "Make a plan, and read what will happen"}, "musubi plan --as FILE"}), nil
+		return append(list, step{label{"計画を作り、何が起きるかを読む", "Make a plan, and read what will happen"}, "musubi plan --as FILE", "#plans"}), nil
 	}
 	latest := records[0]
 	hash := latest.Hash[:min(12, len(latest.Hash))]
 	switch {
+	case latest.State == provision.PlanMade && latest.Maker == policies.HubActor:
+		list = append(list, step{label{"ハブが作った計画を読み、承認する", "Read the plan that the hub made, and approve it"}, "musubi approve " + hash + " --as FILE", "/plans/" + latest.Hash})
 	case latest.State == provision.PlanMade, latest.State == provision.PlanApproved && c.expired(latest):
-		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE"})
+		list = append(list, step{label{"計画を別のシステム管理者が承認する", "Have another system administrator approve the plan"}, "musubi approve " + hash + " --as FILE", "/plans/" + latest.Hash})
 	case latest.State == provision.PlanApproved:
-		list = append(list, step{label{"承認済みの計画を適用する", "Apply the approved plan"}, "musubi apply " + hash + " --as FILE"})
+		list = append(list, step{label{"承認済みの計画を適用する", "Apply the approved plan"}, "musubi apply " + hash + " --as FILE", "/plans/" + latest.Hash})
 	}
 	return list, nil
 }
@@ -220,14 +307,15 @@ func (c *Console) productCards(ctx context.Context, v viewer, plans []planRow) (
 			counts[s.Product] = &seatCount{Active: s.Active, Leavers: s.Leavers}
 		}
 	}
-	if v.people.All() && len(plans) > 0 {
+	// Only a person's plan is of the whole country; what the hub planned since makes its wish an old one.
+	if v.people.All() && len(plans) > 0 && plans[0].Record.Maker != policies.HubActor {
 		newest := plans[0].Record.Hash
-		totals, err := c.planTotals(ctx, v, newest)
+		d, err := c.planDigest(ctx, v, newest)
 		if err != nil {
 			// The seats are worth showing without the plan's wish; the plan's own page tells what is wrong with it.
 			c.cfg.Logger.ErrorContext(ctx, "console: the newest plan can't be read", "plan", newest, "error", err)
 		}
-		for _, t := range totals {
+		for _, t := range d.Totals {
 			if s := counts[t.Product]; s != nil {
 				s.Wanted, s.WantedBy = t.AccountsWanted, newest
 			}

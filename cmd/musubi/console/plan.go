@@ -19,7 +19,13 @@ type planBody struct {
 	Row        planRow
 	Maker      who
 	Approver   who
+	Whole      bool  // false: what the plan does to the viewer's organization
+	Within     label // whose it is then
+	Decision   decision
 	Totals     []totalRow
+	All        tally
+	OrgCount   int // organizations that it changes
+	Changes    changesBody
 	Unreadable bool // the stored document isn't what the hash names
 	Products   []progressRow
 	Troubles   []troubleRow
@@ -62,13 +68,66 @@ type troubleRow struct {
 }
 
 func (c *Console) planPage(ctx context.Context, w http.ResponseWriter, r *http.Request, v viewer) error {
-	if !v.mayReadPlans() {
+	hash := r.PathValue("hash")
+	if !v.seesPlans() {
 		return fmt.Errorf("read a plan: %w", identity.ErrRefused)
 	}
-	hash := r.PathValue("hash")
 	if !planHash(hash) {
 		return identity.ErrNotFound
 	}
+	q, err := readChangesQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	body := planBody{Whole: v.mayReadPlans(), Within: v.peopleOf()}
+	if body.Whole {
+		err = c.wholePlan(ctx, v, hash, &body)
+	} else {
+		err = c.planWithin(ctx, v, hash, &body)
+	}
+	if err != nil {
+		return err
+	}
+	if !body.Unreadable {
+		d, err := c.planDigest(ctx, v, hash)
+		if err != nil {
+			return err
+		}
+		body.All, body.OrgCount = d.All, len(d.Orgs)
+		for _, t := range d.Totals {
+			body.Totals = append(body.Totals, totalRow{productLabel(t.Product), t})
+		}
+		only := len(d.Orgs) == 1 && q.org == ""
+		if only {
+			q.org = d.Orgs[0].Org
+		}
+		if body.Changes, err = c.changes(ctx, v, hash, d, q); err != nil {
+			return err
+		}
+		if only {
+			body.Changes.All = ""
+		}
+		if body.Whole {
+			if body.Decision, err = c.decide(ctx, r, v, body.Row.Record, d.All); err != nil {
+				return err
+			}
+		}
+	}
+	return c.show(w, r, v, c.pages.plan, frame{
+		label: label{"計画 " + hash[:12], "Plan"}, Section: "overview", Body: body,
+		Crumbs: []crumb{{label{"概要", "Overview"}, "/"}},
+	})
+}
+
+// planWithin is a plan as an organization's administrator sees it: what it does to the organization.
+func (c *Console) planWithin(ctx context.Context, v viewer, hash string, body *planBody) error {
+	record, _, err := c.cfg.Provision.LoadWithin(ctx, v.plans, hash)
+	body.Row = planRow{Record: record, State: planBadge(record.State, c.expired(record))}
+	return err
+}
+
+// wholePlan is a plan with its way through the hub, for who may see every organization.
+func (c *Console) wholePlan(ctx context.Context, v viewer, hash string, body *planBody) error {
 	record, err := c.cfg.Provision.Record(ctx, v.plans, hash)
 	if err != nil {
 		return err
@@ -77,7 +136,7 @@ func (c *Console) planPage(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	body := planBody{Row: rows[0]}
+	body.Row = rows[0]
 	people := persons{console: c, scope: v.people, known: map[policies.PersonID]who{}}
 	if body.Maker, err = people.find(ctx, record.Maker); err != nil {
 		return err
@@ -85,29 +144,26 @@ func (c *Console) planPage(ctx context.Context, w http.ResponseWriter, r *http.R
 	if body.Approver, err = people.find(ctx, record.Approver); err != nil {
 		return err
 	}
-	totals, err := c.planTotals(ctx, v, hash)
-	if err != nil {
+	if _, err := c.planDigest(ctx, v, hash); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
 		c.cfg.Logger.ErrorContext(ctx, "console: a plan can't be read", "plan", hash, "error", err)
 		body.Unreadable = true
 	}
-	for _, t := range totals {
-		body.Totals = append(body.Totals, totalRow{productLabel(t.Product), t})
+	if body.Row.Progress == nil {
+		return nil
 	}
-	if body.Row.Progress != nil {
-		for _, p := range body.Row.Progress.Products {
-			body.Products = append(body.Products, progressRow{productLabel(p.Product), p, progressBadge(record.State, p)})
-		}
-		if err := c.troubles(ctx, v, &people, &body); err != nil {
-			return err
-		}
+	body.Products = progressRows(*body.Row.Progress)
+	return c.troubles(ctx, v, &people, body)
+}
+
+func progressRows(p provision.Progress) []progressRow {
+	var out []progressRow
+	for _, pp := range p.Products {
+		out = append(out, progressRow{productLabel(pp.Product), pp, progressBadge(p.Plan.State, pp)})
 	}
-	return c.show(w, r, v, c.pages.plan, frame{
-		label: label{"計画 " + hash[:12], "Plan"}, Section: "overview", Body: body,
-		Crumbs: []crumb{{label{"概要", "Overview"}, "/"}},
-	})
+	return out
 }
 
 // planHash reports whether s can be a plan's hash: SHA-256 in lower-case hex.
@@ -128,6 +184,8 @@ func progressBadge(state provision.PlanState, p provision.ProductProgress) badge
 		return planBadge(state, false)
 	case p.Quarantined > 0:
 		return badge{label{"要対応あり", "needs attention"}, "error"}
+	case p.Held > 0:
+		return badge{label{"ブレーカーが保留", "held by a breaker"}, "warning"}
 	case p.Dropped > 0:
 		return badge{label{"除外あり", "some left out"}, "warning"}
 	}
@@ -168,7 +226,12 @@ type persons struct {
 }
 
 func (p *persons) find(ctx context.Context, id policies.PersonID) (who, error) {
-	if id == "" || id == policies.BreakGlassActor || p.scope.Denied() {
+	switch {
+	case id == policies.HubActor:
+		return who{ID: id, Name: "ハブ (自動)"}, nil
+	case id == policies.StandingActor:
+		return who{ID: id, Name: "方針による常設の承認"}, nil
+	case id == "" || id == policies.BreakGlassActor || p.scope.Denied():
 		return who{ID: id}, nil
 	}
 	if w, ok := p.known[id]; ok {

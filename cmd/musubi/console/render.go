@@ -55,7 +55,9 @@ func assetPath(name string, content []byte) string {
 }
 
 // pages are the parsed templates, one for each page, with the layout around it.
-type pages struct{ overview, orgs, org, plan, open, message *template.Template }
+type pages struct {
+	overview, orgs, org, plan, progress, quarantine, breakers, breaker, tries, try, story, open, message *template.Template
+}
 
 func parsePages() (pages, error) {
 	paths := map[string]string{}
@@ -70,6 +72,8 @@ func parsePages() (pages, error) {
 		"num": num, "jst": moment, "day": day, "asset": func(name string) string { return paths[name] },
 		"short": func(hash string) string { return hash[:min(12, len(hash))] },
 		"bar":   func(done, total int, name label) bar { return bar{done, total, name} },
+		"yen":   yen,
+		"less":  func(n, by int) int { return n - by },
 		"label": func(text string) label { return label{JA: text} },
 		"trouble": func(n int) badge {
 			return badge{label{"要確認 " + num(n), ""}, "warning"}
@@ -80,7 +84,8 @@ func parsePages() (pages, error) {
 		into *(*template.Template)
 		name string
 	}{
-		{&p.overview, "overview"}, {&p.orgs, "orgs"}, {&p.org, "org"}, {&p.plan, "plan"}, {&p.open, "open"}, {&p.message, "message"},
+		{&p.overview, "overview"}, {&p.orgs, "orgs"}, {&p.org, "org"}, {&p.plan, "plan"},
+		{&p.progress, "progress"}, {&p.quarantine, "quarantine"}, {&p.breakers, "breakers"}, {&p.breaker, "breaker"}, {&p.tries, "tries"}, {&p.try, "try"}, {&p.story, "story"}, {&p.open, "open"}, {&p.message, "message"},
 	} {
 		parsed, err := template.New("layout.html").Funcs(functions).Option("missingkey=error").
 			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+t.name+".html")
@@ -114,6 +119,8 @@ type frame struct {
 	Visitor *visitor  // nil before somebody has opened the console
 	Section string    // part of the menu: "overview", "orgs"
 	Crumbs  []crumb   // the way to the page
+	Refresh *refresh  // nil: the page doesn't load itself again
+	Menu    menu      // which parts there are
 	Body    any       // the page's own
 }
 
@@ -142,6 +149,9 @@ func visitorOf(v viewer) *visitor {
 	return &visitor{Name: v.actor.Person.DisplayName(), Org: v.actor.Org.Name, Role: roleLabel(v.actor.Person.Role), Scope: whole}
 }
 
+// menu is which parts of the console the visitor has.
+type menu struct{ Trials, Breakers, Quarantine bool }
+
 // render writes a page, whole or not at all.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, page *template.Template, f frame) {
 	f.Notice, f.At = c.cfg.Notice, c.cfg.Now()
@@ -159,6 +169,9 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, pag
 // show renders a page for a viewer.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, v viewer, page *template.Template, f frame) error {
 	f.Visitor = visitorOf(v)
+	f.Menu.Quarantine = v.seesPlans()
+	f.Menu.Breakers = c.cfg.Breakers != nil && v.mayReadPlans()
+	f.Menu.Trials = c.cfg.Trials != nil && v.mayReadPlans()
 	c.render(w, r, http.StatusOK, page, f)
 	return nil
 }
@@ -179,6 +192,14 @@ func num(n int) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return sign + digits
+}
+
+// yen writes a change of cost with its sign.
+func yen(n int) string {
+	if n > 0 {
+		return "+" + num(n) + " 円"
+	}
+	return num(n) + " 円"
 }
 
 // day writes the day of microseconds of UTC as staff read it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 // pageTime is the longest time that a page may take: a plan of the whole country has to be decoded once.
@@ -32,9 +33,28 @@ func (c *Console) Handler() http.Handler {
 	}
 	const orgs, people, plans = policies.ActionOrgRead, policies.ActionPeopleRead, policies.ActionPlanRead
 	mux.Handle("GET /{$}", c.page(c.overview, orgs, people, plans))
-	mux.Handle("GET /orgs", c.page(c.orgList, orgs, people))
-	mux.Handle("GET /orgs/{id}", c.page(c.orgPage, orgs, people))
+	mux.Handle("GET /orgs", c.page(c.orgList, orgs, people, plans))
+	mux.Handle("GET /orgs/{id}", c.page(c.orgPage, orgs, people, plans))
 	mux.Handle("GET /plans/{hash}", c.page(c.planPage, plans, orgs, people))
+	mux.Handle("GET /plans/{hash}/progress", c.page(c.progressPage, plans, orgs, people))
+	mux.Handle("POST /plans/{hash}/approve", c.submit(c.approve, plans))
+	mux.Handle("POST /plans/{hash}/apply", c.submit(c.apply, plans))
+	mux.Handle("POST /plans/{hash}/stop", c.submit(c.stop, plans))
+	mux.Handle("POST /plans", c.submit(c.makePlan, plans))
+	mux.Handle("GET /quarantine", c.page(c.quarantinePage, plans, orgs, people))
+	mux.Handle("GET /quarantine/{id}", c.page(c.quarantinedPage, plans, orgs, people))
+	mux.Handle("POST /quarantine/{id}/retry", c.submit(c.decideQuarantine(provision.QuarantineRetry), plans))
+	mux.Handle("POST /quarantine/{id}/ignore", c.submit(c.decideQuarantine(provision.QuarantineIgnored), plans))
+	mux.Handle("GET /breakers", c.page(c.breakersPage, plans, orgs, people))
+	mux.Handle("GET /breakers/{id}", c.page(c.breakerPage, plans, orgs, people))
+	mux.Handle("POST /breakers/{id}/release", c.submit(c.release, plans, people))
+	if c.cfg.Trials != nil {
+		mux.Handle("GET /try", c.page(c.triesPage, plans, orgs, people))
+		mux.Handle("GET /try/{kind}", c.page(c.tryPage, plans, orgs, people))
+		mux.Handle("POST /try/{kind}", c.submit(c.try, plans))
+		mux.Handle("POST /try/other", c.submit(c.other, plans))
+		mux.Handle("GET /try/stories/{id}", c.page(c.storyPage, plans, orgs, people))
+	}
 	mux.HandleFunc("GET /open/{ticket}", c.showTicket)
 	mux.HandleFunc("POST /open/{ticket}", c.useTicket)
 	mux.HandleFunc("POST /logout", c.logout)
@@ -71,7 +91,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), pageTime)
 		defer cancel()
 		r = r.WithContext(ctx)
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<10) // the forms have no fields
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if !loopback(r.Host) {
 			c.message(w, r, http.StatusMisdirectedRequest, messageHost)
 			return
@@ -108,14 +128,19 @@ func (c *Console) page(show func(context.Context, http.ResponseWriter, *http.Req
 // fail shows what went wrong. The log says which page by its pattern: a path may be a secret.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var bad badRequest
+	var gone conflict
 	switch {
 	case errors.Is(err, errSessionEnded):
 		setCookie(w, "", -1)
 		c.unauthorized(w, r, messageSessionEnded)
 	case errors.Is(err, errNoSession):
 		c.unauthorized(w, r, messageNoSession)
+	case errors.Is(err, errForm):
+		c.message(w, r, http.StatusForbidden, messageForm)
+	case errors.As(err, &gone):
+		c.message(w, r, http.StatusConflict, gone.message)
 	case errors.As(err, &bad):
-		c.message(w, r, http.StatusBadRequest, message{label: label{"検索条件を読み取れません", "The request makes no sense"}, Say: bad.label})
+		c.message(w, r, http.StatusBadRequest, message{label: label{"要求を読み取れません", "The request makes no sense"}, Say: bad.label})
 	case errors.Is(err, identity.ErrNotFound):
 		c.message(w, r, http.StatusNotFound, messageNotFound)
 	case errors.Is(err, identity.ErrRefused):

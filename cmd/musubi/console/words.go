@@ -25,6 +25,7 @@ type message struct {
 	label
 	Say     label
 	Command string // to copy; may be empty
+	Back    string // path to go on from; may be empty
 }
 
 const openCommand = "musubi open --as FILE"
@@ -33,7 +34,7 @@ var (
 	messageNoSession = message{
 		label{"管理画面は閉じています", "The console is closed"},
 		label{"一回限りのアドレスから開いてください。次のコマンドがアドレスを表示します。", "Open it by a one-time address. This command prints one:"},
-		openCommand,
+		openCommand, "",
 	}
 	messageSessionEnded = message{
 		label{"接続の期限が切れました", "Your session has ended"},
@@ -41,12 +42,12 @@ var (
 			"1 時間操作がないとき、開いてから 8 時間たったとき、または権限が取り消されたときに終了します。続けるには、次のコマンドで新しいアドレスを表示してください。",
 			"A session ends after an hour without a request, after eight hours, or when the right to it is withdrawn. To go on, print a new address:",
 		},
-		openCommand,
+		openCommand, "",
 	}
 	messageTicketUnknown = message{
 		label{"このアドレスは使えません", "This address doesn't work"},
 		label{"アドレスが途中で切れていないか確かめてください。新しいアドレスは次のコマンドで表示できます。", "Check that the address is complete. This command prints a new one:"},
-		openCommand,
+		openCommand, "",
 	}
 	messageTicketUsed = message{
 		label{"このアドレスは使用済みです", "This address was used before"},
@@ -54,52 +55,60 @@ var (
 			"アドレスは一回だけ使えます。自分で使った覚えがないときは、システム管理者に知らせて資格情報を取り消してください。新しいアドレスは次のコマンドで表示できます。",
 			"An address works once. If it wasn't you who used it, tell a system administrator and have your credential revoked. This command prints a new address:",
 		},
-		openCommand,
+		openCommand, "",
 	}
 	messageTicketExpired = message{
 		label{"このアドレスは期限切れです", "This address has expired"},
 		label{"アドレスは 10 分間だけ使えます。新しいアドレスは次のコマンドで表示できます。", "An address works for ten minutes. This command prints a new one:"},
-		openCommand,
+		openCommand, "",
 	}
 	messageClosed = message{
 		label{"ログアウトしました", "You have signed out"},
 		label{"もう一度開くには、次のコマンドで新しいアドレスを表示してください。", "To open it again, print a new address:"},
-		openCommand,
+		openCommand, "",
 	}
 	messageNotFound = message{
 		label{"見つかりません", "Not found"},
 		label{"このページはないか、あなたの権限では見られません。", "There is no such page, or you may not see it."},
-		"",
+		"", "",
 	}
 	messageRefused = message{
 		label{"見る権限がありません", "You may not see this"},
 		label{"この内容を見る権限が方針で認められていません。必要なときは、システム管理者に相談してください。", "The policies don't let you see this. If you need it, ask a system administrator."},
-		"",
+		"", "",
 	}
 	messageMethod = message{
 		label{"この操作はできません", "This can't be done here"},
-		label{"管理画面は見るためのものです。変更は musubi コマンドで行います。", "The console only shows. Changes are made by the musubi command."},
-		"",
+		label{"このアドレスは、この方法では使えません。前の画面に戻り、ボタンかリンクから操作してください。", "This address doesn't take such a request. Go back and use the page's own buttons and links."},
+		"", "",
 	}
 	messageCrossSite = message{
 		label{"ほかのサイトからの操作を拒否しました", "A request from another site was refused"},
 		label{"操作は、この管理画面の中から行ってください。", "Please do this from within the console."},
-		"",
+		"", "",
+	}
+	messageForm = message{
+		label{"このフォームは使えません", "This form doesn't work any more"},
+		label{
+			"別の接続で開いた画面か、古い画面から送られました。何も実行していません。画面を開き直してから、もう一度操作してください。",
+			"It came from a page of another session, or from an old one. Nothing was done. Open the page again and repeat.",
+		},
+		"", "/",
 	}
 	messageHost = message{
 		label{"このホスト名では応答しません", "Not served under this host name"},
 		label{"管理画面は、この端末の localhost または 127.0.0.1 だけで開けます。", "The console opens on this machine only, at localhost or 127.0.0.1."},
-		"",
+		"", "",
 	}
 	messageBusy = message{
 		label{"時間内に表示できませんでした", "This took too long"},
 		label{"ハブが混み合っています。少し待ってから、もう一度開いてください。", "The hub is busy. Wait a little and open the page again."},
-		"",
+		"", "",
 	}
 	messageFailed = message{
 		label{"表示できませんでした", "The page can't be shown"},
 		label{"ハブの中で問題が起きました。原因はハブの記録 (ログ) にあります。", "Something went wrong inside the hub. Its log says what."},
-		"",
+		"", "",
 	}
 )
 
@@ -202,6 +211,10 @@ func productLabel(p policies.Product) label {
 		return label{"Atlassian 組織", "Atlassian organization"}
 	case policies.ProductJira:
 		return label{"Jira Service Management", ""}
+	case policies.ProductSlack:
+		return label{"Slack 組織", "Slack organization"}
+	case policies.ProductMail:
+		return label{"メール", "Mail"}
 	}
 	return label{string(p), ""}
 }
@@ -213,6 +226,10 @@ func seatKind(p policies.Product) label {
 		return seatLabel(policies.SeatLicensedMember)
 	case policies.ProductJira:
 		return seatLabel(policies.SeatPortalCustomer)
+	case policies.ProductSlack:
+		return label{"メンバーとゲスト", "Members and guests"}
+	case policies.ProductMail:
+		return seatLabel(policies.SeatContact)
 	}
 	return label{}
 }
@@ -223,6 +240,12 @@ func seatLabel(s policies.Seat) label {
 		return label{"ライセンス利用者", "Licensed member"}
 	case policies.SeatPortalCustomer:
 		return label{"ポータル利用者", "Portal customer"}
+	case policies.SeatGuest:
+		return label{"ゲスト", "Guest"}
+	case policies.SeatContact:
+		return label{"連絡先", "Contact"}
+	case policies.SeatNone:
+		return label{"なし", "None"}
 	}
 	return label{string(s), ""}
 }

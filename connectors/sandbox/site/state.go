@@ -36,7 +36,9 @@ type Account struct {
 	Email       string   `json:"email"`
 	DisplayName string   `json:"display_name"`
 	Active      bool     `json:"active"`
-	Groups      []string `json:"groups"` // names
+	Guest       bool     `json:"guest,omitempty"` // Slack: reaches only what it is invited to
+	Owner       bool     `json:"owner,omitempty"` // Slack: was there before anybody was provisioned, and can't be changed
+	Groups      []string `json:"groups"`          // names
 }
 
 // Group is a group in the ground truth.

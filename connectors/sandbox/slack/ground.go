@@ -118,7 +118,7 @@ func (w *Workspace) State() site.State {
 		if u := w.account(id); !u.Bot {
 			s.Accounts = append(s.Accounts, site.Account{
 				ID: id, AccountID: id, ExternalID: u.Attr.ExternalID, UserName: u.Attr.UserName, Email: u.Attr.Email(),
-				DisplayName: u.Attr.DisplayName, Active: u.Attr.ActiveAt(now), Groups: append([]string{}, in[id]...),
+				DisplayName: u.Attr.DisplayName, Active: u.Attr.ActiveAt(now), Guest: u.Attr.Guest != nil, Owner: u.Owner, Groups: append([]string{}, in[id]...),
 			})
 		}
 	}

@@ -21,7 +21,7 @@ var _ Source = (*directory.Store)(nil)
 
 type noQueue struct{}
 
-func (noQueue) EnqueueLeaver(context.Context, *sql.Tx, access.Leaver) error         { return nil }
+func (noQueue) EnqueueLeaver(context.Context, *sql.Tx, ...access.Leaver) error      { return nil }
 func (noQueue) EnqueueActivation(context.Context, *sql.Tx, access.Activation) error { return nil }
 func (noQueue) EnqueueNotice(context.Context, *sql.Tx, identity.Notice) error       { return nil }
 

@@ -1,0 +1,61 @@
+// What the scripts that drive a browser share: headless Chromium that reaches for nothing by itself, what a page asks of others or complains
+// of, and axe-core (WCAG 2.2 AA).
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import process from "node:process";
+import { chromium } from "playwright-core";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// launch starts the browser, or ends the process with code 2 where none is installed.
+export async function launch() {
+  const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+  if (!executablePath) {
+    console.error("Chromium is not installed; set CHROMIUM to its path");
+    process.exit(2);
+  }
+  return chromium.launch({
+    executablePath,
+    args: [
+      "--no-sandbox",
+      "--disable-quic",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
+    ],
+  });
+}
+
+// watch notes which other origins a page asks for something, and what the browser says against it.
+export function watch(page, url) {
+  const seen = { foreign: new Set(), complaints: [] };
+  const host = new URL(url).host;
+  page.on("request", (request) => {
+    const target = new URL(request.url());
+    if (target.protocol.startsWith("http") && target.host !== host) seen.foreign.add(target.origin);
+  });
+  page.on("console", (message) => {
+    // Chromium asks for an icon by itself; a page without one is no fault.
+    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) seen.complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => seen.complaints.push(String(error)));
+  return seen;
+}
+
+// examine tells what is to be said of the page that is open. axe-core is evaluated by the debugger, so the page's Content-Security-Policy
+// stays in force and its violations are seen by watch.
+export async function examine(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(globalThis.document, {
+      runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] },
+    }),
+  );
+  return {
+    title: await page.title(),
+    url: page.url(),
+    language: await page.getAttribute("html", "lang"),
+    violations: violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.target.join(" ")) })),
+  };
+}
