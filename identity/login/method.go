@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/http"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -40,6 +41,16 @@ type Linker interface {
 	// either of them is tied already: one card, one person.
 	Link(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential string, at int64) error
 }
+
+// Holder is a Method whose credentials can be taken away from people, also between a proof and the session that it opens.
+type Holder interface {
+	// Holds keeps the credential with the person until tx ends, so that whoever takes it away ends the session that tx opens too. It wraps
+	// identity.ErrNotFound where it isn't the person's any more.
+	Holds(ctx context.Context, tx *sql.Tx, person policies.PersonID, credential string) error
+}
+
+// errReleased says that the credential of a proof was taken away before the answer.
+var errReleased = errors.New("login: the credential was taken away")
 
 // Offer is a registered method and where it is offered.
 type Offer struct {

@@ -43,6 +43,9 @@ func (d *Dispatcher) answer(ctx context.Context, v Visit, r Request, org policie
 		if err := settle(ctx, tx, r.ID, StateFinished); err != nil {
 			return err
 		}
+		if err := d.holds(ctx, tx, g); err != nil {
+			return err
+		}
 		id, err := d.open(ctx, tx, v, r, org, g, secret, now)
 		if err != nil {
 			return err
@@ -65,11 +68,28 @@ func (d *Dispatcher) answer(ctx context.Context, v Visit, r Request, org policie
 	case errors.Is(err, session.ErrEnded): // between the look at it and now
 		v.Session = session.Secret{}
 		return d.next(ctx, v, r, nil)
+	case errors.Is(err, errReleased):
+		return d.refuse(ctx, v, r, refused{
+			reason: ReasonRejected, rejection: &Rejection{Code: "credential_released"}, method: g.proof.Method, person: g.proof.Person,
+		})
 	case err != nil:
 		return Next{}, err
 	}
 	r.State = StateFinished
 	return Next{Request: r, Answer: &a, Session: secret}, nil
+}
+
+// holds makes sure that a new proof's credential is still the person's. That of a session was ended together with the session.
+func (d *Dispatcher) holds(ctx context.Context, tx *sql.Tx, g gathered) error {
+	h, ok := d.cfg.Offers[g.proof.Method].Method.(Holder)
+	if !ok || g.session != nil {
+		return nil
+	}
+	err := h.Holds(ctx, tx, g.proof.Person, g.proof.Credential)
+	if errors.Is(err, identity.ErrNotFound) {
+		return errReleased
+	}
+	return err
 }
 
 // open gives the session of the login: the one that there is, or a new one under a new secret.
