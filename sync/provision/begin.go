@@ -221,7 +221,37 @@ func (s *Store) BeginRelease(ctx context.Context, product policies.Product, pers
 	if err := s.around(ctx, r, &v); err != nil {
 		return v, fmt.Errorf("begin release of %s: %w", person, err)
 	}
+	if err := readGrant(ctx, r, &v); err != nil {
+		return v, fmt.Errorf("begin release of %s: %w", person, err)
+	}
 	return v, nil
+}
+
+// readGrant reads what the operation granted that a release was started by, if one was.
+func readGrant(ctx context.Context, q querier, v *View) error {
+	run, seq, ok := grantOf(v.Op.Cause)
+	if !ok {
+		return nil
+	}
+	var payload string
+	err := q.QueryRowContext(ctx, `SELECT payload FROM provision_op WHERE run=$1 AND seq=$2`, run, seq).Scan(&payload)
+	if errors.Is(err, sql.ErrNoRows) {
+		v.grant(Op{}, nil) // staged again: what it granted is in the ledger
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read operation %s: %w", v.Op.Cause, err)
+	}
+	var op Op
+	if err := decodeJSON(payload, &op); err != nil {
+		return fmt.Errorf("read operation %s: %w", v.Op.Cause, err)
+	}
+	group, err := readGroup(ctx, q, op.Product, op.Org)
+	if err != nil {
+		return err
+	}
+	v.grant(op, group)
+	return nil
 }
 
 // touch writes the person's row, so that a grant and a leaving in two transactions at once wait for each other, and tells when

@@ -75,11 +75,15 @@ func (s *Store) close(ctx context.Context, tx *sql.Tx, op Op, e Effect) (open bo
 
 // record brings the ledger to the effect.
 func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
-	now := s.now().UnixMicro()
+	now, releases := s.now().UnixMicro(), 0
+	if op.Kind == OpRelease {
+		releases = 1
+	}
 	if a := e.Account; a != nil {
 		_, err := tx.ExecContext(ctx, `INSERT INTO provision_account (`+accountColumns+`, updated_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,0,$9)
-			ON CONFLICT (product, person_id) DO UPDATE SET org_id=$3, seat=$4, account_id=$5, join_id=$6, state=$7, attributes=$8, tried_at=0, updated_at=$9`,
-			string(a.Product), string(a.Person), string(a.Org), string(a.Seat), a.AccountID, a.JoinID, string(a.State), encodeJSON(a.Attributes), now)
+			ON CONFLICT (product, person_id) DO UPDATE SET org_id=$3, seat=$4, account_id=$5, join_id=$6, state=$7, attributes=$8, tried_at=0, updated_at=$9
+			WHERE CAST($10 AS INTEGER)=0 OR provision_account.account_id IN ('', excluded.account_id)`, // a release doesn't bring back an account that was replaced meanwhile
+			string(a.Product), string(a.Person), string(a.Org), string(a.Seat), a.AccountID, a.JoinID, string(a.State), encodeJSON(a.Attributes), now, releases)
 		if err != nil {
 			return err
 		}
@@ -120,7 +124,10 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 		}
 	}
 	for _, org := range e.Out {
-		if err := s.unmember(ctx, tx, op.Product, op.Person, org); err != nil {
+		// Out is the account that the release knew; one that was put in its place meanwhile is still in.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM provision_member WHERE product=$1 AND person_id=$2 AND org_id=$3
+			AND EXISTS (SELECT 1 FROM provision_account a WHERE a.product=$1 AND a.person_id=$2 AND a.account_id=$4)`,
+			string(op.Product), string(op.Person), string(org), e.Receipt.AccountID); err != nil {
 			return err
 		}
 	}
@@ -149,7 +156,7 @@ func (s *Store) chase(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 		if left == 0 {
 			continue
 		}
-		if err := s.startRelease(ctx, tx, startedRelease{product: op.Product, person: person, cause: fmt.Sprintf("%s/%d", op.Run, op.Seq), left: left, passes: true}); err != nil {
+		if err := s.startRelease(ctx, tx, startedRelease{product: op.Product, person: person, cause: grantCause(op), left: left, passes: true}); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,7 @@ type View struct {
 	Accounts map[policies.PersonID]AccountRow // of the people concerned: as the ledger had it before this attempt
 	Group    *GroupRow                        // the organization's group, nil if the ledger has none
 	Groups   []GroupRow                       // of a release: every group that the person is in
+	Granted  bool                             // of a release: an operation that granted something after the leaving started it
 	Heir     Heir                             // of a replacement and of a release: the account that may have been made in the old one's place
 	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
 	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
@@ -96,7 +97,7 @@ type Effect struct {
 	Group   *GroupRow     // new state of the group
 	Added   []policies.PersonID
 	Removed []policies.PersonID
-	Out     []policies.OrgID      // of a release: groups that the person is out of
+	Out     []policies.OrgID      // of a release: groups that the account of the receipt is out of
 	Trip    string                // for OutcomeHeld: what holds it
 	Parts   [][]policies.PersonID // for OutcomeSplit: the batches to try instead
 	Words   string                // for OutcomeQuarantined: the vendor's own words

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -143,6 +142,11 @@ func (m *memLedger) BeginRelease(_ context.Context, product policies.Product, pe
 			v.Groups = append(v.Groups, g)
 		}
 	}
+	if _, seq, ok := grantOf(cause); ok {
+		op := m.steps[seq].Op
+		g := m.groups[team{op.Product, op.Org}]
+		v.grant(op, &g)
+	}
 	return v, nil
 }
 
@@ -154,7 +158,10 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 	if e.Account != nil {
 		row := *e.Account
 		row.TriedAt = time.Time{}
-		m.accounts[holder{row.Product, row.Person}] = row
+		h := holder{row.Product, row.Person}
+		if have := m.accounts[h].AccountID; op.Kind != OpRelease || have == "" || have == row.AccountID {
+			m.accounts[h] = row
+		}
 	} else if op.Kind == OpAccount && e.Untried {
 		if row, ok := m.accounts[h]; ok {
 			row.TriedAt = e.Tried
@@ -176,8 +183,10 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 	for _, p := range e.Removed {
 		delete(m.members[holder{op.Product, p}], op.Org)
 	}
-	for _, org := range e.Out {
-		delete(m.members[h], org)
+	if m.accounts[h].AccountID == e.Receipt.AccountID {
+		for _, org := range e.Out {
+			delete(m.members[h], org)
+		}
 	}
 	if op.Kind != OpRelease {
 		granted := slices.Clone(e.Added)
@@ -186,7 +195,7 @@ func (m *memLedger) Finish(_ context.Context, op Op, e Effect) error {
 		}
 		for _, p := range granted {
 			if m.left[p] {
-				m.startRelease(op.Product, p, fmt.Sprintf("%s/%d", op.Run, op.Seq))
+				m.startRelease(op.Product, p, grantCause(op))
 			}
 		}
 	}

@@ -2,6 +2,10 @@ package provision
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/connectors"
@@ -16,6 +20,32 @@ func release(ctx context.Context, now time.Time, conn connectors.Opened, v View)
 		return e
 	}
 	return releaseHeir(ctx, now, conn, v, e)
+}
+
+// grantCause is the cause of a release that an operation started by granting something to somebody who had left.
+func grantCause(op Op) string { return fmt.Sprintf("%s/%d", op.Run, op.Seq) }
+
+// grantOf gives the operation of such a cause.
+func grantOf(cause string) (run string, seq int, ok bool) {
+	i := strings.LastIndexByte(cause, '/')
+	if i < 0 {
+		return "", 0, false
+	}
+	seq, err := strconv.Atoi(cause[i+1:])
+	return cause[:i], seq, err == nil
+}
+
+// grant tells a release what the operation granted that started it. Another release of the same person may have begun before the grant
+// landed and end after it was written down: it takes out of the ledger what it took away too early. So the ledger isn't believed that nothing
+// is left of the grant.
+func (v *View) grant(op Op, group *GroupRow) {
+	v.Granted = true
+	if op.Kind != OpAdd || group == nil || group.GroupID == "" {
+		return
+	}
+	if !slices.ContainsFunc(v.Groups, func(g GroupRow) bool { return g.Org == group.Org }) {
+		v.Groups = append(v.Groups, *group)
+	}
 }
 
 func releaseKnown(ctx context.Context, now time.Time, conn connectors.Opened, v View) Effect {
@@ -39,9 +69,9 @@ func releaseKnown(ctx context.Context, now time.Time, conn connectors.Opened, v 
 		}
 		e.Out = append(e.Out, g.Org)
 	}
-	if row.State != StateDisabled {
+	if row.State != StateDisabled || v.Granted {
 		if conn.AccountWriter == nil {
-			return Effect{Outcome: OutcomeQuarantined, Out: e.Out, Reason: conn.Name + " can't disable accounts: disable it by hand in the product"}
+			return Effect{Outcome: OutcomeQuarantined, Out: e.Out, Receipt: Receipt{AccountID: row.AccountID}, Reason: conn.Name + " can't disable accounts: disable it by hand in the product"}
 		}
 		err := conn.AccountWriter.DisableAccount(ctx, row.AccountID)
 		if err != nil && connectors.KindOf(err) != connectors.KindNotFound {
@@ -54,7 +84,7 @@ func releaseKnown(ctx context.Context, now time.Time, conn connectors.Opened, v 
 	if failure != nil {
 		// What was done is committed; the rest is tried again. A leaver is never given up.
 		r := retry(failure)
-		r.Poison, r.Account, r.Out = false, e.Account, e.Out
+		r.Poison, r.Account, r.Out, r.Receipt = false, e.Account, e.Out, Receipt{AccountID: row.AccountID}
 		return r
 	}
 	return e

@@ -457,20 +457,40 @@ func schedule(t *testing.T, seed uint64, wrap func(*memLedger) Ledger, twist fun
 // schedules is how many random lives are walked through at most until a planted bug is caught.
 const schedules = 2000
 
-// 10,000 random lives in make scale, a million in make soak.
+// Seeds that failed once: each is a bug that was found.
+var pinned = []uint64{
+	9590, // an addition landed while the leaver's work, begun before, was on its way; that took it out of the ledger
+}
+
+// 10,000 random lives in make scale, a million in make soak. MUSUBI_SCHEDULES_FROM is the first seed: with MUSUBI_SCHEDULES=1 it runs alone.
 func TestFaultSchedules(t *testing.T) {
-	n := sized(t, "MUSUBI_SCHEDULES", 300)
+	from := sized(t, "MUSUBI_SCHEDULES_FROM", 0)
+	n := from + sized(t, "MUSUBI_SCHEDULES", 300)
 	shards := runtime.GOMAXPROCS(0)
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			for seed := shard; seed < n && !t.Failed(); seed += shards {
-				synctest.Test(t, func(t *testing.T) {
-					if diff := schedule(t, uint64(seed), func(m *memLedger) Ledger { return m }, nil); diff != "" {
-						t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
-					}
-				})
+			for seed := from + shard; seed < n && !t.Failed(); seed += shards {
+				walk(t, uint64(seed))
 			}
 		})
 	}
+}
+
+// What runs at once is not the seed's to say, so each is walked through several times.
+func TestFaultSchedulesPinned(t *testing.T) {
+	for _, seed := range pinned {
+		for range 20 {
+			walk(t, seed)
+		}
+	}
+}
+
+func walk(t *testing.T, seed uint64) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		if diff := schedule(t, seed, func(m *memLedger) Ledger { return m }, nil); diff != "" {
+			t.Errorf("seed %d: the SaaS don't hold what the plan says (-want +got):\n%s", seed, diff)
+		}
+	})
 }

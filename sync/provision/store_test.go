@@ -353,8 +353,11 @@ func randomEffect(rng *rand.Rand, v View) Effect {
 			e.Out = append(e.Out, g.Org)
 		}
 		if old, ok := v.Accounts[v.Op.Person]; ok {
+			if rng.IntN(4) == 0 {
+				old.AccountID = "replaced-meanwhile"
+			}
 			old.State, old.Attributes.Active = StateDisabled, false
-			e.Account = &old
+			e.Account, e.Receipt = &old, Receipt{How: "disabled", AccountID: old.AccountID}
 		}
 	}
 	return e
