@@ -230,6 +230,8 @@ const (
 	NoticeBlocked = "transfer.blocked"     // a transfer could not take effect
 	NoticeBreaker = "breaker.tripped"      // a breaker has tripped and holds what would be taken away
 	NoticePlan    = "plan.waits"           // a plan that the hub made waits for a person's approval
+
+	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

@@ -69,7 +69,7 @@ func actionNames() []string {
 	for _, s := range Seats() {
 		names = append(names, seatAction(s))
 	}
-	return append(names, actionStanding)
+	return append(append(names, actionStanding), entranceActions()...)
 }
 
 // Hash is the hash of the policy set.
@@ -196,17 +196,21 @@ func (e *Engine) SeatReads() Reads {
 // ask evaluates one request. wide reports whether a permitting policy holds for the workspace and its members alike. An
 // error in any policy is an error of the whole: Cedar would skip the policy, and a skipped forbid opens a door.
 func (e *Engine) ask(p Person, action string, resource cedar.EntityUID, org *Organization, ctx cedar.Record) (Decision, bool, error) {
-	relevant := e.byAction[action]
-	verdict, diag := cedar.Authorize(policyList(relevant), &facts{person: p, action: action, thing: org}, cedar.Request{
-		Principal: cedar.NewEntityUID(typePerson, cedar.String(p.ID)),
-		Action:    actionUID(action),
+	return e.askFacts(&facts{person: p, action: action, thing: org}, resource, ctx)
+}
+
+func (e *Engine) askFacts(f *facts, resource cedar.EntityUID, ctx cedar.Record) (Decision, bool, error) {
+	relevant := e.byAction[f.action]
+	verdict, diag := cedar.Authorize(policyList(relevant), f, cedar.Request{
+		Principal: cedar.NewEntityUID(typePerson, cedar.String(f.person.ID)),
+		Action:    actionUID(f.action),
 		Resource:  resource,
 		Context:   ctx,
 	})
 	if len(diag.Errors) > 0 {
 		first := diag.Errors[0]
 		return Decision{}, false, fmt.Errorf("policies: policy %s (%s:%d) can't be evaluated for %s: %s",
-			first.PolicyID, first.Position.Filename, first.Position.Line, action, first.Message)
+			first.PolicyID, first.Position.Filename, first.Position.Line, f.action, first.Message)
 	}
 	d := Decision{Allow: verdict == cedar.Allow, Hash: e.set.hash}
 	wide := false

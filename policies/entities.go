@@ -17,8 +17,17 @@ const (
 	typeRole         = cedar.EntityType("Musubi::Role")
 	typeProduct      = cedar.EntityType("Musubi::Product")
 
+	typeNetwork      = cedar.EntityType("Musubi::Network")
+	typeFunction     = cedar.EntityType("Musubi::Function")
+	typeRelyingParty = cedar.EntityType("Musubi::RelyingParty")
+
 	groupAdministration = "administration"
 	groupSeat           = "seat"
+	groupFunction       = "function"
+	groupNetwork        = "network"
+	groupLogin          = "login"
+	groupRelease        = "release"
+	groupSession        = "session"
 
 	attrKind   = cedar.String("kind")
 	attrRole   = cedar.String("role")
@@ -57,7 +66,7 @@ func groupOf(action string) string {
 	if action == actionStanding {
 		return groupStanding
 	}
-	return ""
+	return entranceGroup(action)
 }
 
 // personEntity gives p as the policies read it.
@@ -105,7 +114,8 @@ func orgEntity(o Organization) cedar.Entity {
 type facts struct {
 	person Person
 	action string
-	thing  *Organization // nil where the resource is the workspace or a product
+	thing  *Organization // nil where the resource is no organization
+	party  *RelyingParty // nil where the resource is no relying party
 
 	made [3]cedar.Entity // person, own organization, thing; made where the UID isn't zero
 }
@@ -126,6 +136,10 @@ func (f *facts) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 		}
 	case typeWorkspace:
 		return cedar.Entity{UID: uid}, uid == workspaceUID()
+	case typeRelyingParty:
+		if f.party != nil && uid.ID == cedar.String(f.party.ID) {
+			return partyEntity(*f.party), true
+		}
 	case typeAction:
 		switch group := groupOf(f.action); string(uid.ID) {
 		case f.action:
@@ -153,6 +167,9 @@ func (f *facts) all() cedar.EntityMap {
 	}
 	if f.thing != nil {
 		uids = append(uids, orgUID(f.thing.ID))
+	}
+	if f.party != nil {
+		uids = append(uids, partyUID(f.party.ID))
 	}
 	for _, uid := range uids {
 		if e, ok := f.Get(uid); ok {
@@ -195,7 +212,7 @@ func Probes() []Probe {
 		}
 	}
 	probes = append(probes, standingProbe())
-	return probes
+	return append(probes, entranceProbes(p, made)...)
 }
 
 // contextRecord gives what policies may read of the circumstances of action.

@@ -152,3 +152,56 @@ type SeatDecision struct {
 	Seat     Seat
 	Policies []string // @id of each policy that permits (or forbids) it, sorted
 }
+
+// Network is the network from which a person reaches the hub. It is decided from the listener, the TLS connection or a trusted proxy,
+// never from what a client says. The zero value is none, and no policy permits it anything.
+type Network string
+
+// The networks.
+const (
+	NetworkInternet   Network = "internet"   // インターネット
+	NetworkLGWAN      Network = "lgwan"      // LGWAN: the closed network of local governments
+	NetworkGovernment Network = "government" // 政府共通ネットワーク
+)
+
+// Networks lists every network, in the order in which they are shown.
+func Networks() []Network { return []Network{NetworkInternet, NetworkLGWAN, NetworkGovernment} }
+
+// Assurance is how surely the hub knows who somebody is: the authenticator assurance level of NIST SP 800-63B, and below it the bare
+// reading of a card's certificate, which proves the possession of nothing. The zero value is AssuranceNone. Higher is surer.
+type Assurance int
+
+// The levels.
+const (
+	AssuranceNone       Assurance = 0 // nobody is known
+	AssuranceIdentifier Assurance = 1 // a card was read and no key was used: an identifier, no proof. Below AAL1
+	AssuranceSingle     Assurance = 2 // AAL1: one factor, e.g. a password
+	AssuranceTwo        Assurance = 3 // AAL2: two factors
+	AssuranceCard       Assurance = 4 // AAL3: a hardware key that its owner's PIN or body unlocked, and no other site can ask for
+)
+
+// Assurances lists every level at which somebody is known, lowest first.
+func Assurances() []Assurance {
+	return []Assurance{AssuranceIdentifier, AssuranceSingle, AssuranceTwo, AssuranceCard}
+}
+
+// RelyingPartyID names a relying party of the hub: a SaaS, or the hub's own pages.
+type RelyingPartyID string
+
+// Attribute is something about a person that a relying party may be told.
+type Attribute string
+
+// The attributes.
+const (
+	AttributeName         Attribute = "name"         // family and given name, kana, romaji
+	AttributeEmail        Attribute = "email"        // the work address
+	AttributeOrganization Attribute = "organization" // of the post in which the person acts: number, name, kind
+	AttributeSection      Attribute = "section"      // section and title
+	AttributeRole         Attribute = "role"         // in the hub
+	AttributePhone        Attribute = "phone"        // of the office: phone and extension
+)
+
+// Attributes lists every attribute, in the order in which they are shown.
+func Attributes() []Attribute {
+	return []Attribute{AttributeName, AttributeEmail, AttributeOrganization, AttributeSection, AttributeRole, AttributePhone}
+}

@@ -85,6 +85,8 @@ const (
 	TaskSearch    SystemTask = "search: hold the contacts of everybody in memory; each search is scoped"
 	TaskNotice    SystemTask = "notice: find the system administrators whom a notice is mailed to"
 	TaskConsole   SystemTask = "console: count rows for health and metrics, no personal data"
+	TaskSession   SystemTask = "session: end sessions of leavers and of credentials that were taken away" // in audit rows; mints no scope
+	TaskLogin     SystemTask = "login: nobody is known yet"                                               // in audit rows; mints no scope
 	TaskTest      SystemTask = "test"
 )
 

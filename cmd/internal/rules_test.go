@@ -109,6 +109,11 @@ var closedImports = []closed{
 		"one package knows how the audit log is hashed and signed",
 	},
 	{
+		"github.com/zitadel/oidc/v3/...",
+		[]string{"identity/oidcop/..."},
+		"its server lets PKCE be dropped and codes be redeemed twice; the package that imports it takes documents and names alone",
+	},
+	{
 		"github.com/hashicorp/go-retryablehttp",
 		[]string{"connectors/outbound"},
 		"one HTTP client: retries, quota, redaction and status are decided once",

@@ -20,7 +20,7 @@ import (
 
 // auditFilter is the flags that narrow find and export.
 type auditFilter struct {
-	actor, action, object, org, outcome, from, to string
+	actor, action, object, org, outcome, from, to, incident string
 }
 
 func (f *auditFilter) flags(cmd *cobra.Command) {
@@ -29,13 +29,14 @@ func (f *auditFilter) flags(cmd *cobra.Command) {
 	s.StringVar(&f.action, "action", "", "what was done, e.g. plan.approve")
 	s.StringVar(&f.object, "object", "", "to what: a person's id, a plan's hash")
 	s.StringVar(&f.org, "org", "", "number of the organization that it concerns")
+	s.StringVar(&f.incident, "incident", "", "the number that a page of refusal showed: gives the one row that says why")
 	s.StringVar(&f.outcome, "outcome", "", "allowed, refused or done")
 	s.StringVar(&f.from, "from", "", `from this time on, JST: "2026-11-22" or "2026-11-22 09:30"`)
 	s.StringVar(&f.to, "to", "", "until this time, JST; a date includes that day")
 }
 
 func (f *auditFilter) parse() (audit.Filter, error) {
-	out := audit.Filter{Actor: f.actor, Action: f.action, Object: f.object, Org: policies.OrgID(f.org), Outcome: audit.Outcome(f.outcome)}
+	out := audit.Filter{ID: strings.ToUpper(strings.TrimSpace(f.incident)), Actor: f.actor, Action: f.action, Object: f.object, Org: policies.OrgID(f.org), Outcome: audit.Outcome(f.outcome)}
 	if f.outcome != "" && !slices.Contains([]audit.Outcome{audit.Allowed, audit.Refused, audit.Done}, out.Outcome) {
 		return out, fmt.Errorf("--outcome: %q isn't allowed, refused or done", f.outcome)
 	}

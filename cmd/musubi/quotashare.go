@@ -22,7 +22,8 @@ type quotaShares struct {
 	text string
 }
 
-// look reads the buckets, and gives the fullest used class of each product, e.g. "slack 97 %". It changes every shareSpan.
+// look reads the buckets, and gives the fullest used class of each product, e.g. "slack 97 %". It changes every shareSpan. A product whose buckets
+// stay full isn't named: its quota isn't what limits the pace.
 func (q *quotaShares) look(ctx context.Context, h *boot.Hub, now time.Time) string {
 	if h.Quota == nil || now.Sub(q.at) < shareSpan {
 		return q.text
@@ -41,11 +42,14 @@ func (q *quotaShares) look(ctx context.Context, h *boot.Hub, now time.Time) stri
 	return q.text
 }
 
+// drained is the part of its capacity below which a bucket is being drained. Above it part of the refill was lost, nobody knows how much.
+const drained = 0.9
+
 // sharesOf compares what was taken from each bucket with what was refilled meanwhile.
 func sharesOf(usage []quota.Usage, had map[connectors.Class]float64, span time.Duration) string {
 	best := map[policies.Product]float64{}
 	for _, u := range usage {
-		if u.Tokens >= float64(u.Burst) { // full: what would have been refilled was lost
+		if most := drained * u.Capacity; u.Tokens > most || had[u.Class] > most {
 			continue
 		}
 		refill := u.Rate * span.Seconds()

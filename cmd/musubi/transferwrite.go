@@ -352,6 +352,8 @@ func (e *env) listNotices(ctx context.Context, h *boot.Hub, limit int) error {
 		switch n.Kind {
 		case identity.NoticeVacancy:
 			what = "管理者不在"
+		case identity.NoticeBreakGlass:
+			what = "非常用アカウントの使用"
 		case identity.NoticeBreaker:
 			what = "ブレーカー作動"
 		case identity.NoticePlan:

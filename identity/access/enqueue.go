@@ -42,3 +42,9 @@ type Enqueuer interface {
 	// EnqueueNotice tells the system administrator, once per n.ID.
 	EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error
 }
+
+// LogoutEnqueuer hands the delivery of a logout to a relying party to the durable job engine, inside the transaction that ends the session.
+type LogoutEnqueuer interface {
+	// EnqueueLogout sees to it that the issuer delivers its logout with this id soon. Asking twice for an id is asking once.
+	EnqueueLogout(ctx context.Context, tx *sql.Tx, id string) error
+}

@@ -66,7 +66,8 @@ const MaxPage = 1000
 
 // Filter narrows Find. The zero value finds the newest rows.
 type Filter struct {
-	From, Until int64 // UTC, microseconds; From inclusive, Until exclusive; 0: open
+	From, Until int64  // UTC, microseconds; From inclusive, Until exclusive; 0: open
+	ID          string // of the one row: an incident number
 	Actor       string
 	Action      string
 	Org         policies.OrgID
@@ -148,6 +149,7 @@ func (f Filter) where(scope policies.Scope) (string, []any) {
 		add("r.at <", f.Until)
 	}
 	for _, equal := range []struct{ column, value string }{
+		{"r.id", f.ID},
 		{"r.actor", f.Actor},
 		{"r.action", f.Action},
 		{"r.org", string(f.Org)},

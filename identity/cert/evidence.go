@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity/cert/der"
+	"github.com/musubi-hub/musubi/identity/cert/pkix"
 )
 
 // Hash is a SHA-256, in JSON as hexadecimal.
@@ -63,6 +64,15 @@ func (e *Evidence) Degraded() bool {
 		}
 	}
 	return false
+}
+
+// Anchor is the authority of the chain that the decision was made about: of the accepted one, or of the first complete one that was refused; nil if
+// no chain was complete. With the codes OK, Revoked and OnHold every signature of the chain was right.
+func (e *Evidence) Anchor() *pkix.Certificate {
+	if e.chain.certs == nil {
+		return nil
+	}
+	return e.anchors.certs[e.chain.anchor]
 }
 
 // Age is how old the oldest revocation information is that the verdict rests on; 0 if it rests on none.

@@ -95,6 +95,11 @@ func (b *budget) sameScope(base, delta *pkix.ListInfo) bool {
 		x.HasSomeReasons == y.HasSomeReasons && x.SomeReasons == y.SomeReasons
 }
 
+// Overdue is how long a list has been due for replacement at a time (0: it is fresh), and whether it is of the future: for those who watch lists.
+func (p *Profile) Overdue(info *pkix.ListInfo, at time.Time) (late time.Duration, future bool) {
+	return p.overdue(info, at)
+}
+
 // overdue is how long a list has been due for replacement at a time, by its own nextUpdate and by the profile's limit of age; 0: it is fresh. A list
 // of the future is never usable.
 func (p *Profile) overdue(info *pkix.ListInfo, at time.Time) (late time.Duration, future bool) {

@@ -136,6 +136,19 @@ func (s *Store) Actor(ctx context.Context, id policies.PersonID) (identity.Perso
 	return p, o, nil
 }
 
+// PersonNamed gives who in service has the e-mail address, in any case. Like Actor it takes no Scope: login asks before anybody is known, and tells
+// nobody the answer.
+func (s *Store) PersonNamed(ctx context.Context, email string) (policies.PersonID, error) {
+	q := sqlText(personSelect)
+	q.and("p.email_key = ?", storable(emailKey(strings.TrimSpace(email))))
+	q.and("p.ended_at = ?", 0)
+	p, err := onePerson(ctx, s.db.Reader(), q, "by address")
+	if err != nil {
+		return "", err
+	}
+	return p.ID, nil
+}
+
 func person(ctx context.Context, q querier, scope policies.Scope, id policies.PersonID) (identity.Person, error) {
 	query := sqlText(personSelect)
 	query.and("p.id = ?", storable(string(id)))

@@ -38,3 +38,33 @@ func (s *Store) Posts(ctx context.Context, scope policies.Scope, of ...policies.
 	})
 	return list, err
 }
+
+// Held implements access.PostSource. Like Actor it takes no Scope, because scopes are minted from what it gives.
+func (s *Store) Held(ctx context.Context, person policies.PersonID, at int64) (posts []identity.Post, orgs []identity.Organization, err error) {
+	q := sqlText(postSelect)
+	q.and("o.person = ?", storable(string(person)))
+	q.and("o.valid_from <= ?", at)
+	q.and("(o.valid_until = 0 OR o.valid_until > ?)", at)
+	q.page("o.valid_from, o.id", MaxPage)
+	err = each(ctx, s.db.Reader(), q, func(rows *sql.Rows) error {
+		p, err := scanPost(rows)
+		if p.Kind == identity.PostConcurrent || p.Kind == identity.PostHandover {
+			posts = append(posts, p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := posts[:0]
+	for _, p := range posts {
+		org, err := organization(ctx, s.db.Reader(), p.Org)
+		if err != nil {
+			return nil, nil, err
+		}
+		if org.Exists(at) {
+			kept, orgs = append(kept, p), append(orgs, org)
+		}
+	}
+	return kept, orgs, nil
+}

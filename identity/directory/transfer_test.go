@@ -205,6 +205,57 @@ func TestConcurrentPostAndRelease(t *testing.T) {
 	})
 }
 
+// PersonNamed finds who logs in: in service, by the address in any case, and nobody by what can't be an address.
+func TestPersonNamed(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		p := f.find(t, townA, "A1")
+		for _, name := range []string{p.Email, strings.ToUpper(p.Email), " " + p.Email + "\n"} {
+			if id, err := f.PersonNamed(t.Context(), name); err != nil || id != p.ID {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+		if err := f.EndPerson(t.Context(), everything, p.ID, tester); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{p.Email, "", "\x00", "\xff", "%", "' OR 1=1 --"} {
+			if id, err := f.PersonNamed(t.Context(), name); !errors.Is(err, identity.ErrNotFound) || id != "" {
+				t.Errorf("%q: %s, %v", name, id, err)
+			}
+		}
+	})
+}
+
+// Held is what a login offers to act in: the posts in force at a moment, of organizations that exist, and not the home post of a secondment.
+func TestHeldPosts(t *testing.T) {
+	eachTransfer(t, func(t *testing.T, f *fixture) {
+		p := f.find(t, townA, "A1")
+		f.add(t, everything, identity.Transfer{Person: p.ID, Kind: identity.TransferConcurrent, To: townB, Section: "防災課", At: day("2027-02-01")})
+		b := f.actor(t, f.find(t, townB, "B0"), policies.ActionPeopleWrite, townB)
+		f.add(t, b, identity.Transfer{Person: p.ID, Kind: identity.TransferRelease, To: townB, At: day("2027-04-01")})
+		f.to(day("2027-06-01"))
+		f.activate(t)
+		for at, want := range map[string]int{"2027-01-31": 0, "2027-02-01": 1, "2027-03-31": 1, "2027-04-01": 0} {
+			posts, orgs, err := f.Held(t.Context(), p.ID, day(at))
+			if err != nil || len(posts) != want || len(orgs) != want {
+				t.Errorf("%s: %+v, %+v, %v", at, posts, orgs, err)
+			}
+			if want == 1 && (posts[0].Org != townB || orgs[0].ID != townB || posts[0].Section != "防災課" || posts[0].Role != policies.RoleGeneral) {
+				t.Errorf("%+v of %+v", posts[0], orgs[0])
+			}
+		}
+		s := f.find(t, townA, "A2")
+		f.add(t, everything, identity.Transfer{Person: s.ID, Kind: identity.TransferSecond, To: townB, At: day("2027-06-02"), StaffNumber: "S9", ReturnAt: day("2027-12-01")})
+		f.to(day("2027-06-03"))
+		f.activate(t)
+		if all, err := f.Posts(t.Context(), everything, s.ID); err != nil || len(all) != 1 || all[0].Kind != identity.PostHome {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if posts, _, err := f.Held(t.Context(), s.ID, day("2027-06-03")); err != nil || len(posts) != 0 {
+			t.Errorf("a seconded person may act at home: %+v, %v", posts, err)
+		}
+	})
+}
+
 // Late entries take effect at once and are flagged; one that a later date has overtaken changes only what that left alone.
 func TestLateAndBackdated(t *testing.T) {
 	eachTransfer(t, func(t *testing.T, f *fixture) {

@@ -190,6 +190,11 @@ func (k *SealingKey) aead(salt []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
+// Derive gives 32 bytes for a use of their own (HKDF-SHA256, RFC 5869): who has them learns nothing of the sealing key or of other uses.
+func (k *SealingKey) Derive(use string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.secret[:], nil, use, 32)
+}
+
 // errOtherSealingKey says that something was sealed under another sealing key; sealedUnder tells which.
 var errOtherSealingKey = errors.New("sealed under another sealing key")
 

@@ -179,11 +179,6 @@ func (l *life) run() string {
 			if plan.Empty() {
 				break
 			}
-			for _, o := range plan.Objects {
-				if o.Kind == ObjectGroup {
-					groups[team{o.Product, o.Org}] = true
-				}
-			}
 			gone := l.rng.IntN(3 * len(people))
 			l.apply(plan, func() {
 				if gone >= len(people) || !l.source.people()[gone].Active() {
@@ -198,6 +193,7 @@ func (l *life) run() string {
 					l.t.Fatal(err)
 				}
 			})
+			l.staged(groups)
 			if still := l.world.present(l.t, l.source.people()); still != "" {
 				return still
 			}
@@ -215,6 +211,25 @@ func (l *life) run() string {
 		l.source.mu.Unlock()
 	}
 	return ""
+}
+
+// staged adds the groups that some run was to make: they stay, also when the last of their people leaves. A group of the plan whose only
+// people had left before the run began isn't among them.
+func (l *life) staged(groups map[team]bool) {
+	l.t.Helper()
+	ops, err := collect(l.t.Context(), l.db.Reader(), func(rows *sql.Rows) (op Op, err error) {
+		var payload string
+		if err := rows.Scan(&payload); err != nil {
+			return op, err
+		}
+		return op, decodeJSON(payload, &op)
+	}, `SELECT payload FROM provision_op WHERE kind=$1`, string(OpGroup))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, op := range ops {
+		groups[team{op.Product, op.Org}] = true
+	}
 }
 
 // The same random lives as in memory, through River and the SQL ledger: 300 on SQLite and 50 on PostgreSQL in make scale.

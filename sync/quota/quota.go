@@ -139,6 +139,7 @@ type Usage struct {
 	Rate           float64
 	Burst          int
 	Tokens         float64   // what all nodes could take now
+	Capacity       float64   // what a full bucket holds: the burst less what a lease may hold back
 	ThrottledUntil time.Time // zero unless the vendor's pause still lasts
 	Granted        int64     // tokens handed out since the start
 	Refused        int64     // callers told to come back
@@ -160,7 +161,7 @@ func (q *Quota) Usage(ctx context.Context) ([]Usage, error) {
 			b.tokens = g.rule.capacity
 		}
 		b = b.at(g.rule, now)
-		u := Usage{Class: class, Rate: g.budget.Rate, Burst: g.budget.Burst, Tokens: float64(max(b.tokens, 0)) / float64(token)}
+		u := Usage{Class: class, Rate: g.budget.Rate, Burst: g.budget.Burst, Tokens: float64(max(b.tokens, 0)) / float64(token), Capacity: float64(g.rule.capacity) / float64(token)}
 		if b.throttledUntil > now {
 			u.ThrottledUntil = time.UnixMicro(b.throttledUntil).UTC()
 		}

@@ -84,8 +84,19 @@ func parsePages() (pages, error) {
 		into *(*template.Template)
 		name string
 	}{
-		{&p.overview, "overview"}, {&p.orgs, "orgs"}, {&p.org, "org"}, {&p.plan, "plan"},
-		{&p.progress, "progress"}, {&p.quarantine, "quarantine"}, {&p.breakers, "breakers"}, {&p.breaker, "breaker"}, {&p.tries, "tries"}, {&p.try, "try"}, {&p.story, "story"}, {&p.open, "open"}, {&p.message, "message"},
+		{&p.overview, "overview"},
+		{&p.orgs, "orgs"},
+		{&p.org, "org"},
+		{&p.plan, "plan"},
+		{&p.progress, "progress"},
+		{&p.quarantine, "quarantine"},
+		{&p.breakers, "breakers"},
+		{&p.breaker, "breaker"},
+		{&p.tries, "tries"},
+		{&p.try, "try"},
+		{&p.story, "story"},
+		{&p.open, "open"},
+		{&p.message, "message"},
 	} {
 		parsed, err := template.New("layout.html").Funcs(functions).Option("missingkey=error").
 			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+t.name+".html")

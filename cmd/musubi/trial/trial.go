@@ -143,8 +143,10 @@ func (t *Trials) Places() []console.Place {
 	}
 	var out []console.Place
 	for _, p := range []struct{ name, ja, en string }{
-		{sandbox.Atlassian, "Atlassian の利用者とグループ", "Atlassian: users and groups"}, {sandbox.Jira, "Jira の顧客と組織", "Jira: customers and organizations"},
-		{sandbox.Slack, "Slack の利用者とチャンネル", "Slack: users and channels"}, {sandbox.Mail, "メールの受信箱", "Mail: what was sent"},
+		{sandbox.Atlassian, "Atlassian の利用者とグループ", "Atlassian: users and groups"},
+		{sandbox.Jira, "Jira の顧客と組織", "Jira: customers and organizations"},
+		{sandbox.Slack, "Slack の利用者とチャンネル", "Slack: users and channels"},
+		{sandbox.Mail, "メールの受信箱", "Mail: what was sent"},
 	} {
 		out = append(out, console.Place{Name: console.Text{JA: p.ja, EN: p.en}, URL: "http://" + world.Address + "/" + p.name + "/"})
 	}

@@ -1,0 +1,24 @@
+package login
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/musubi-hub/musubi/identity"
+)
+
+// Answer is what the browser takes to the relying party, or to the issuer's own end point.
+type Answer struct {
+	Location string      // redirect (303) there; or where Form is posted to
+	Form     [][2]string // names and values of a self-posting form; nil for a redirect
+}
+
+// Issuer answers relying parties in one protocol. Both calls run inside the transaction that settles the request, together with the
+// session and the audit row, at most once per request; what they write (a code, an assertion) commits with these or not at all. They
+// check that Answer leads to where the relying party registered, on the request's network.
+type Issuer interface {
+	// Finish writes the answer of a decided login.
+	Finish(ctx context.Context, tx *sql.Tx, r Request, l identity.Login) (Answer, error)
+	// Refuse writes the protocol's error: access_denied, login_required and so on, by refusal.Reason.
+	Refuse(ctx context.Context, tx *sql.Tx, r Request, refusal Refusal) (Answer, error)
+}

@@ -1,0 +1,156 @@
+package oidcop
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// fault is why a request is refused: code for the protocol, reason for machines, audit rows and tests.
+type fault struct {
+	status int
+	code   string // RFC 6749, section 5.2, and its relatives
+	reason string
+	text   string // what to do; no secrets and nothing that was sent
+	err    error  // what failed inside; logged, never told
+}
+
+func (f *fault) Error() string { return f.code + " (" + f.reason + ")" }
+
+func invalidRequest(reason, text string) *fault {
+	return &fault{http.StatusBadRequest, "invalid_request", reason, text, nil}
+}
+
+func invalidGrant(reason string) *fault {
+	return &fault{http.StatusBadRequest, "invalid_grant", reason, "begin a new login", nil}
+}
+
+func invalidClient(reason string) *fault {
+	return &fault{http.StatusUnauthorized, "invalid_client", reason, "the relying party isn't known here or hasn't proven who it is", nil}
+}
+
+func broken(err error) *fault {
+	return &fault{http.StatusInternalServerError, "server_error", "internal", "try again later", err}
+}
+
+// newID draws an id of 128 bits.
+func (p *Provider) newID() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(p.opt.Random, b[:]); err != nil {
+		return "", fmt.Errorf("oidcop: no randomness: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// row begins an audit row about a relying party.
+func (c *call) row(id policies.RelyingPartyID, action string, outcome audit.Outcome) audit.Row {
+	return audit.Row{At: c.at, Actor: "oidc", ActorKind: audit.ActorSystem, Action: action, Outcome: outcome, Object: string(id), Detail: map[string]any{"network": c.network}}
+}
+
+// record appends the row of a refusal, unless too many of its kind came in this second, and gives its incident number. The caller's own
+// transaction is not needed: nothing was done.
+func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (incident string) {
+	ctx := context.WithoutCancel(c.r.Context())
+	level := slog.LevelInfo
+	if f.err != nil {
+		level = slog.LevelError
+	}
+	row := c.row(id, action, audit.Refused)
+	row.Reason = f.reason
+	dropped, ok := c.p.throttle.take(string(id)+" "+f.reason, c.at)
+	if ok {
+		if dropped > 0 {
+			row.Detail["not_recorded_before"] = dropped
+		}
+		var err error
+		if row.ID, err = c.p.newID(); err == nil {
+			err = c.p.opt.DB.Group(ctx, func(ctx context.Context, tx *sql.Tx) error { return audit.Append(ctx, tx, row) })
+		}
+		if err != nil {
+			c.p.opt.Logger.Log(ctx, slog.LevelError, "a refusal isn't in the audit log", "error", err)
+			row.ID = ""
+		}
+	}
+	c.p.opt.Logger.Log(ctx, level, "refused", "action", action, "party", string(id), "network", string(c.network), "reason", f.reason, "incident", row.ID, "error", f.err)
+	return row.ID
+}
+
+// refuse answers a program.
+func (c *call) refuse(id policies.RelyingPartyID, action string, f *fault) {
+	c.answerFault(f, c.record(id, action, f))
+}
+
+func (c *call) answerFault(f *fault, incident string) {
+	body := map[string]string{"error": f.code, "error_description": f.text}
+	if incident != "" {
+		body["error_description"] = f.text + "; incident " + incident
+	}
+	if f.status == http.StatusUnauthorized {
+		c.w.Header().Set("WWW-Authenticate", `Basic realm="musubi"`)
+	}
+	c.answer(f.status, body)
+}
+
+// page answers a person.
+func (c *call) page(id policies.RelyingPartyID, action string, f *fault) {
+	c.p.opt.Pages.Problem(c.w, c.r, Problem{Status: f.status, Reason: f.reason, Incident: c.record(id, action, f)})
+}
+
+func (c *call) misdirected() {
+	f := &fault{status: http.StatusMisdirectedRequest, code: "invalid_request", reason: "host", text: "this host isn't served here"}
+	c.refuse("", "oidc.request", f)
+}
+
+func (c *call) answer(status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		c.p.opt.Logger.ErrorContext(c.r.Context(), "an answer can't be written", "error", err)
+		c.w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(b)
+}
+
+// The bounds of the throttle: rows per kind and second, and kinds.
+const (
+	rowsPerSecond = 20
+	maxKinds      = 10_000
+)
+
+// throttle bounds how many refusals of a kind are recorded in a second, so that who sends rubbish fills no disk. The zero value works.
+type throttle struct {
+	mu     sync.Mutex
+	second int64
+	count  map[string]int
+	missed map[string]int // not recorded since the last row of the kind
+}
+
+// take reports whether one more may be recorded, and how many of its kind weren't since the last one was.
+func (t *throttle) take(kind string, at int64) (dropped int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := at / 1_000_000; s != t.second || t.count == nil {
+		t.second, t.count = s, map[string]int{}
+	}
+	if t.missed == nil || len(t.missed) > maxKinds {
+		t.missed = map[string]int{}
+	}
+	if t.count[kind]++; t.count[kind] > rowsPerSecond {
+		t.missed[kind]++
+		return 0, false
+	}
+	dropped = t.missed[kind]
+	delete(t.missed, kind)
+	return dropped, true
+}

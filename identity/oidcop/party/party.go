@@ -1,0 +1,152 @@
+package party
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// AuthMethod is how a party proves who it is at the token end point (OpenID Connect Core 1.0, section 9).
+type AuthMethod string
+
+// The methods. AuthNone is for native applications, which can keep no secret: PKCE alone ties their code to them.
+const (
+	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+	AuthSecretBasic   AuthMethod = "client_secret_basic"
+	AuthNone          AuthMethod = "none"
+)
+
+// Scopes lists the scope values that there are. What is released under one is what policies release, too.
+func Scopes() []string { return []string{"openid", "profile", "email", "phone", "organization"} }
+
+// Party is a relying party.
+type Party struct {
+	ID      policies.RelyingPartyID `json:"id"` // the client_id
+	Name    string                  `json:"name"`
+	Faces   []Face                  `json:"faces"`  // one per network where the party is reached
+	Sector  string                  `json:"sector"` // parties of one sector see the same subject (Core, section 8.1)
+	Auth    AuthMethod              `json:"auth"`
+	JWKS    json.RawMessage         `json:"jwks,omitempty"`    // public keys for AuthPrivateKeyJWT, each with its kid
+	Secrets []Secret                `json:"secrets,omitempty"` // for AuthSecretBasic; two while one replaces the other
+	Alg     jose.SignatureAlgorithm `json:"alg"`               // of ID and logout tokens: ES256 or RS256
+	Native  bool                    `json:"native,omitempty"`  // an application on a person's own machine: loopback redirects
+	PAR     bool                    `json:"par,omitempty"`     // only pushed authorization requests are taken (RFC 9126)
+	Refresh bool                    `json:"refresh,omitempty"` // refresh tokens are given
+	IDClaim bool                    `json:"id_claim,omitempty"`
+	Least   policies.Assurance      `json:"least"`  // what a login must reach
+	Scopes  []string                `json:"scopes"` // what may be asked for beside openid
+}
+
+// Face is where a party is reached in one network.
+type Face struct {
+	Network      policies.Network `json:"network"`
+	Redirects    []string         `json:"redirects"`
+	PostLogout   []string         `json:"post_logout,omitempty"`
+	Backchannel  string           `json:"backchannel,omitempty"`
+	Frontchannel string           `json:"frontchannel,omitempty"`
+}
+
+// Secret is a shared secret as it is kept. Times are UTC in microseconds.
+type Secret struct {
+	Hash  string `json:"hash"`  // hex SHA-256
+	Until int64  `json:"until"` // 0: until it is replaced
+}
+
+// secretBytes of randomness make a plain SHA-256 as good as a slow hash: there is nothing to guess.
+const secretBytes = 32
+
+// NewSecret draws a secret. text is shown once, to whoever registers the party.
+func NewSecret(random io.Reader) (text string, s Secret, err error) {
+	var raw [secretBytes]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return "", s, fmt.Errorf("no randomness for a secret: %w", err)
+	}
+	text = base64.RawURLEncoding.EncodeToString(raw[:])
+	return text, Secret{Hash: hashOf(text)}, nil
+}
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// SecretIs reports whether text is one of the party's secrets at a time (UTC, microseconds). It takes as long for each wrong text.
+func (p Party) SecretIs(text string, at int64) bool {
+	hash, ok := []byte(hashOf(text)), 0
+	for _, s := range p.Secrets {
+		if s.Until == 0 || at < s.Until {
+			ok |= subtle.ConstantTimeCompare(hash, []byte(s.Hash))
+		}
+	}
+	return ok == 1
+}
+
+// Face gives the party's face in a network.
+func (p Party) Face(n policies.Network) (Face, bool) {
+	i := slices.IndexFunc(p.Faces, func(f Face) bool { return f.Network == n })
+	if i < 0 {
+		return Face{}, false
+	}
+	return p.Faces[i], true
+}
+
+// Redirects reports whether uri is one of the face's, octet by octet (RFC 9700, section 2.1). A native application's loopback address may
+// have any port (RFC 8252, section 7.3).
+func (p Party) Redirects(f Face, uri string) bool {
+	for _, registered := range f.Redirects {
+		if uri == registered || p.Native && loopback(uri, registered) {
+			return true
+		}
+	}
+	return false
+}
+
+// Key gives the party's key with this kid that fits the algorithm. An empty kid is good where only one key fits.
+func (p Party) Key(kid string, alg jose.SignatureAlgorithm) (any, bool) {
+	set, err := parseKeys(p.JWKS)
+	if err != nil {
+		return nil, false
+	}
+	var found []any
+	for _, k := range set {
+		if fits(k.Key, alg) && (kid == "" || k.KeyID == kid) {
+			found = append(found, k.Key)
+		}
+	}
+	if len(found) != 1 {
+		return nil, false
+	}
+	return found[0], true
+}
+
+// fits reports whether a public key may verify signatures of alg: ES256 wants P-256, RS256 at least 2,048 bits. Nothing else does.
+func fits(key any, alg jose.SignatureAlgorithm) bool {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		return alg == jose.ES256 && k.Curve == elliptic.P256()
+	case *rsa.PublicKey:
+		return alg == jose.RS256 && k.N.BitLen() >= minRSA && k.N.BitLen() <= maxRSA
+	default:
+		return false
+	}
+}
+
+func parseKeys(raw json.RawMessage) ([]jose.JSONWebKey, error) {
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(raw, &set); err != nil {
+		return nil, err
+	}
+	return set.Keys, nil
+}

@@ -1,0 +1,107 @@
+package party
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// Registry stores parties.
+type Registry struct{ db *sqldb.DB }
+
+// NewRegistry makes the registry over the tables of Migration.
+func NewRegistry(db *sqldb.DB) *Registry { return &Registry{db: db} }
+
+// Querier is a *sql.DB or a *sql.Tx.
+type Querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Put adds a party, or replaces the one with its id where replace is set; at is UTC in microseconds. The error wraps identity.ErrExists or
+// identity.ErrNotFound where there is one and should be none, or the other way round. Who may do this is for the caller to ask.
+func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bool, at int64) error {
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("relying party %q: %w", p.ID, err)
+	}
+	config, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("relying party %q: %w", p.ID, err)
+	}
+	statement, action := `INSERT INTO oidc_party (id, config, created_at, updated_at) VALUES ($1, $2, $3, $3) ON CONFLICT DO NOTHING`, "rp.add"
+	wrong := identity.ErrExists
+	if replace {
+		statement, action = `UPDATE oidc_party SET config = $2, updated_at = $3 WHERE id = $1`, "rp.change"
+		wrong = identity.ErrNotFound
+	}
+	return r.change(ctx, by, p.ID, action, at, wrong, statement, string(p.ID), string(config), at)
+}
+
+// Remove takes a party out. Its tokens stop counting at once, because each use asks for the party.
+func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
+	return r.change(ctx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+}
+
+func (r *Registry) change(ctx context.Context, by access.Actor, id policies.RelyingPartyID, action string, at int64, wrong error, statement string, args ...any) error {
+	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return fmt.Errorf("relying party %q: %w", id, err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, fmt.Errorf("relying party %q: %w", id, wrong))
+		}
+		row := by.AuditRow(at, action, audit.Done)
+		row.Object = string(id)
+		return audit.Append(ctx, tx, row)
+	})
+}
+
+// Party gives the party; the error wraps identity.ErrNotFound where there is none.
+func (r *Registry) Party(ctx context.Context, q Querier, id policies.RelyingPartyID) (Party, error) {
+	var p Party
+	if !idForm.MatchString(string(id)) {
+		return p, fmt.Errorf("relying party: %w", identity.ErrNotFound)
+	}
+	var config string
+	err := q.QueryRowContext(ctx, `SELECT config FROM oidc_party WHERE id = $1`, string(id)).Scan(&config)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, fmt.Errorf("relying party %q: %w", id, identity.ErrNotFound)
+	}
+	if err != nil {
+		return p, fmt.Errorf("relying party %q: %w", id, err)
+	}
+	if err := json.Unmarshal([]byte(config), &p); err != nil {
+		return p, fmt.Errorf("relying party %q: its configuration is damaged: %w", id, err)
+	}
+	return p, nil
+}
+
+// List gives every party, by id.
+func (r *Registry) List(ctx context.Context) ([]Party, error) {
+	rows, err := r.db.Reader().QueryContext(ctx, `SELECT config FROM oidc_party ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("relying parties: %w", err)
+	}
+	defer rows.Close()
+	var out []Party
+	for rows.Next() {
+		var config string
+		var p Party
+		if err := rows.Scan(&config); err != nil {
+			return nil, fmt.Errorf("relying parties: %w", err)
+		}
+		if err := json.Unmarshal([]byte(config), &p); err != nil {
+			return nil, fmt.Errorf("relying parties: a configuration is damaged: %w", err)
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
