@@ -24,6 +24,11 @@ func (s *Store) Begin(ctx context.Context, run string, seq int) (View, error) {
 		return v, err
 	}
 	if v.Op.Kind != OpGroup && v.Op.Kind != OpAccount && v.Op.Kind != OpAdd && v.Op.Kind != OpReplace {
+		if v.Op.Kind == OpRemove {
+			if v.Stamps, err = s.stamps(ctx, v.Op); err != nil {
+				return v, err
+			}
+		}
 		if err := s.fill(ctx, s.db.Reader(), &v); err != nil {
 			return v, err
 		}
@@ -186,13 +191,32 @@ func (s *Store) intendMembers(ctx context.Context, tx *sql.Tx, v View) error {
 		if v.Left[m] || v.Inside[m] {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state) VALUES ($1,$2,$3,'pending') ON CONFLICT DO NOTHING`,
-			string(v.Op.Product), string(m), string(v.Op.Org)); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state, stamp) VALUES ($1,$2,$3,'pending',$4)
+			ON CONFLICT (product, person_id, org_id) DO UPDATE SET stamp=$4`,
+			string(v.Op.Product), string(m), string(v.Op.Org), v.Began); err != nil {
 			return err
 		}
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE provision_op SET tried=1 WHERE run=$1 AND seq=$2`, v.Op.Run, v.Op.Seq)
 	return err
+}
+
+// stamps reads what a removal takes out, as it is before the call. It is never nil.
+func (s *Store) stamps(ctx context.Context, op Op) (map[policies.PersonID]int64, error) {
+	out := make(map[policies.PersonID]int64, len(op.Members))
+	for _, m := range op.Members {
+		var stamp int64
+		err := s.db.Reader().QueryRowContext(ctx, `SELECT stamp FROM provision_member WHERE product=$1 AND person_id=$2 AND org_id=$3`,
+			string(op.Product), string(m), string(op.Org)).Scan(&stamp)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read who is in the group of %s: %w", op.Org, err)
+		}
+		out[m] = stamp
+	}
+	return out, nil
 }
 
 // BeginRelease implements Ledger.

@@ -112,14 +112,18 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 		}
 	}
 	for _, m := range e.Added {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state) VALUES ($1,$2,$3,'in')
-			ON CONFLICT (product, person_id, org_id) DO UPDATE SET state='in'`,
-			string(op.Product), string(m), string(op.Org)); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO provision_member (product, person_id, org_id, state, stamp) VALUES ($1,$2,$3,'in',$4)
+			ON CONFLICT (product, person_id, org_id) DO UPDATE SET state='in', stamp=$4`,
+			string(op.Product), string(m), string(op.Org), now); err != nil {
 			return err
 		}
 	}
 	for _, m := range e.Removed {
-		if err := s.unmember(ctx, tx, op.Product, m, op.Org); err != nil {
+		stamp, there := e.Stamps[m]
+		if e.Stamps != nil && !there {
+			continue // put in after the removal began
+		}
+		if err := s.unmember(ctx, tx, member{op.Product, m, op.Org}, e.Stamps != nil, stamp); err != nil {
 			return err
 		}
 	}
@@ -134,8 +138,21 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, op Op, e Effect) error {
 	return nil
 }
 
-func (s *Store) unmember(ctx context.Context, tx *sql.Tx, product policies.Product, person policies.PersonID, org policies.OrgID) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM provision_member WHERE product=$1 AND person_id=$2 AND org_id=$3`, string(product), string(person), string(org))
+// member is one membership.
+type member struct {
+	product policies.Product
+	person  policies.PersonID
+	org     policies.OrgID
+}
+
+// unmember forgets a membership; exact: only while it is the one of that stamp. An addition of a plan that was stopped may land after a
+// removal's call and be written down before its end: that row stays, and the next plan takes the person out.
+func (s *Store) unmember(ctx context.Context, tx *sql.Tx, m member, exact bool, stamp int64) error {
+	query, args := `DELETE FROM provision_member WHERE product=$1 AND person_id=$2 AND org_id=$3`, []any{string(m.product), string(m.person), string(m.org)}
+	if exact {
+		query, args = query+` AND stamp=$4`, append(args, stamp)
+	}
+	_, err := tx.ExecContext(ctx, query, args...)
 	return err
 }
 

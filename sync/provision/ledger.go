@@ -62,6 +62,7 @@ type View struct {
 	Granted  bool                             // of a release: an operation that granted something after the leaving started it
 	Heir     Heir                             // of a replacement and of a release: the account that may have been made in the old one's place
 	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
+	Stamps   map[policies.PersonID]int64      // of a removal: the rows that it is to take away, as they were when it began
 	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
 	Held     string                           // the breaker's trip that holds it now; empty: none
 	Inside   map[policies.PersonID]bool       // of members.add: who is still in a group that had to be left first
@@ -85,16 +86,17 @@ const (
 // Effect is what an attempt changed in the world, to be committed in one transaction with what follows from it.
 type Effect struct {
 	Outcome Outcome
-	Reason  string        // why it was dropped, quarantined or is tried again, with the vendor's own words
-	Failure string        // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
-	After   time.Duration // for OutcomeRetry: not before
-	Slot    bool          // for OutcomeRetry: After is when the quota lets it through, ours or the vendor's: no longer wait is due
-	Poison  bool          // for OutcomeRetry: the failure is this object's own, not the vendor's state
-	Untried bool          // for OutcomeRetry: this attempt made nothing, so its intent is taken back
-	Began   int64         // View.Began of the attempt: only its own intent is taken back, never that of a newer one; 0: whatever there is
-	Tried   time.Time     // with Untried: when an earlier attempt may have made something; zero: none
-	Account *AccountRow   // new state of the account
-	Group   *GroupRow     // new state of the group
+	Reason  string                      // why it was dropped, quarantined or is tried again, with the vendor's own words
+	Failure string                      // for OutcomeRetry: the kind of failure, as connectors.Kind names it; empty for a mere wait
+	After   time.Duration               // for OutcomeRetry: not before
+	Slot    bool                        // for OutcomeRetry: After is when the quota lets it through, ours or the vendor's: no longer wait is due
+	Poison  bool                        // for OutcomeRetry: the failure is this object's own, not the vendor's state
+	Untried bool                        // for OutcomeRetry: this attempt made nothing, so its intent is taken back
+	Began   int64                       // View.Began of the attempt: only its own intent is taken back, never that of a newer one; 0: whatever there is
+	Tried   time.Time                   // with Untried: when an earlier attempt may have made something; zero: none
+	Account *AccountRow                 // new state of the account
+	Stamps  map[policies.PersonID]int64 // View.Stamps of the attempt: only those rows are taken away; nil: whatever there is
+	Group   *GroupRow                   // new state of the group
 	Added   []policies.PersonID
 	Removed []policies.PersonID
 	Out     []policies.OrgID      // of a release: groups that the account of the receipt is out of

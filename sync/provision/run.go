@@ -167,7 +167,7 @@ func (r *Runner) execute(ctx context.Context, v View) error {
 	if v.Held == "" {
 		named, requests := connectors.WithRequests(ctx)
 		e = Execute(named, r.store.now(), conn, v)
-		e.Receipt.RequestID, e.Began = requests.Last(), v.Began
+		e.Receipt.RequestID, e.Began, e.Stamps = requests.Last(), v.Began, v.Stamps
 	}
 	// What happened outside must be written down even if the attempt's own time is over.
 	fctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)

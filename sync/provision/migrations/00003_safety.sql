@@ -4,6 +4,9 @@ ALTER TABLE provision_leaver ADD COLUMN trip TEXT NOT NULL DEFAULT '';
 ALTER TABLE provision_leaver ADD COLUMN passes INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE provision_leaver ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 
+-- When somebody last wrote down that a person is or may be in the group: a removal that began before takes no newer row away.
+ALTER TABLE provision_member ADD COLUMN stamp BIGINT NOT NULL DEFAULT 0;
+
 -- Who waits for whom, asked from behind: an addition looks at the removals that it waited for.
 CREATE INDEX provision_edge_next ON provision_edge (run, next);
 -- What was tried and waits, the latest first: asked each second while a plan is applied.
@@ -69,6 +72,7 @@ DROP INDEX provision_member_org;
 DROP INDEX provision_account_org;
 DROP INDEX provision_op_waiting;
 DROP INDEX provision_edge_next;
+ALTER TABLE provision_member DROP COLUMN stamp;
 ALTER TABLE provision_leaver DROP COLUMN origin;
 ALTER TABLE provision_leaver DROP COLUMN passes;
 ALTER TABLE provision_leaver DROP COLUMN trip;
