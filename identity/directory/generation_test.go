@@ -193,6 +193,9 @@ func (w *world) publishSome() {
 		w.refusedRightly(file, opt.Complete)
 		return
 	}
+	if opt.Complete && w.endsTooMany(file) {
+		w.t.Fatalf("taken without a confirmation: %+v", file)
+	}
 	if len(c.leavers)+len(c.changes) > 0 {
 		w.must(nil, w.bringLive(context.Background(), c, rows, tester))
 	}
@@ -212,8 +215,35 @@ func (w *world) publishSome() {
 	}
 }
 
-// refusedRightly: a file is refused for an address that stays somebody else's, or a staff number of somebody who left.
+// endsTooMany: a complete list that ends removalFew or more of an organization's people, and more than the share that may end unasked.
+func (w *world) endsTooMany(file map[string]identity.Person) bool {
+	orgs := map[policies.OrgID]bool{}
+	for _, p := range file {
+		orgs[p.Org] = true
+	}
+	active, ended := map[policies.OrgID]int{}, map[policies.OrgID]int{}
+	for key, p := range w.people {
+		if !p.Active() || !orgs[p.Org] {
+			continue
+		}
+		active[p.Org]++
+		if _, written := file[key]; !written {
+			ended[p.Org]++
+		}
+	}
+	for org, n := range ended {
+		if n >= removalFew && float64(n) > removalShare*float64(active[org]) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusedRightly: a file is refused for an address that stays somebody else's, a staff number of somebody who left, or for ending too many.
 func (w *world) refusedRightly(file map[string]identity.Person, complete bool) {
+	if complete && w.endsTooMany(file) {
+		return
+	}
 	orgs := map[policies.OrgID]bool{}
 	for _, p := range file {
 		orgs[p.Org] = true

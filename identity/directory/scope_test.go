@@ -428,12 +428,14 @@ var probes = map[string]probe{
 // Every method that takes a scope has a probe, and every exported method that doesn't is listed with its reason.
 func TestEveryMethodIsProbed(t *testing.T) {
 	without := map[string]string{
-		"Actor":      "authentication comes before any scope",
-		"Activate":   "does what was recorded within scopes, and gives counts only",
-		"KeepNotice": "writes what the hub tells the system administrator; returns nothing",
-		"Relations":  "scopes are minted from what it gives",
-		"Settle":     "moves what is published already; tells a number of rows and changes no answer",
-		"Sweep":      "drops dead staging; returns nothing and touches no organization's data",
+		"Actor":       "authentication comes before any scope",
+		"Activate":    "does what was recorded within scopes, and gives counts only",
+		"Held":        "scopes are minted from what it gives",
+		"KeepNotice":  "writes what the hub tells the system administrator; returns nothing",
+		"PersonNamed": "login asks before anybody is known, and tells nobody the answer",
+		"Relations":   "scopes are minted from what it gives",
+		"Settle":      "moves what is published already; tells a number of rows and changes no answer",
+		"Sweep":       "drops dead staging; returns nothing and touches no organization's data",
 	}
 	store, scope := reflect.TypeFor[*Store](), reflect.TypeFor[policies.Scope]()
 	for m := range store.Methods() {
