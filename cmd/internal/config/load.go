@@ -224,6 +224,7 @@ func (l *Loaded) checkTogether() Faults {
 		pair(section+".client_cert_file", section+".client_key_file")
 	}
 	pair("mail.user", "mail.password_file")
+	faults = append(faults, l.checkGates(pair)...)
 	for _, s := range settings {
 		v, ok := l.values[s.key]
 		if !ok || s.section() != "functions" || s.checkValue(v.text) != nil {
