@@ -35,6 +35,7 @@ type Config struct {
 	Gates                map[policies.Network]*Gate // login; empty: there is none
 	Card                 *Card                      // nil: no card opens anything
 	Password             Password
+	Backchannel          Network // to relying parties
 }
 
 // Require is what a product must be for the hub to use it at all.
@@ -293,6 +294,8 @@ func (c *Config) field(key string) any {
 		return c.gate(policies.Network(section)).field(name)
 	}
 	switch section {
+	case "backchannel":
+		return c.Backchannel.field(name)
 	case "card":
 		if c.Card == nil {
 			c.Card = &Card{}

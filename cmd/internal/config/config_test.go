@@ -40,7 +40,7 @@ func TestNoFileAtAll(t *testing.T) {
 	want := Config{
 		Database: "sqlite:" + filepath.Join(dir, "musubi.db"), Listen: "127.0.0.1:8080",
 		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1}, Require: Require{ISMAP: "no"}, Functions: defaultFunctions,
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices, Backchannel: Network{TLSMin: "1.2"},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
@@ -131,7 +131,7 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
 		},
 		Require:  Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices, Backchannel: Network{TLSMin: "1.2"},
 		Functions: Functions{[]string{"jira"}, []string{"mail"}},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {

@@ -95,6 +95,7 @@ func gateSections() []section {
 		{string(policies.NetworkInternet), "インターネットからのログイン。書かなければ、管理画面は loopback だけで、ログインはありません。", "Login from the internet. Without any network there is no login, and the pages are served on loopback alone."},
 		{string(policies.NetworkLGWAN), "LGWAN からのログイン。名前も発行者もクッキーも、ほかの網とは別です。", "Login from LGWAN. Its names, issuers and cookies are its own."},
 		{string(policies.NetworkGovernment), "政府共通ネットワークからのログイン。", "Login from the government's network."},
+		{"backchannel", "OpenID の接続先へ、ログアウトを知らせる経路。", "The way to OpenID relying parties, which are told of logouts."},
 		{"card", "マイナンバーカード: 利用者証明用電子証明書の検証。", "My Number Cards: how their authentication certificates are verified."},
 		{"password", "パスワード (カードの登録の最初の一歩と、封印した非常用アカウントだけ)。", "Passwords: the first step of linking a card, and sealed break-glass accounts."},
 	}
@@ -106,6 +107,7 @@ func gateSettings() []setting {
 	for i, n := range policies.Networks() {
 		all = append(all, gateOf(string(n), 8443+i)...)
 	}
+	all = append(all, network("backchannel", true)...)
 	return append(
 		all,
 		setting{

@@ -220,7 +220,7 @@ func (l *Loaded) checkTogether() Faults {
 			}
 		}
 	}
-	for _, section := range optional {
+	for _, section := range append(slices.Clone(optional), "backchannel") {
 		pair(section+".client_cert_file", section+".client_key_file")
 	}
 	pair("mail.user", "mail.password_file")
