@@ -68,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Gate, error) {
 	g.address = l.Addr()
 	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if cfg.Certificate == nil {
-		g.serve(g.server(false), l)
+		g.serve(ctx, g.server(false), l)
 		return g, nil
 	}
 	if err := g.split(ctx, l); err != nil {
@@ -110,9 +110,9 @@ func (g *Gate) server(card bool) *http.Server {
 	return s
 }
 
-func (g *Gate) serve(s *http.Server, l net.Listener) {
+func (g *Gate) serve(ctx context.Context, s *http.Server, l net.Listener) {
 	g.running.Go(func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && ctx.Err() == nil {
 			select {
 			case g.failed <- err:
 			default:
@@ -128,9 +128,9 @@ func (g *Gate) split(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	login, card := newQueue(l), newQueue(l)
-	g.serve(g.server(false), login)
+	g.serve(ctx, g.server(false), login)
 	if g.cfg.CardHost != "" {
-		g.serve(g.server(true), card)
+		g.serve(ctx, g.server(true), card)
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: choose}
 	g.running.Go(func() {
