@@ -51,6 +51,7 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Transport http.RoundTripper          // nil: the network
+	Parties   http.RoundTripper          // to OpenID relying parties; nil: the network
 	Observe   func(outbound.Observation) // nil: nobody counts
 	Tracer    *tracing.Tracer            // nil: no spans
 }
@@ -81,6 +82,7 @@ type Hub struct {
 	Logouts  access.LogoutEnqueuer
 	Persons  mynumber.Notices // tells people what happened to their accounts
 
+	outward  http.RoundTripper // Options.Parties
 	seal     *keys.SealingKey // nil until Unseal
 	accounts *Accounts        // nil until Accounts
 	refused  map[string]refusedProduct
@@ -98,7 +100,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, outward: o.Parties, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
