@@ -25,6 +25,9 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/mynumber"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
@@ -72,8 +75,16 @@ type Hub struct {
 	Keys      *keys.Ring
 	Audit     *audit.Log // nil unless Options.Work
 
-	refused map[string]refusedProduct
-	pages   atomic.Pointer[string] // address of the pages; nil: nobody serves them
+	Posts    *access.Posts
+	Parties  *party.Registry
+	Sessions *session.Store
+	Logouts  access.LogoutEnqueuer
+	Persons  mynumber.Notices // tells people what happened to their accounts
+
+	seal     *keys.SealingKey // nil until Unseal
+	accounts *Accounts        // nil until Accounts
+	refused  map[string]refusedProduct
+	pages    atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
@@ -118,11 +129,14 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
-	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
+	leaving := &leavers{session.Leavers{Enqueuer: h.Dated}}
+	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: leaving})
 	if err := h.guard(o); err != nil {
 		return h, err
 	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
+	h.Logouts, h.Persons = late{}, late{}
+	h.makeSessions(leaving)
 	if o.Bare {
 		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil

@@ -52,6 +52,9 @@ func (p Party) Check() error {
 	for _, s := range p.Scopes {
 		add(!slices.Contains(Scopes(), s), "scopes: there is no scope %q; there are %s", s, strings.Join(Scopes(), ", "))
 	}
+	add(p.ID == HubID, "id: %q is the hub's own pages and can't be registered", HubID)
+	faults = append(faults, oneEach("functions", p.Functions, policies.Functions())...)
+	faults = append(faults, oneEach("products", p.Products, policies.Products())...)
 	faults = append(faults, p.checkAuth()...)
 	add(len(p.Faces) == 0, "faces: a party is reached in at least one network")
 	seen := map[policies.Network]bool{}
@@ -62,6 +65,19 @@ func (p Party) Check() error {
 		faults = append(faults, p.checkFace(f)...)
 	}
 	return errors.Join(faults...)
+}
+
+// oneEach holds a list to words that there are, each once.
+func oneEach[T ~string](field string, list, all []T) (faults []error) {
+	for i, v := range list {
+		switch {
+		case !slices.Contains(all, v):
+			faults = append(faults, fmt.Errorf("%s: there is no %q; there are %q", field, v, all))
+		case slices.Contains(list[:i], v):
+			faults = append(faults, fmt.Errorf("%s: %q stands there twice", field, v))
+		}
+	}
+	return faults
 }
 
 func (p Party) checkAuth() (faults []error) {
