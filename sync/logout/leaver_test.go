@@ -73,7 +73,7 @@ func TestLeaver(t *testing.T) {
 		leavers.Sessions = sessions
 		w := jobs.NewWorkers()
 		dated.Register(w, people, dated.Mail{}, slog.New(slog.DiscardHandler))
-		logout.Register(w, func() logout.Issuer { return h.issuer }, h.issuer, time.Now, slog.New(slog.DiscardHandler))
+		logout.Register(w, h.issuer, h.issuer, time.Now, slog.New(slog.DiscardHandler))
 		queues := logout.Queues()
 		for name, q := range dated.Queues() {
 			queues[name] = q

@@ -110,12 +110,8 @@ type Book interface {
 	Overdue(ctx context.Context, before time.Time, limit int) ([]string, error)
 }
 
-// unbound is how long a delivery waits for an issuer that isn't there yet.
-const unbound = 10 * time.Second
-
-// Register registers the kind of job of this package and how it is worked. issuer gives the one that delivers, nil while there is none: what is to
-// be delivered waits for it.
-func Register(w *jobs.Workers, issuer func() Issuer, book Book, now func() time.Time, log *slog.Logger) {
+// Register registers the kind of job of this package and how it is worked.
+func Register(w *jobs.Workers, issuer Issuer, book Book, now func() time.Time, log *slog.Logger) {
 	c := &courier{issuer, book, newGate(now), now, log}
 	jobs.Register(w, options(), c.work)
 }
@@ -124,7 +120,7 @@ func Register(w *jobs.Workers, issuer func() Issuer, book Book, now func() time.
 func Declare(w *jobs.Workers) { jobs.Declare[Args](w, options()) }
 
 type courier struct {
-	issuer func() Issuer
+	issuer Issuer
 	book   Book
 	gate   *gate
 	now    func() time.Time
@@ -133,10 +129,6 @@ type courier struct {
 
 func (c *courier) work(ctx context.Context, job jobs.Job[Args]) error {
 	id := job.Args.ID
-	issuer := c.issuer()
-	if issuer == nil {
-		return jobs.Snooze(unbound)
-	}
 	party, err := c.book.Addressee(ctx, id)
 	if errors.Is(err, identity.ErrNotFound) {
 		return jobs.Discard(err)
@@ -150,29 +142,29 @@ func (c *courier) work(ctx context.Context, job jobs.Job[Args]) error {
 	case err != nil:
 		return err
 	case wait > 0 && last:
-		return c.giveUp(ctx, issuer, id, party, errors.New("the relying party didn't answer for a day"))
+		return c.giveUp(ctx, id, party, errors.New("the relying party didn't answer for a day"))
 	case wait > 0:
 		return jobs.Snooze(wait + wait*time.Duration(job.ID%16)/16) // a thousand that wait don't all come at once
 	}
-	err = deliver(ctx, issuer, id, leave)
+	err = c.deliver(ctx, id, leave)
 	switch {
 	case errors.Is(err, identity.ErrNotFound):
 		return jobs.Discard(err)
 	case last && errors.Is(err, oidcop.ErrUndelivered):
-		return c.giveUp(ctx, issuer, id, party, err)
+		return c.giveUp(ctx, id, party, err)
 	}
 	return err
 }
 
 // deliver gives the turn back also where the issuer panics.
-func deliver(ctx context.Context, issuer Issuer, id string, leave func(undelivered bool)) (err error) {
+func (c *courier) deliver(ctx context.Context, id string, leave func(undelivered bool)) (err error) {
 	defer func() { leave(errors.Is(err, oidcop.ErrUndelivered)) }()
-	return issuer.Deliver(ctx, id)
+	return c.issuer.Deliver(ctx, id)
 }
 
 // giveUp lets the issuer keep the logout as failed, and the job be a dead letter.
-func (c *courier) giveUp(ctx context.Context, issuer Issuer, id string, party policies.RelyingPartyID, why error) error {
-	if err := issuer.Abandon(ctx, id); err != nil {
+func (c *courier) giveUp(ctx context.Context, id string, party policies.RelyingPartyID, why error) error {
+	if err := c.issuer.Abandon(ctx, id); err != nil {
 		return errors.Join(why, err)
 	}
 	c.log.ErrorContext(ctx, "a logout is given up: the relying party may still hold the session", "logout", id, "relying_party", string(party))

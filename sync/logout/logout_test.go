@@ -125,7 +125,6 @@ type hub struct {
 	jobs  *jobs.Client
 	queue *logout.Enqueuer
 	ahead atomic.Int64 // of the hub's clock
-	away  atomic.Bool  // there is no issuer yet
 }
 
 func newHub(t testing.TB, db *sqldb.DB, node string) *hub {
@@ -136,12 +135,7 @@ func newHub(t testing.TB, db *sqldb.DB, node string) *hub {
 	h := &hub{issuer: newIssuer(t, db), queue: logout.New()}
 	w := jobs.NewWorkers()
 	now := func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
-	logout.Register(w, func() logout.Issuer {
-		if h.away.Load() {
-			return nil
-		}
-		return h.issuer
-	}, h.issuer, now, slog.New(slog.DiscardHandler))
+	logout.Register(w, h.issuer, h.issuer, now, slog.New(slog.DiscardHandler))
 	c, err := jobs.New(jobs.Config{DB: db, Workers: w, NodeID: node, Queues: logout.Queues(), Now: now, ScheduleEvery: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -285,25 +279,6 @@ func TestPartyAway(t *testing.T) {
 		}
 		if h.busiest["away"] > 6 {
 			t.Errorf("%d at once", h.busiest["away"])
-		}
-	})
-}
-
-// What ends before the issuer is there waits for it, uncounted.
-func TestNoIssuerYet(t *testing.T) {
-	simulated(t, func(t *testing.T, h *hub) {
-		h.away.Store(true)
-		h.end(t, "jira/1")
-		h.start(t)
-		time.Sleep(time.Minute)
-		list, err := h.jobs.List(t.Context(), jobs.Filter{}, jobs.Page{})
-		if err != nil || len(list) != 1 || list[0].Attempt > 1 || list[0].EndedAt != (time.Time{}) {
-			t.Errorf("%+v, %v", list, err)
-		}
-		h.away.Store(false)
-		time.Sleep(15 * time.Second)
-		if h.count(t, "delivered") != 1 {
-			t.Error("it isn't delivered")
 		}
 	})
 }
