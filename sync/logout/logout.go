@@ -95,6 +95,12 @@ func (e *Enqueuer) insert(ctx context.Context, tx *sql.Tx, a Args) error {
 	return nil
 }
 
+// ErrNoIssuer is wrapped by an Issuer that isn't there yet: what is to be delivered waits for it, uncounted.
+var ErrNoIssuer = errors.New("logout: there is no issuer on this node")
+
+// unbound is how long that is, each time.
+const unbound = 10 * time.Second
+
 // Issuer delivers logouts. Implemented by oidcop.Provider.
 type Issuer interface {
 	// Deliver sends a logout and keeps the receipt. What is settled isn't sent again. An error that wraps oidcop.ErrUndelivered says that
@@ -148,6 +154,8 @@ func (c *courier) work(ctx context.Context, job jobs.Job[Args]) error {
 	}
 	err = c.deliver(ctx, id, leave)
 	switch {
+	case errors.Is(err, ErrNoIssuer):
+		return jobs.Snooze(unbound)
 	case errors.Is(err, identity.ErrNotFound):
 		return jobs.Discard(err)
 	case last && errors.Is(err, oidcop.ErrUndelivered):

@@ -29,6 +29,7 @@ import (
 type issuer struct {
 	db     *sqldb.DB
 	answer func(ctx context.Context, party string) error // what a party says
+	away   atomic.Bool                                   // there is no issuer yet
 
 	mu      sync.Mutex
 	calls   []string // party at each call, in order
@@ -58,6 +59,9 @@ func (i *issuer) state(ctx context.Context, id string) (state string) {
 }
 
 func (i *issuer) Deliver(ctx context.Context, id string) error {
+	if i.away.Load() {
+		return logout.ErrNoIssuer
+	}
 	if i.state(ctx, id) != "pending" {
 		return nil
 	}
@@ -279,6 +283,25 @@ func TestPartyAway(t *testing.T) {
 		}
 		if h.busiest["away"] > 6 {
 			t.Errorf("%d at once", h.busiest["away"])
+		}
+	})
+}
+
+// What ends before the issuer is there waits for it, uncounted.
+func TestNoIssuerYet(t *testing.T) {
+	simulated(t, func(t *testing.T, h *hub) {
+		h.away.Store(true)
+		h.end(t, "jira/1")
+		h.start(t)
+		time.Sleep(time.Minute)
+		list, err := h.jobs.List(t.Context(), jobs.Filter{}, jobs.Page{})
+		if err != nil || len(list) != 1 || list[0].Attempt > 1 || list[0].EndedAt != (time.Time{}) {
+			t.Errorf("%+v, %v", list, err)
+		}
+		h.away.Store(false)
+		time.Sleep(15 * time.Second)
+		if h.count(t, "delivered") != 1 {
+			t.Error("it isn't delivered")
 		}
 	})
 }
