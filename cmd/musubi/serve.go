@@ -154,7 +154,7 @@ func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *t
 	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages.Handler()))
 	f, err := serveHTTP(ctx, listen, handler, h.Log)
 	if err == nil {
-		h.ServePages(f.address)
+		h.ServePages("http://" + f.address)
 	}
 	return f, err
 }

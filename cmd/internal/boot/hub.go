@@ -186,10 +186,11 @@ func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*s
 	return db, nil
 }
 
-// ServePages says at which address the hub's pages are, host:port: what is told by mail links to it.
-func (h *Hub) ServePages(address string) {
-	address = "http://" + address
-	h.pages.Store(&address)
+// ServePages says at which address the hub's pages are, with its scheme and no path: "https://login.example.go.jp". What is told by mail links
+// to it.
+func (h *Hub) ServePages(base string) {
+	base = strings.TrimSuffix(base, "/")
+	h.pages.Store(&base)
 }
 
 func (h *Hub) pagesAt() string {
