@@ -539,6 +539,17 @@ func TestAccessTokenStanding(t *testing.T) {
 		}, restore)
 		withdrawn("party_network", func(q *party.Party) { q.Faces = q.Faces[1:] }, restore)
 
+		// It ends by the second, as it says.
+		short := h.access("app")
+		h.forward(299 * time.Second)
+		if !ask(short) {
+			t.Error("not active in its last second")
+		}
+		h.forward(time.Second)
+		if ask(short) || h.refusals("token_expired") != 1 {
+			t.Error("active after its end")
+		}
+
 		// A key that retires has signed what is good until its end, and nothing later.
 		stolen, err := h.ring.Signer(t.Context(), h.db.Reader(), oidcop.PurposeES256)
 		must(t, err)
@@ -557,6 +568,23 @@ func TestAccessTokenStanding(t *testing.T) {
 		h.refused(t, "token_key_retired", func() {
 			if ask(late) {
 				t.Error("a retired key signs")
+			}
+		})
+		// A key that doesn't sign yet has signed nothing.
+		ahead, err := h.ring.Signer(t.Context(), h.db.Reader(), oidcop.PurposeES256)
+		must(t, err)
+		at = h.now().Unix()
+		tooEarly := oidcop.SignForTest(t, ahead, "at+jwt", map[string]any{"iss": issuer, "sub": "app", "aud": records, "client_id": "app", "iat": at, "exp": at + 300, "jti": "early"})
+		if !ask(tooEarly) {
+			t.Error("the active key's token isn't active")
+		}
+		_, err = h.db.Writer().ExecContext(t.Context(), `DELETE FROM signing_key WHERE purpose = $1 AND state = 'next'`, string(oidcop.PurposeES256))
+		must(t, err)
+		_, err = h.db.Writer().ExecContext(t.Context(), `UPDATE signing_key SET state = 'next' WHERE id = $1`, ahead.Key().ID)
+		must(t, err)
+		h.refused(t, "token_unknown", func() {
+			if ask(tooEarly) {
+				t.Error("a key signs before it is active")
 			}
 		})
 		token = h.access("other")

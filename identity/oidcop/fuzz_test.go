@@ -115,6 +115,20 @@ func FuzzAssertion(f *testing.F) {
 	})
 }
 
+// TestCredentialsPublic: a public client is refused even where the registry were to let it (RFC 6749, section 4.4).
+func TestCredentialsPublic(t *testing.T) {
+	face := party.Face{Resources: []party.Resource{{URI: "urn:example:b"}}}
+	for auth, want := range map[party.AuthMethod]string{party.AuthNone: "credentials_not_allowed", party.AuthSecretBasic: "", party.AuthPrivateKeyJWT: ""} {
+		reason := ""
+		if _, _, f := checkCredentials(party.Party{ID: "app", Auth: auth}, face, params{}); f != nil {
+			reason = f.reason
+		}
+		if reason != want {
+			t.Errorf("%s: %q", auth, reason)
+		}
+	}
+}
+
 // FuzzCredentials: whatever is sent, what a party is given in its own name is registered for it, and never about people.
 func FuzzCredentials(f *testing.F) {
 	p := party.Party{ID: "app", Auth: party.AuthPrivateKeyJWT, Scopes: party.Scopes()}
