@@ -104,6 +104,7 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	if err != nil {
 		return nil, err
 	}
+	h.provider.Store(f.Provider)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err

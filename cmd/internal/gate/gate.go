@@ -31,8 +31,8 @@ const (
 type Config struct {
 	Address   string
 	Listener  net.Listener // that is open already, in place of Address; may be nil
-	LoginHost string // with its port where that isn't 443
-	CardHost  string // empty: none
+	LoginHost string       // with its port where that isn't 443
+	CardHost  string       // empty: none
 	// Certificate gives the certificate of both hosts, as its files are now; nil: a proxy ends TLS. It is asked at the start and every minute.
 	Certificate func() (tls.Certificate, error)
 	Modern      bool // TLS 1.3 at the card host too

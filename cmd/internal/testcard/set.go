@@ -48,7 +48,7 @@ type Set struct {
 type Files struct {
 	Server  string // certificate, its authority's and key in one file, 0600
 	WebCA   string // what a browser has to trust
-	Anchors string // of the authentication tree, PEM, all generations: fictitious
+	Anchors string // both trees, all generations, PEM: fictitious. The profile takes the authentication tree alone, and knows the other one when it sees it
 	Lists   string // folder of revocation lists
 	Readme  string
 }
@@ -163,9 +163,7 @@ func (s *Set) found(o Options) error {
 			if err := s.writeKeyed("ca/"+caName(tree, ca.Generation), ca.Raw, ca.Key); err != nil {
 				return err
 			}
-			if tree == testpki.AuthTree {
-				anchors.Write(pemOf("CERTIFICATE", ca.Raw))
-			}
+			anchors.Write(pemOf("CERTIFICATE", ca.Raw))
 		}
 	}
 	return write(s.Files.Anchors, anchors.Bytes(), 0o644)
