@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/notice"
 )
 
 // Federation is login as it is served: the dispatcher with its methods and issuers, in the networks that are configured.
@@ -138,7 +139,7 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 		identity.MethodBreakGlass: {Method: sealed, Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin},
 	}
 	if f.Card != nil { // without a card there is nothing to link
-		offers[identity.MethodCard] = login.Offer{Method: f.Card, Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
+		offers[identity.MethodCard] = login.Offer{Method: notice.Card{Method: f.Card, Notices: h.Persons, People: h.Resolver}, Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
 		offers[identity.MethodPassword] = login.Offer{Method: link, Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
 		offers[identity.MethodInvitation] = login.Offer{Method: invitation.NewMethod(f.Invitations), Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
 	}

@@ -1,0 +1,34 @@
+package boot
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/musubi-hub/musubi/cmd/musubi/signin"
+	"github.com/musubi-hub/musubi/connectors/mail"
+	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/notice"
+)
+
+// noticeKey names the key under which notices keep what their mails hand over.
+const noticeKey = "musubi person notice v1"
+
+func (h *Hub) sealNotices(seal *keys.SealingKey) error {
+	key, err := seal.Derive(noticeKey)
+	if err != nil {
+		return err
+	}
+	return h.Persons.SetKey(key)
+}
+
+// invitationLinks gives the address of an invitation in every network that has a login, in a fixed order.
+func (h *Hub) invitationLinks(path string) (all []notice.Link) {
+	for _, n := range slices.Sorted(maps.Keys(h.Config.Gates)) {
+		all = append(all, notice.Link{Network: policies.Network(n), Address: "https://" + h.Config.Gates[n].LoginHost + signin.InvitationPath(path)})
+	}
+	return all
+}
+
+// Mails reports whether a mail relay is configured: without one, nobody is told of anything by mail.
+func (h *Hub) Mails() bool { return h.Open[mail.Name].Sender != nil }
