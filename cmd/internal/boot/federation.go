@@ -23,7 +23,6 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
-	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -112,22 +111,37 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 		return nil, err
 	}
 	f.Dispatcher, err = login.New(login.Config{
-		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: entrances{h.Parties, h.DB}, Sessions: h.Sessions,
+		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: party.NewEntrances(h.Parties), Sessions: h.Sessions,
 		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: f.Provider, identity.IssuerHub: faces.Hub},
 		ReturnTo: faces.ReturnTo,
 	})
 	return f, err
 }
 
-// offers registers every method with where it is offered.
-func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+// Offers says which methods are offered in which networks, by the configuration alone: without their code.
+func (h *Hub) Offers() map[identity.MethodID]login.Offer {
 	var all, cards []policies.Network
 	for n, g := range h.Config.Gates {
 		all = append(all, n)
-		if g.CardHost != "" {
+		if g.CardHost != "" && h.Config.Card != nil {
 			cards = append(cards, n)
 		}
 	}
+	offers := map[identity.MethodID]login.Offer{}
+	if len(all) > 0 {
+		offers[identity.MethodBreakGlass] = login.Offer{Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin}
+	}
+	if len(cards) > 0 { // without a card there is nothing to link
+		offers[identity.MethodCard] = login.Offer{Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
+		offers[identity.MethodPassword] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+		offers[identity.MethodInvitation] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	}
+	return offers
+}
+
+// offers registers the code of every method.
+func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+	offers := h.Offers()
 	link, err := password.NewMethod(f.Passwords, password.KindLink, h.Dated)
 	if err != nil {
 		return nil, err
@@ -136,13 +150,16 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	offers := map[identity.MethodID]login.Offer{
-		identity.MethodBreakGlass: {Method: sealed, Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin},
+	of := func(id identity.MethodID, m login.Method) {
+		o := offers[id]
+		o.Method = m
+		offers[id] = o
 	}
-	if f.Card != nil { // without a card there is nothing to link
-		offers[identity.MethodCard] = login.Offer{Method: f.Card, Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
-		offers[identity.MethodPassword] = login.Offer{Method: link, Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
-		offers[identity.MethodInvitation] = login.Offer{Method: invitation.NewMethod(f.Invitations), Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	of(identity.MethodBreakGlass, sealed)
+	if f.Card != nil {
+		of(identity.MethodCard, f.Card)
+		of(identity.MethodPassword, link)
+		of(identity.MethodInvitation, invitation.NewMethod(f.Invitations))
 	}
 	return offers, nil
 }
@@ -279,23 +296,4 @@ func ServerCertificate(g *config.Gate) (tls.Certificate, error) {
 		return tls.Certificate{}, Usage(fmt.Errorf("%s and %s: %w", g.CertificateFile, g.KeyFile, err)) // the error names no key
 	}
 	return pair, nil
-}
-
-// entrances are the relying parties as the policies know them.
-type entrances struct {
-	registry *party.Registry
-	db       *sqldb.DB
-}
-
-// Party implements login.Parties.
-func (e entrances) Party(ctx context.Context, id policies.RelyingPartyID) (policies.RelyingParty, error) {
-	p, err := e.registry.Party(ctx, e.db.Reader(), id)
-	if err != nil {
-		return policies.RelyingParty{}, err
-	}
-	rp := policies.RelyingParty{ID: p.ID}
-	for _, f := range p.Faces {
-		rp.Networks = append(rp.Networks, f.Network)
-	}
-	return rp, nil
 }
