@@ -26,9 +26,6 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// CardPath is where the card host reads a card.
-const CardPath = "/card"
-
 // Federation is login as it is served: the dispatcher with its methods and issuers, in the networks that are configured.
 type Federation struct {
 	*Accounts
@@ -48,6 +45,7 @@ type Faces struct {
 	Start    func(w http.ResponseWriter, r *http.Request, ask login.Ask)
 	Hub      login.Issuer // of the hub's own pages
 	ReturnTo func(n policies.Network, id identity.LoginID, code string) string
+	CardPath string // on the card host: where a card is read
 }
 
 // Networks gives the table of the networks that have a login; nil where none has.
@@ -83,7 +81,7 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	}
 	f := &Federation{Accounts: accounts, Networks: table}
 	if h.Config.Card != nil {
-		if err := h.openCard(f); err != nil {
+		if err := h.openCard(f, faces.CardPath); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +104,7 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	if err != nil {
 		return nil, err
 	}
+	h.provider.Store(f.Provider)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err
@@ -164,7 +163,7 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 	return offers, nil
 }
 
-func (h *Hub) openCard(f *Federation) error {
+func (h *Hub) openCard(f *Federation, path string) error {
 	c := h.Config.Card
 	profile, anchors, err := readCard(c)
 	if err != nil {
@@ -177,7 +176,7 @@ func (h *Hub) openCard(f *Federation) error {
 	if f.Local, err = mynumber.NewLocal(profile, anchors, f.Lists, f.Challenges); err != nil {
 		return Usage(err)
 	}
-	cfg := mynumber.Config{Verifier: f.Local, Links: f.Links, Hosts: map[policies.Network]string{}, Path: CardPath, OriginBound: c.Origins == "yes"}
+	cfg := mynumber.Config{Verifier: f.Local, Links: f.Links, Hosts: map[policies.Network]string{}, Path: path, OriginBound: c.Origins == "yes"}
 	for n, g := range h.Config.Gates {
 		if g.CardHost == "" {
 			continue
@@ -274,6 +273,9 @@ func (h *Hub) WatchCards(ctx context.Context, f *Federation) {
 
 // backchannel is the way to relying parties.
 func (h *Hub) backchannel() (http.RoundTripper, error) {
+	if h.outward != nil {
+		return h.outward, nil
+	}
 	settings, err := tlsOf(h.Config.Backchannel)
 	if err != nil {
 		return nil, Usage(err)
