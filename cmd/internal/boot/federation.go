@@ -118,15 +118,30 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	return f, err
 }
 
-// offers registers every method with where it is offered.
-func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+// Offers says which methods are offered in which networks, by the configuration alone: without their code.
+func (h *Hub) Offers() map[identity.MethodID]login.Offer {
 	var all, cards []policies.Network
 	for n, g := range h.Config.Gates {
 		all = append(all, n)
-		if g.CardHost != "" {
+		if g.CardHost != "" && h.Config.Card != nil {
 			cards = append(cards, n)
 		}
 	}
+	offers := map[identity.MethodID]login.Offer{}
+	if len(all) > 0 {
+		offers[identity.MethodBreakGlass] = login.Offer{Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin}
+	}
+	if len(cards) > 0 { // without a card there is nothing to link
+		offers[identity.MethodCard] = login.Offer{Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
+		offers[identity.MethodPassword] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+		offers[identity.MethodInvitation] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	}
+	return offers
+}
+
+// offers registers the code of every method.
+func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+	offers := h.Offers()
 	link, err := password.NewMethod(f.Passwords, password.KindLink, h.Dated)
 	if err != nil {
 		return nil, err
@@ -135,13 +150,16 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	offers := map[identity.MethodID]login.Offer{
-		identity.MethodBreakGlass: {Method: sealed, Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin},
+	of := func(id identity.MethodID, m login.Method) {
+		o := offers[id]
+		o.Method = m
+		offers[id] = o
 	}
-	if f.Card != nil { // without a card there is nothing to link
-		offers[identity.MethodCard] = login.Offer{Method: notice.Card{Method: f.Card, Notices: h.Persons, People: h.Resolver}, Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
-		offers[identity.MethodPassword] = login.Offer{Method: link, Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
-		offers[identity.MethodInvitation] = login.Offer{Method: invitation.NewMethod(f.Invitations), Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	of(identity.MethodBreakGlass, sealed)
+	if f.Card != nil {
+		of(identity.MethodCard, notice.Card{Method: f.Card, Notices: h.Persons, People: h.Resolver})
+		of(identity.MethodPassword, link)
+		of(identity.MethodInvitation, invitation.NewMethod(f.Invitations))
 	}
 	return offers, nil
 }

@@ -193,8 +193,12 @@ func (s *Set) cards(o Options) error {
 		if err != nil {
 			return err
 		}
+		leaf, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("testcard: %s: %w", h.ID, err)
+		}
 		s.Cards = append(s.Cards, Card{
-			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, PKCS12: s.path("cards/" + h.ID + ".p12"), RevokedAt: r.Revoked,
+			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, PKCS12: s.path("cards/" + h.ID + ".p12"), RevokedAt: r.Revoked,
 		})
 	}
 	if !changed {
