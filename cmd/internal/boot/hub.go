@@ -214,7 +214,7 @@ func (h *Hub) makeJobs(o Options) error {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
 		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
 		logout.Register(w, issuer{h}, oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
-		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.invitationLinks}, o.Now, o.Log)
+		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.InvitationLinks}, o.Now, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		maps.Copy(queues, logout.Queues())

@@ -1,11 +1,15 @@
 package boot
 
 import (
+	"context"
+	"database/sql"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/connectors/mail"
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/notice"
@@ -22,8 +26,8 @@ func (h *Hub) sealNotices(seal *keys.SealingKey) error {
 	return h.Persons.SetKey(key)
 }
 
-// invitationLinks gives the address of an invitation in every network that has a login, in a fixed order.
-func (h *Hub) invitationLinks(path string) (all []notice.Link) {
+// InvitationLinks gives the address of an invitation in every network that has a login, in a fixed order.
+func (h *Hub) InvitationLinks(path string) (all []notice.Link) {
 	for _, n := range slices.Sorted(maps.Keys(h.Config.Gates)) {
 		all = append(all, notice.Link{Network: policies.Network(n), Address: "https://" + h.Config.Gates[n].LoginHost + signin.InvitationPath(path)})
 	}
@@ -32,3 +36,12 @@ func (h *Hub) invitationLinks(path string) (all []notice.Link) {
 
 // Mails reports whether a mail relay is configured: without one, nobody is told of anything by mail.
 func (h *Hub) Mails() bool { return h.Open[mail.Name].Sender != nil }
+
+// TellPerson tells a person what an administrator did to how they log in, in the transaction that does it: act is "password" or "sessions".
+func (h *Hub) TellPerson(ctx context.Context, tx *sql.Tx, person identity.Person, act string, at int64) error {
+	kind, ok := map[string]notice.Kind{"password": notice.PasswordReset, "sessions": notice.SessionsEnded}[act]
+	if !ok {
+		return fmt.Errorf("nobody is told of %q", act)
+	}
+	return h.Persons.Tell(ctx, tx, kind, person, at)
+}
