@@ -112,30 +112,34 @@ func (s *Site) view(w http.ResponseWriter, r *http.Request) {
 
 // method begins a way to prove oneself on a host of its own.
 func (s *Site) method(w http.ResponseWriter, r *http.Request) {
-	n, err := s.dispatcher.Begin(r.Context(), visit(r, idOf(r)), r.PostForm.Get("form"), identity.MethodID(r.PostForm.Get("method")))
+	m := identity.MethodID(r.PostForm.Get("method"))
+	n, err := s.dispatcher.Begin(r.Context(), visit(r, idOf(r)), r.PostForm.Get("form"), m)
 	if err == nil && n.Instruction != nil {
-		s.instruct(w, r, n)
+		s.instruct(w, r, n, m)
 		return
 	}
 	s.next(w, r, n, err)
 }
 
-func (s *Site) instruct(w http.ResponseWriter, r *http.Request, n login.Next) {
+func (s *Site) instruct(w http.ResponseWriter, r *http.Request, n login.Next, m identity.MethodID) {
 	to := n.Instruction.Location
 	if to == "" { // a page: its form begins the attempt that it submits
 		http.Redirect(w, r, loginPath(n.Request.ID), http.StatusSeeOther)
 		return
 	}
-	to += "&login=" + string(n.Request.ID) // for the way back of who has to try again; no secret
-	say := page.Label{JA: "カードを読み取るページへ移動します。", EN: "Going on to the page that reads the card."}
-	if s.cfg.CardVia != nil {
+	title, say := page.Label{JA: "本人確認", EN: "Proving who you are"}, page.Label{JA: "本人確認のページへ移動します。", EN: "Going on to the page that asks who you are."}
+	if m == identity.MethodCard {
+		to += "&login=" + string(n.Request.ID) // for the way back of who has to try again; no secret
+		title, say = page.Label{JA: "カードの読み取り", EN: "Reading the card"}, page.Label{JA: "カードを読み取るページへ移動します。", EN: "Going on to the page that reads the card."}
+	}
+	if m == identity.MethodCard && s.cfg.CardVia != nil {
 		to = s.cfg.CardVia(to)
 		say = page.Label{
 			JA: "実演用の環境です。カードの代わりに、試験用カードを選ぶページへ移動します。", EN: "This is a demonstration: going on to a page that plays the card.",
 		}
 	}
 	// A form's policy holds over every redirect that follows it, as far as the relying party: so the browser goes on from a page of its own.
-	s.show(w, r, page.Sheet{Name: page.Go, Title: page.Label{JA: "カードの読み取り", EN: "Reading the card"}, Body: say, Onward: to})
+	s.show(w, r, page.Sheet{Name: page.Go, Title: title, Body: say, Onward: to})
 }
 
 // secret shows the form of a method that is a page.

@@ -40,10 +40,11 @@ func (s *Site) Require(next http.Handler) http.Handler {
 	})
 }
 
-// RequireFresh is a step-up within Require: next is served where the newest proof reaches least and isn't older than maxAge (0: however old).
+// RequireFresh is a step-up: next is served where the newest proof reaches least and isn't older than maxAge (0: however old). It may stand within
+// Require, or by itself.
 func (s *Site) RequireFresh(least policies.Assurance, maxAge time.Duration, next http.Handler) http.Handler {
 	f := freshness{least, maxAge}
-	return s.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fresh := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, x, _ := Present(r)
 		if f.met(x, s.cfg.Now()) {
 			next.ServeHTTP(w, r)
@@ -59,16 +60,24 @@ func (s *Site) RequireFresh(least policies.Assurance, maxAge time.Duration, next
 		ask := hubAsk(r, r.URL.RequestURI())
 		ask.Required, ask.MaxAge, ask.HasMaxAge = least, maxAge, maxAge > 0
 		s.Start(w, r, ask)
-	}))
+	})
+	outside := s.Require(fresh)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, in := Present(r); in {
+			fresh.ServeHTTP(w, r)
+			return
+		}
+		outside.ServeHTTP(w, r)
+	})
 }
 
 // read gives the session of the request's browser. ok is false where nobody is logged in.
 func (s *Site) read(r *http.Request) (p present, ok bool, err error) {
 	place, known := door.Place(r.Context())
-	if !known || s.sessions == nil {
-		return present{}, false, errors.New("a session is asked for behind no door, or before Bind")
+	if !known {
+		return present{}, false, errors.New("a session is asked for behind no door")
 	}
-	x, a, err := s.sessions.Read(r.Context(), session.FromRequest(r, session.CookieName), place.Network, s.cfg.Now())
+	x, a, err := s.cfg.Sessions.Read(r.Context(), session.FromRequest(r, session.CookieName), place.Network, s.cfg.Now())
 	if errors.Is(err, identity.ErrRefused) {
 		return present{}, false, nil
 	}

@@ -23,8 +23,8 @@ import (
 
 // The addresses that others have to know.
 const (
-	CardPath = "/login/card" // on the card host: mynumber.Config.Path
-	CardAPI  = "/api/"       // on the card host: below it Config.CardAPI is served
+	CardPath = "/card" // on the card host: mynumber.Config.Path, and boot's
+	CardAPI  = "/api/" // on the card host: below it Config.CardAPI is served
 )
 
 // Posts gives the posts in which somebody may act: access.Posts.
@@ -39,14 +39,15 @@ type Policy interface {
 
 // Config is what cmd gives. What stands below Logger may be left out.
 type Config struct {
-	DB     *sqldb.DB
-	Table  *network.Table
-	People session.People // access.Resolver: the person anew
-	Posts  Posts
-	Policy Policy
-	Now    func() time.Time
-	Random io.Reader // cryptographically strong
-	Logger *slog.Logger
+	DB       *sqldb.DB
+	Table    *network.Table
+	People   session.People // access.Resolver: the person anew
+	Sessions *session.Store
+	Posts    Posts
+	Policy   Policy
+	Now      func() time.Time
+	Random   io.Reader // cryptographically strong
+	Logger   *slog.Logger
 
 	// Home gives what a network's login host shows to who is logged in, below every path that isn't signin's own or in Open: the console. nil: one's
 	// own sessions are all there is.
@@ -71,13 +72,12 @@ type Site struct {
 	pages      *page.Renderer
 	door       *door.Door
 	dispatcher *login.Dispatcher
-	sessions   *session.Store
 }
 
-// New checks cfg. The dispatcher and the sessions need what is made of the site (Issuer, Start, Pages, Browser), so they come later: Bind.
+// New checks cfg. The dispatcher needs what is made of the site (Issuer, ReturnTo, and Start, Pages and Browser for the providers), so it comes later: Bind.
 func New(cfg Config) (*Site, error) {
-	if cfg.DB == nil || cfg.Table == nil || cfg.People == nil || cfg.Posts == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
-		return nil, errors.New("signin: DB, Table, People, Posts, Policy, Now, Random and Logger are required")
+	if cfg.DB == nil || cfg.Table == nil || cfg.People == nil || cfg.Sessions == nil || cfg.Posts == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
+		return nil, errors.New("signin: DB, Table, People, Sessions, Posts, Policy, Now, Random and Logger are required")
 	}
 	pages, err := page.New(cfg.Notice, cfg.Now, cfg.Logger)
 	if err != nil {
@@ -90,11 +90,8 @@ func New(cfg Config) (*Site, error) {
 	return &Site{cfg: cfg, pages: pages, door: d}, nil
 }
 
-// Bind gives the site its dispatcher, of which Issuer is an issuer and ReturnTo is the config's, and its sessions. It comes before the first request;
-// until then every page is an error.
-func (s *Site) Bind(d *login.Dispatcher, sessions *session.Store) {
-	s.dispatcher, s.sessions = d, sessions
-}
+// Bind gives the site its dispatcher, before the first request: until then every page is an error.
+func (s *Site) Bind(d *login.Dispatcher) { s.dispatcher = d }
 
 // ReturnTo is login.Config.ReturnTo.
 func (s *Site) ReturnTo(n policies.Network, id identity.LoginID, code string) string {
@@ -126,7 +123,7 @@ func (s *Site) here(n policies.Network, role network.Role, next http.Handler) ht
 		switch {
 		case !ok || place.Network != n || place.Role != role:
 			s.broken(w, r, fmt.Errorf("a request that came by no door, or by another than that of %s %s", n, role))
-		case s.dispatcher == nil || s.sessions == nil:
+		case s.dispatcher == nil:
 			s.broken(w, r, errors.New("the site isn't bound to a dispatcher"))
 		default:
 			next.ServeHTTP(w, r)
