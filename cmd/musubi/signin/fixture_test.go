@@ -55,6 +55,9 @@ import (
 
 const callback = "https://app.localhost/callback"
 
+// maxPage is the most that a page may weigh, with its style.
+const maxPage = 30_000
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -194,6 +197,7 @@ type house struct {
 	card     string
 	lgwan    string
 	log      *lockedBuffer
+	callback string
 }
 
 type lockedBuffer struct {
@@ -239,14 +243,15 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 }
 
 // one is for what the engine doesn't matter to.
-func one(t testing.TB, change func(*signin.Config)) *house {
+// A relying party that is really served has another address than callback.
+func one(t testing.TB, change func(*signin.Config), relying ...string) *house {
 	t.Helper()
-	return newHouse(t, tables.Open(t, sqldb.SQLite), change)
+	return newHouse(t, tables.Open(t, sqldb.SQLite), change, relying...)
 }
 
-func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config)) *house {
+func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying ...string) *house {
 	t.Helper()
-	h := &house{World: logintest.New(t, db), t: t, gates: map[string]string{}, queue: &queue{}, roots: x509.NewCertPool(), log: &lockedBuffer{}}
+	h := &house{callback: append(relying, callback)[0], World: logintest.New(t, db), t: t, gates: map[string]string{}, queue: &queue{}, roots: x509.NewCertPool(), log: &lockedBuffer{}}
 	h.roots.AddCert(webPair().Leaf)
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	handlers := map[policies.Network]*lazy{policies.NetworkInternet: {}, policies.NetworkLGWAN: {}}
@@ -320,10 +325,10 @@ func (h *house) register(registry *party.Registry) {
 		h.t.Fatal(err)
 	}
 	var faces []party.Face
+	app := strings.TrimSuffix(h.callback, "/callback")
 	for _, n := range []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN} {
 		faces = append(faces, party.Face{
-			Network: n, Redirects: []string{callback}, PostLogout: []string{"https://app.localhost/bye"}, Backchannel: "https://app.localhost/back",
-			Frontchannel: "https://app.localhost/front",
+			Network: n, Redirects: []string{h.callback}, PostLogout: []string{app + "/bye"}, Backchannel: app + "/back", Frontchannel: app + "/front",
 		})
 	}
 	for _, id := range []policies.RelyingPartyID{"app", "closed"} {
@@ -427,6 +432,20 @@ func (h *house) right(who policies.PersonID, action policies.Action) (access.Act
 	return a, must(h.Resolver.Scope(h.t.Context(), a, action, nil, policies.Context{}))
 }
 
+// invite sends an invitation to an administrator of the city.
+func (h *house) invite(who policies.PersonID) (sent invitation.Sent) {
+	h.t.Helper()
+	a, scope := h.right(logintest.System, policies.ActionPeopleWrite)
+	err := h.DB.WithTx(h.t.Context(), func(ctx context.Context, tx *sql.Tx) (err error) {
+		sent, err = h.invites.Invite(ctx, tx, a, scope, identity.Person{ID: who, Org: logintest.CityA, Role: policies.RoleAdministrator}, h.Now())
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return sent
+}
+
 // browser is one of a person's, with or without a card on the reader. It follows no redirect by itself.
 type browser struct {
 	h   *house
@@ -434,10 +453,14 @@ type browser struct {
 	tls *tls.Config
 }
 
+func certificate(card *testpki.Card) []tls.Certificate {
+	return []tls.Certificate{{Certificate: [][]byte{card.Raw}, PrivateKey: card.Key}}
+}
+
 func (h *house) browser(card *testpki.Card) *browser {
 	b := &browser{h: h, tls: &tls.Config{RootCAs: h.roots}}
 	if card != nil {
-		b.tls.Certificates = []tls.Certificate{{Certificate: [][]byte{card.Raw}, PrivateKey: card.Key}}
+		b.tls.Certificates = certificate(card)
 	}
 	tr := &http.Transport{TLSClientConfig: b.tls, DialContext: func(ctx context.Context, n, address string) (net.Conn, error) {
 		name, _, _ := net.SplitHostPort(address)
@@ -585,7 +608,7 @@ func (b *browser) link(s seen, suffix string) seen {
 // authorize is a relying party's request.
 func (h *house) authorize(party string, more ...string) string {
 	q := url.Values{
-		"client_id": {party}, "redirect_uri": {callback}, "response_type": {"code"}, "scope": {"openid"}, "state": {"st"}, "nonce": {"n"},
+		"client_id": {party}, "redirect_uri": {h.callback}, "response_type": {"code"}, "scope": {"openid"}, "state": {"st"}, "nonce": {"n"},
 		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
 	}
 	for i := 0; i+1 < len(more); i += 2 {
