@@ -76,7 +76,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, demoPages{links, notice, d.trials})
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, nil, demoPages{links, notice, d.trials})
 	if err != nil {
 		return nil, nil, err
 	}

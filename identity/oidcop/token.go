@@ -27,7 +27,7 @@ func (c *call) token() {
 		c.refuse("", action, f)
 		return
 	}
-	p, _, f := c.authenticate(in)
+	p, face, f := c.authenticate(in)
 	if f != nil {
 		c.refuse(p.ID, action, f)
 		return
@@ -37,8 +37,10 @@ func (c *call) token() {
 		c.redeem(p, in)
 	case oidc.GrantTypeRefreshToken:
 		c.refresh(p, in)
+	case oidc.GrantTypeClientCredentials:
+		c.credentials(p, face, in)
 	default:
-		c.refuse(p.ID, action, &fault{http.StatusBadRequest, "unsupported_grant_type", "grant_type", "grant_type is authorization_code or refresh_token", nil})
+		c.refuse(p.ID, action, &fault{http.StatusBadRequest, "unsupported_grant_type", "grant_type", "grant_type is authorization_code, refresh_token or client_credentials", nil})
 	}
 }
 

@@ -23,12 +23,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
-	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
-
-// CardPath is where the card host reads a card.
-const CardPath = "/card"
 
 // Federation is login as it is served: the dispatcher with its methods and issuers, in the networks that are configured.
 type Federation struct {
@@ -49,6 +45,7 @@ type Faces struct {
 	Start    func(w http.ResponseWriter, r *http.Request, ask login.Ask)
 	Hub      login.Issuer // of the hub's own pages
 	ReturnTo func(n policies.Network, id identity.LoginID, code string) string
+	CardPath string // on the card host: where a card is read
 }
 
 // Networks gives the table of the networks that have a login; nil where none has.
@@ -84,7 +81,7 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	}
 	f := &Federation{Accounts: accounts, Networks: table}
 	if h.Config.Card != nil {
-		if err := h.openCard(f); err != nil {
+		if err := h.openCard(f, faces.CardPath); err != nil {
 			return nil, err
 		}
 	}
@@ -107,27 +104,43 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	if err != nil {
 		return nil, err
 	}
+	h.provider.Store(f.Provider)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err
 	}
 	f.Dispatcher, err = login.New(login.Config{
-		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: entrances{h.Parties, h.DB}, Sessions: h.Sessions,
+		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: party.NewEntrances(h.Parties), Sessions: h.Sessions,
 		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: f.Provider, identity.IssuerHub: faces.Hub},
 		ReturnTo: faces.ReturnTo,
 	})
 	return f, err
 }
 
-// offers registers every method with where it is offered.
-func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+// Offers says which methods are offered in which networks, by the configuration alone: without their code.
+func (h *Hub) Offers() map[identity.MethodID]login.Offer {
 	var all, cards []policies.Network
 	for n, g := range h.Config.Gates {
 		all = append(all, n)
-		if g.CardHost != "" {
+		if g.CardHost != "" && h.Config.Card != nil {
 			cards = append(cards, n)
 		}
 	}
+	offers := map[identity.MethodID]login.Offer{}
+	if len(all) > 0 {
+		offers[identity.MethodBreakGlass] = login.Offer{Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin}
+	}
+	if len(cards) > 0 { // without a card there is nothing to link
+		offers[identity.MethodCard] = login.Offer{Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
+		offers[identity.MethodPassword] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+		offers[identity.MethodInvitation] = login.Offer{Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	}
+	return offers
+}
+
+// offers registers the code of every method.
+func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
+	offers := h.Offers()
 	link, err := password.NewMethod(f.Passwords, password.KindLink, h.Dated)
 	if err != nil {
 		return nil, err
@@ -136,18 +149,21 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	offers := map[identity.MethodID]login.Offer{
-		identity.MethodBreakGlass: {Method: sealed, Reach: policies.AssuranceSingle, Networks: all, Use: login.UseLogin},
+	of := func(id identity.MethodID, m login.Method) {
+		o := offers[id]
+		o.Method = m
+		offers[id] = o
 	}
-	if f.Card != nil { // without a card there is nothing to link
-		offers[identity.MethodCard] = login.Offer{Method: f.Card, Reach: policies.AssuranceCard, Networks: cards, Use: login.UseLogin}
-		offers[identity.MethodPassword] = login.Offer{Method: link, Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
-		offers[identity.MethodInvitation] = login.Offer{Method: invitation.NewMethod(f.Invitations), Reach: policies.AssuranceSingle, Networks: cards, Use: login.UseLink}
+	of(identity.MethodBreakGlass, sealed)
+	if f.Card != nil {
+		of(identity.MethodCard, f.Card)
+		of(identity.MethodPassword, link)
+		of(identity.MethodInvitation, invitation.NewMethod(f.Invitations))
 	}
 	return offers, nil
 }
 
-func (h *Hub) openCard(f *Federation) error {
+func (h *Hub) openCard(f *Federation, path string) error {
 	c := h.Config.Card
 	profile, anchors, err := readCard(c)
 	if err != nil {
@@ -160,7 +176,7 @@ func (h *Hub) openCard(f *Federation) error {
 	if f.Local, err = mynumber.NewLocal(profile, anchors, f.Lists, f.Challenges); err != nil {
 		return Usage(err)
 	}
-	cfg := mynumber.Config{Verifier: f.Local, Links: f.Links, Hosts: map[policies.Network]string{}, Path: CardPath, OriginBound: c.Origins == "yes"}
+	cfg := mynumber.Config{Verifier: f.Local, Links: f.Links, Hosts: map[policies.Network]string{}, Path: path, OriginBound: c.Origins == "yes"}
 	for n, g := range h.Config.Gates {
 		if g.CardHost == "" {
 			continue
@@ -257,6 +273,9 @@ func (h *Hub) WatchCards(ctx context.Context, f *Federation) {
 
 // backchannel is the way to relying parties.
 func (h *Hub) backchannel() (http.RoundTripper, error) {
+	if h.outward != nil {
+		return h.outward, nil
+	}
 	settings, err := tlsOf(h.Config.Backchannel)
 	if err != nil {
 		return nil, Usage(err)
@@ -279,23 +298,4 @@ func ServerCertificate(g *config.Gate) (tls.Certificate, error) {
 		return tls.Certificate{}, Usage(fmt.Errorf("%s and %s: %w", g.CertificateFile, g.KeyFile, err)) // the error names no key
 	}
 	return pair, nil
-}
-
-// entrances are the relying parties as the policies know them.
-type entrances struct {
-	registry *party.Registry
-	db       *sqldb.DB
-}
-
-// Party implements login.Parties.
-func (e entrances) Party(ctx context.Context, id policies.RelyingPartyID) (policies.RelyingParty, error) {
-	p, err := e.registry.Party(ctx, e.db.Reader(), id)
-	if err != nil {
-		return policies.RelyingParty{}, err
-	}
-	rp := policies.RelyingParty{ID: p.ID}
-	for _, f := range p.Faces {
-		rp.Networks = append(rp.Networks, f.Network)
-	}
-	return rp, nil
 }

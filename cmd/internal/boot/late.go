@@ -13,6 +13,4 @@ type late struct{}
 
 var errUnbound = errors.New("the engine of jobs isn't bound yet")
 
-func (late) EnqueueLogout(context.Context, *sql.Tx, string) error { return errUnbound }
-
 func (late) CardReleased(context.Context, *sql.Tx, identity.Person, int64) error { return errUnbound }

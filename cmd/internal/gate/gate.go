@@ -30,8 +30,9 @@ const (
 // Config of a gate.
 type Config struct {
 	Address   string
-	LoginHost string // with its port where that isn't 443
-	CardHost  string // empty: none
+	Listener  net.Listener // that is open already, in place of Address; may be nil
+	LoginHost string       // with its port where that isn't 443
+	CardHost  string       // empty: none
 	// Certificate gives the certificate of both hosts, as its files are now; nil: a proxy ends TLS. It is asked at the start and every minute.
 	Certificate func() (tls.Certificate, error)
 	Modern      bool // TLS 1.3 at the card host too
@@ -59,10 +60,12 @@ func Open(ctx context.Context, cfg Config) (*Gate, error) {
 			return nil, err
 		}
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.Address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", cfg.Address, err)
+	l := cfg.Listener
+	if l == nil {
+		var err error
+		if l, err = Listen(ctx, cfg.Address); err != nil {
+			return nil, err
+		}
 	}
 	l = netutil.LimitListener(l, maxConnections)
 	g.address = l.Addr()
@@ -77,6 +80,16 @@ func Open(ctx context.Context, cfg Config) (*Gate, error) {
 	}
 	g.running.Go(func() { g.certs.follow(ctx, cfg.Certificate, cfg.Log) })
 	return g, nil
+}
+
+// Listen opens a gate's socket, for whoever has to know its port before anything is served.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", address, err)
+	}
+	return l, nil
 }
 
 // Address is where the gate listens.

@@ -71,7 +71,7 @@ Nothing has to be imported: the page that plays the card, which login opens, let
 | file | what |
 |---|---|
 | server.pem | https の証明書と鍵 / certificate and key for https: %[6]s |
-| anchors.pem | 架空の認証局 (利用者証明用、二世代) / the made-up authority, two generations |
+| anchors.pem | 架空の認証局 (利用者証明用と署名用、二世代) / the made-up authorities, two generations each |
 | ca/ | その鍵 / its keys |
 | cards/ | カードの証明書・鍵・PKCS#12 / certificates, keys, PKCS #12 |
 | crl/ | 失効リスト。デモが一時間ごとに作り直す / revocation lists, made again by the demonstration each hour |

@@ -48,7 +48,7 @@ type Set struct {
 type Files struct {
 	Server  string // certificate, its authority's and key in one file, 0600
 	WebCA   string // what a browser has to trust
-	Anchors string // of the authentication tree, PEM, all generations: fictitious
+	Anchors string // both trees, all generations, PEM: fictitious. The profile takes the authentication tree alone, and knows the other one when it sees it
 	Lists   string // folder of revocation lists
 	Readme  string
 }
@@ -163,9 +163,7 @@ func (s *Set) found(o Options) error {
 			if err := s.writeKeyed("ca/"+caName(tree, ca.Generation), ca.Raw, ca.Key); err != nil {
 				return err
 			}
-			if tree == testpki.AuthTree {
-				anchors.Write(pemOf("CERTIFICATE", ca.Raw))
-			}
+			anchors.Write(pemOf("CERTIFICATE", ca.Raw))
 		}
 	}
 	return write(s.Files.Anchors, anchors.Bytes(), 0o644)
@@ -195,8 +193,12 @@ func (s *Set) cards(o Options) error {
 		if err != nil {
 			return err
 		}
+		leaf, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("testcard: %s: %w", h.ID, err)
+		}
 		s.Cards = append(s.Cards, Card{
-			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, PKCS12: s.path("cards/" + h.ID + ".p12"), RevokedAt: r.Revoked,
+			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, PKCS12: s.path("cards/" + h.ID + ".p12"), RevokedAt: r.Revoked,
 		})
 	}
 	if !changed {

@@ -134,7 +134,7 @@ func (d *Door) Record(ctx context.Context, i Incident) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
 	now := d.cfg.Now()
-	id, err := login.NewIncident(d.cfg.Random, now)
+	id, err := audit.NewIncident(d.cfg.Random, now)
 	missed, ok := d.throttle.take(i.Action+" "+i.Reason, now.UnixMicro())
 	if ok && err == nil {
 		row := access.System(policies.TaskLogin).AuditRow(now.UnixMicro(), i.Action, audit.Refused)
