@@ -276,7 +276,7 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	registry, who := party.NewRegistry(db), people{h.World}
 	h.sessions = session.New(db, who, who, h.Engine, oidcop.Endings{Parties: registry, Enqueue: h.queue, Now: h.Now, Random: rand.Reader})
 	cfg := signin.Config{
-		DB: db, Table: h.table, People: who, Sessions: h.sessions, Posts: who, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: log,
+		DB: db, Table: h.table, People: who, Posts: who, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: log,
 		PartyName: func(_ context.Context, id policies.RelyingPartyID) (page.Label, bool) {
 			return page.Label{JA: "例示アプリ"}, id == "app"
 		},
@@ -302,7 +302,7 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 		Transport: http.NewFileTransport(http.Dir(t.TempDir())), Issuers: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
 	}))
 	h.register(registry)
-	h.site.Bind(h.dispatcher(db, who, cfg.Posts))
+	h.site.Bind(h.dispatcher(db, who, cfg.Posts), h.sessions)
 	handlers[policies.NetworkInternet].set(h.site.Listener("internet"))
 	handlers[policies.NetworkLGWAN].set(h.site.Listener("lgwan"))
 	return h

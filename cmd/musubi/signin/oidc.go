@@ -66,7 +66,7 @@ func (b browser) Current(r *http.Request) (session.Session, bool, error) {
 
 // End implements oidcop.Browser.
 func (b browser) End(w http.ResponseWriter, r *http.Request, _ session.Session) error {
-	if err := b.s.cfg.Sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), b.s.cfg.Now()); err != nil {
+	if err := b.s.sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), b.s.cfg.Now()); err != nil {
 		return err
 	}
 	http.SetCookie(w, session.Forget(session.CookieName))

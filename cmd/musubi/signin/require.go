@@ -74,10 +74,10 @@ func (s *Site) RequireFresh(least policies.Assurance, maxAge time.Duration, next
 // read gives the session of the request's browser. ok is false where nobody is logged in.
 func (s *Site) read(r *http.Request) (p present, ok bool, err error) {
 	place, known := door.Place(r.Context())
-	if !known {
-		return present{}, false, errors.New("a session is asked for behind no door")
+	if !known || s.sessions == nil {
+		return present{}, false, errors.New("a session is asked for behind no door, or before Bind")
 	}
-	x, a, err := s.cfg.Sessions.Read(r.Context(), session.FromRequest(r, session.CookieName), place.Network, s.cfg.Now())
+	x, a, err := s.sessions.Read(r.Context(), session.FromRequest(r, session.CookieName), place.Network, s.cfg.Now())
 	if errors.Is(err, identity.ErrRefused) {
 		return present{}, false, nil
 	}

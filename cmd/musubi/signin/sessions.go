@@ -34,7 +34,7 @@ func (s *Site) owns(w http.ResponseWriter, r *http.Request) bool {
 func (s *Site) list(w http.ResponseWriter, r *http.Request) {
 	actor, own, _ := Present(r)
 	now := s.cfg.Now()
-	all, err := s.cfg.Sessions.List(r.Context(), own, now)
+	all, err := s.sessions.List(r.Context(), own, now)
 	if err != nil {
 		s.broken(w, r, err)
 		return
@@ -107,7 +107,7 @@ func (s *Site) end(w http.ResponseWriter, r *http.Request) {
 	now, which := s.cfg.Now(), identity.SessionID(r.PostForm.Get("session"))
 	ids := []identity.SessionID{which}
 	if which == "others" {
-		all, err := s.cfg.Sessions.List(r.Context(), own, now)
+		all, err := s.sessions.List(r.Context(), own, now)
 		if err != nil {
 			s.broken(w, r, err)
 			return
@@ -120,7 +120,7 @@ func (s *Site) end(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, id := range ids {
-		if err := s.cfg.Sessions.EndOwn(r.Context(), own, id, now); err != nil && !errors.Is(err, identity.ErrNotFound) { // it has ended meanwhile
+		if err := s.sessions.EndOwn(r.Context(), own, id, now); err != nil && !errors.Is(err, identity.ErrNotFound) { // it has ended meanwhile
 			s.broken(w, r, err)
 			return
 		}
@@ -165,7 +165,7 @@ func (s *Site) logout(w http.ResponseWriter, r *http.Request) {
 	if !s.owns(w, r) {
 		return
 	}
-	if err := s.cfg.Sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), s.cfg.Now()); err != nil {
+	if err := s.sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), s.cfg.Now()); err != nil {
 		s.broken(w, r, err)
 		return
 	}

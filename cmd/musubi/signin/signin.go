@@ -39,15 +39,14 @@ type Policy interface {
 
 // Config is what cmd gives. What stands below Logger may be left out.
 type Config struct {
-	DB       *sqldb.DB
-	Table    *network.Table
-	People   session.People // access.Resolver: the person anew
-	Sessions *session.Store
-	Posts    Posts
-	Policy   Policy
-	Now      func() time.Time
-	Random   io.Reader // cryptographically strong
-	Logger   *slog.Logger
+	DB     *sqldb.DB
+	Table  *network.Table
+	People session.People // access.Resolver: the person anew
+	Posts  Posts
+	Policy Policy
+	Now    func() time.Time
+	Random io.Reader // cryptographically strong
+	Logger *slog.Logger
 
 	// Home gives what a network's login host shows to who is logged in, below every path that isn't signin's own or in Open: the console. nil: one's
 	// own sessions are all there is.
@@ -72,12 +71,13 @@ type Site struct {
 	pages      *page.Renderer
 	door       *door.Door
 	dispatcher *login.Dispatcher
+	sessions   *session.Store
 }
 
 // New checks cfg. The dispatcher needs what is made of the site (Issuer, ReturnTo, and Start, Pages and Browser for the providers), so it comes later: Bind.
 func New(cfg Config) (*Site, error) {
-	if cfg.DB == nil || cfg.Table == nil || cfg.People == nil || cfg.Sessions == nil || cfg.Posts == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
-		return nil, errors.New("signin: DB, Table, People, Sessions, Posts, Policy, Now, Random and Logger are required")
+	if cfg.DB == nil || cfg.Table == nil || cfg.People == nil || cfg.Posts == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
+		return nil, errors.New("signin: DB, Table, People, Posts, Policy, Now, Random and Logger are required")
 	}
 	pages, err := page.New(cfg.Notice, cfg.Now, cfg.Logger)
 	if err != nil {
@@ -90,8 +90,10 @@ func New(cfg Config) (*Site, error) {
 	return &Site{cfg: cfg, pages: pages, door: d}, nil
 }
 
-// Bind gives the site its dispatcher, before the first request: until then every page is an error.
-func (s *Site) Bind(d *login.Dispatcher) { s.dispatcher = d }
+// Bind gives the site its dispatcher and the sessions, before the first request: until then every page is an error.
+func (s *Site) Bind(d *login.Dispatcher, sessions *session.Store) {
+	s.dispatcher, s.sessions = d, sessions
+}
 
 // ReturnTo is login.Config.ReturnTo.
 func (s *Site) ReturnTo(n policies.Network, id identity.LoginID, code string) string {
@@ -123,7 +125,7 @@ func (s *Site) here(n policies.Network, role network.Role, next http.Handler) ht
 		switch {
 		case !ok || place.Network != n || place.Role != role:
 			s.broken(w, r, fmt.Errorf("a request that came by no door, or by another than that of %s %s", n, role))
-		case s.dispatcher == nil:
+		case s.dispatcher == nil || s.sessions == nil:
 			s.broken(w, r, errors.New("the site isn't bound to a dispatcher"))
 		default:
 			next.ServeHTTP(w, r)
