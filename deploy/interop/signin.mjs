@@ -85,6 +85,9 @@ try {
     await look("answer");
     await press("main form button", (url) => url.href.startsWith(given.callback) || url.protocol === "chrome-error:");
     ends.formPost = await page.innerText("body");
+    await open(given.beyond);
+    await press("main form button", at("/landed"));
+    ends.beyond = await page.innerText("body");
     await open(given.login + "/logout");
     await look("logout");
     await press("main form button", at("/logout/done"));

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/login/logintest"
 	"github.com/musubi-hub/musubi/identity/session"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // Another browser sees nothing of a login, can't move it and can't end it.
@@ -428,4 +430,46 @@ func TestInvitation(t *testing.T) {
 		}
 		b.open(h.login+"/invitation/x").says(t, "no path", http.StatusNotFound, "この招待は使えません")
 	})
+}
+
+// What only looks ahead ends no login: it would take the answer and throw it away.
+func TestLookingAhead(t *testing.T) {
+	h := one(t, nil)
+	b := h.browser(h.linked(0, logintest.Local))
+	code(t, b.press(b.open(h.authorize("app")), "/begin", nil))
+	to := b.do(must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.authorize("app"), http.NoBody))).to()
+	r := must(http.NewRequestWithContext(t.Context(), http.MethodHead, to, http.NoBody))
+	if s := b.do(r); s.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("HEAD: %d", s.StatusCode)
+	}
+	r = must(http.NewRequestWithContext(t.Context(), http.MethodGet, to, http.NoBody))
+	r.Header.Set("Sec-Purpose", "prefetch;prerender")
+	if s := b.do(r); s.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a prefetch: %d", s.StatusCode)
+	}
+	if q := code(t, b.open(to)); q.Get("code") == "" {
+		t.Errorf("%v", q)
+	}
+}
+
+// Before the parts are there, and behind no door, nothing is served.
+func TestNothingWithoutItsParts(t *testing.T) {
+	if _, err := signin.New(signin.Config{}); err == nil {
+		t.Error("a site of nothing")
+	}
+	h := one(t, nil)
+	for name, handler := range map[string]http.Handler{
+		"the login host": h.site.LoginHandler(policies.NetworkInternet), "the card host": h.site.CardHandler(policies.NetworkInternet),
+		"a page": h.site.Require(http.HandlerFunc(home)),
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, h.login+"/logout/done", http.NoBody)
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "no door") {
+			t.Errorf("%s: %d\n%s", name, w.Code, w.Body.String())
+		}
+	}
+	if _, _, ok := signin.Present(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)); ok {
+		t.Error("somebody is present outside of Require")
+	}
 }

@@ -65,14 +65,25 @@ func TestPagesInChromium(t *testing.T) {
 		t.Skip("Chromium is not installed: bash deploy/ci/setup.sh installs it, or set CHROMIUM to its path")
 	}
 	var h *house
-	var relying string
+	var relying, elsewhere string
 	app := tlsServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.FormValue("state") == "beyond" { // as services do that greet people elsewhere than where they are answered
+			http.Redirect(w, r, elsewhere+"/landed", http.StatusSeeOther)
+			return
+		}
 		_, _ = fmt.Fprintf(w, "<!DOCTYPE html><html lang=en><title>app</title><body>app %s %s code %t", r.Method, r.URL.Path, r.FormValue("code") != "")
 	}))
 	relying = "https://app.localhost:" + app
+	elsewhere = "https://sandbox.localhost:" + tlsServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "landed") }))
 	sandbox := "https://sandbox.localhost:" + tlsServer(t, player(t, func() *house { return h }))
 	h = one(t, func(c *signin.Config) {
 		c.CardVia = func(at string) string { return sandbox + "/?to=" + url.QueryEscape(at) }
+		c.FormBeyond = func(target string) []string {
+			if target == relying+"/callback" {
+				return []string{elsewhere}
+			}
+			return nil
+		}
 		c.Notice = "実演用の環境です。実在の人のカードは使えません。"
 	}, relying+"/callback")
 	h.linked(1, logintest.TwoPosts)
@@ -82,10 +93,10 @@ func TestPagesInChromium(t *testing.T) {
 		folder = must(filepath.Abs(folder))
 	}
 	given := must(json.Marshal(map[string]any{
-		"login": h.login, "card": h.card, "authorize": h.authorize("app"), "closed": h.authorize("closed"), "post": h.authorize("app", "response_mode", "form_post"),
+		"login": h.login, "card": h.card, "authorize": h.authorize("app"), "closed": h.authorize("closed"), "beyond": h.authorize("app", "response_mode", "form_post", "state", "beyond"), "post": h.authorize("app", "response_mode", "form_post"),
 		"logout":   h.login + "/oidc/logout?client_id=app&post_logout_redirect_uri=" + url.QueryEscape(relying+"/bye"),
 		"password": h.newPassword(logintest.Local, logintest.CityA), "callback": relying + "/callback", "folder": folder,
-		"origins": []string{h.card, sandbox, relying},
+		"origins": []string{h.card, sandbox, relying, elsewhere},
 	}))
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -107,8 +118,8 @@ func TestPagesInChromium(t *testing.T) {
 			Overflow, Bytes     int
 		}
 		Ends struct {
-			FirstUse, FormPost, Posts, Bye, Refused, Back string
-			Frames                                        int
+			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond string
+			Frames                                                int
 		}
 		Loaded struct{ Median, Worst float64 }
 	}
@@ -145,6 +156,9 @@ func TestPagesInChromium(t *testing.T) {
 	}
 	if seen.Ends.FormPost != "app POST /callback code true" {
 		t.Errorf("the form ended at %q", seen.Ends.FormPost)
+	}
+	if seen.Ends.Beyond != "landed" {
+		t.Errorf("the form of a service that leads on ended at %q", seen.Ends.Beyond)
 	}
 	if !strings.Contains(seen.Ends.Posts, "as city-b") || seen.Ends.Frames != 1 || !strings.HasPrefix(seen.Ends.Bye, relying+"/bye") ||
 		!strings.Contains(seen.Ends.Refused, "error=access_denied") || !strings.HasPrefix(seen.Ends.Back, h.login+"/login/") {

@@ -1,10 +1,12 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
 	"github.com/musubi-hub/musubi/identity"
@@ -36,11 +38,11 @@ func (s *Site) LoginHandler(n policies.Network) http.Handler {
 		"POST /logout":            s.form(s.logout),
 		"GET /logout/done":        s.loggedOut,
 	} {
-		mux.HandleFunc(pattern, serve)
+		mux.HandleFunc(pattern, meant(serve))
 	}
-	mux.Handle("GET /sessions", s.Require(http.HandlerFunc(s.list)))
-	mux.Handle("POST /sessions/end", s.Require(s.form(s.end)))
-	mux.Handle("POST /sessions/post", s.Require(s.form(s.changePost)))
+	mux.Handle("GET /sessions", meant(s.Require(http.HandlerFunc(s.list)).ServeHTTP))
+	mux.Handle("POST /sessions/end", meant(s.Require(s.form(s.end)).ServeHTTP))
+	mux.Handle("POST /sessions/post", meant(s.Require(s.form(s.changePost)).ServeHTTP))
 	if s.cfg.Open != nil {
 		for pattern, h := range s.cfg.Open(n) {
 			mux.Handle(pattern, h)
@@ -63,6 +65,26 @@ func (s *Site) LoginHandler(n policies.Network) http.Handler {
 		mux.HandleFunc(own, s.notFound)
 	}
 	return s.here(n, network.RoleLogin, mux)
+}
+
+// pageTime is the longest that a page of ours may take.
+const pageTime = 30 * time.Second
+
+// meant serves what somebody really asks for. Looking at a login may end it, so what only looks ahead (HEAD, a browser's prefetch) gets nothing.
+func meant(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodHead:
+			w.Header().Set("Allow", http.MethodGet)
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			ctx, cancel := context.WithTimeout(r.Context(), pageTime)
+			defer cancel()
+			serve(w, r.WithContext(ctx))
+		}
+	}
 }
 
 func (s *Site) notFound(w http.ResponseWriter, r *http.Request) {
@@ -210,7 +232,7 @@ func InvitationPath(path string) string { return "/invitation/" + path }
 func (s *Site) invited(w http.ResponseWriter, r *http.Request) {
 	path, ok := session.ParseSecret(r.PathValue("path")) // as long as a path, and of the same letters
 	if !ok {
-		s.message(w, r, http.StatusNotFound, page.Reason(login.ReasonRejected, invitation.CodeInvalid), "", page.Label{}, "")
+		s.refuse(w, r, http.StatusNotFound, invitation.CodeInvalid, page.Reason(login.ReasonRejected, invitation.CodeInvalid), "", page.Label{})
 		return
 	}
 	http.SetCookie(w, path.Cookie(invitationCookie))

@@ -96,13 +96,17 @@ func (s *Site) enter(w http.ResponseWriter, r *http.Request) (present, bool) {
 		s.Start(w, r, hubAsk(r, r.URL.RequestURI()))
 	default:
 		w.Header().Set("WWW-Authenticate", "MusubiSession") // RFC 9110 wants a challenge; browsers know none for a session
+		incident := ""
+		if r.Method != http.MethodGet && r.Method != http.MethodHead { // somebody's wish wasn't done
+			incident = s.door.Record(r.Context(), door.Incident{Action: "http.request", Reason: "no_session"})
+		}
 		s.message(w, r, http.StatusUnauthorized, page.Sentence{
 			What: page.Label{JA: "ログインしていません。", EN: "You aren't logged in."},
 			Do: page.Label{
 				JA: "ログイン状態が終わったため、この操作は実行していません。ログインしてから、もう一度操作してください。",
 				EN: "Your session has ended, so this wasn't done. Log in and do it again.",
 			},
-		}, "/login?to="+url.QueryEscape(backTo(r)), page.Label{JA: "ログインする", EN: "Log in"}, "")
+		}, "/login?to="+url.QueryEscape(backTo(r)), page.Label{JA: "ログインする", EN: "Log in"}, incident)
 	}
 	return present{}, false
 }
