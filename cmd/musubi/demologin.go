@@ -148,8 +148,9 @@ func (l *demoLogin) serveSites(box http.Handler, log *slog.Logger) (*front, erro
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle(hostAt(demoBoxHost, l.sites)+card.Path, player)
-	mux.Handle(demoBoxHost+card.Path, player)
+	for _, path := range []string{card.Path, card.Path + "/"} {
+		mux.Handle(demoBoxHost+path, player) // patterns have no port
+	}
 	mux.Handle("/", box)
 	secure := tls.NewListener(l.sites, &tls.Config{Certificates: []tls.Certificate{l.set.Server}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 	return serveOn(secure, mux, log), nil
