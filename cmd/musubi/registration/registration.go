@@ -2,6 +2,7 @@ package registration
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,7 +213,16 @@ func (r Registration) Party() (party.Party, error) {
 		}
 		p.JWKS = raw
 	}
-	for _, n := range slices.Sorted(maps.Keys(r.Networks)) {
+	order := func(n policies.Network) int { // those that there isn't last, for the registry to refuse
+		if i := slices.Index(policies.Networks(), n); i >= 0 {
+			return i
+		}
+		return len(policies.Networks())
+	}
+	networks := slices.SortedFunc(maps.Keys(r.Networks), func(a, b policies.Network) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
+	})
+	for _, n := range networks {
 		f := r.Networks[n]
 		p.Faces = append(p.Faces, party.Face{
 			Network: n, Redirects: f.Redirects, PostLogout: f.PostLogout, Backchannel: f.Backchannel, Frontchannel: f.Frontchannel,
