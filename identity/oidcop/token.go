@@ -27,12 +27,16 @@ func (c *call) token() {
 		c.refuse("", action, f)
 		return
 	}
-	p, face, f := c.authenticate(in)
+	grantType := oidc.GrantType(in["grant_type"])
+	p, face, f := c.prove(in)
+	if f == nil && grantType != oidc.GrantTypeClientCredentials { // which spends it in its own transaction
+		f = c.spent()
+	}
 	if f != nil {
 		c.refuse(p.ID, action, f)
 		return
 	}
-	switch oidc.GrantType(in["grant_type"]) {
+	switch grantType {
 	case oidc.GrantTypeCode:
 		c.redeem(p, in)
 	case oidc.GrantTypeRefreshToken:
