@@ -59,6 +59,9 @@ func (p Party) Check() error {
 	for _, s := range p.Scopes {
 		add(!slices.Contains(Scopes(), s), "scopes: there is no scope %q; there are %s", s, strings.Join(Scopes(), ", "))
 	}
+	add(p.ID == HubID, "id: %q is the hub's own pages and can't be registered", HubID)
+	faults = append(faults, oneEach("functions", p.Functions, policies.Functions())...)
+	faults = append(faults, oneEach("products", p.Products, policies.Products())...)
 	faults = append(faults, p.checkAuth()...)
 	// Its id becomes the sub of its tokens, where a resource must not take it for a person (RFC 9068, section 5).
 	add(p.Acts() && subjectForm.MatchString(string(p.ID)), "id: a party with resources can't be called %s: a person's subject looks like that", p.ID)
@@ -71,6 +74,19 @@ func (p Party) Check() error {
 		faults = append(faults, p.checkFace(f)...)
 	}
 	return errors.Join(faults...)
+}
+
+// oneEach holds a list to words that there are, each once.
+func oneEach[T ~string](field string, list, all []T) (faults []error) {
+	for i, v := range list {
+		switch {
+		case !slices.Contains(all, v):
+			faults = append(faults, fmt.Errorf("%s: there is no %q; there are %q", field, v, all))
+		case slices.Contains(list[:i], v):
+			faults = append(faults, fmt.Errorf("%s: %q stands there twice", field, v))
+		}
+	}
+	return faults
 }
 
 func (p Party) checkAuth() (faults []error) {

@@ -47,6 +47,10 @@ type Party struct {
 	IDClaim bool                    `json:"id_claim,omitempty"`
 	Least   policies.Assurance      `json:"least"`  // what a login must reach
 	Scopes  []string                `json:"scopes"` // what may be asked for beside openid
+
+	// What policies read of it beside its networks, which are those of its faces.
+	Functions []policies.Function `json:"functions,omitempty"` // that it carries: who may use one of them enters. Empty: nobody enters
+	Products  []policies.Product  `json:"products,omitempty"`  // who enters holds a seat in one of them; empty where there are no seats
 }
 
 // Face is where a party is reached in one network. Without Redirects nobody logs in there: the party is a program, or a resource, alone.
