@@ -134,10 +134,7 @@ func (x *customerSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, below := strings.CutPrefix(r.URL.Path, prefix+"/")
 	switch {
 	case r.Method == http.MethodPost:
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if x.party.CheckForm(w, r, session) {
-			x.page(v, path)
-		}
+		v.form(path)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD, POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -147,6 +144,21 @@ func (x *customerSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.page(v, path)
 	default:
 		v.missing()
+	}
+}
+
+// maxCustomerForm bounds a form, in octets: 32,767 characters of a comment are nine octets each at most.
+const maxCustomerForm = 320 << 10
+
+// form takes a form of one of the site's own pages.
+func (v *visit) form(path string) {
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxCustomerForm)
+	if err := v.r.ParseForm(); err != nil {
+		v.show(http.StatusRequestEntityTooLarge, "customer-problem", unreadableView)
+		return
+	}
+	if v.party.CheckForm(v.w, v.r, v.session) {
+		v.page(v, path)
 	}
 }
 

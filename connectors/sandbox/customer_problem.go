@@ -133,6 +133,15 @@ var missingView = customerView{
 	},
 }
 
+// unreadableView is the page for a form that is too large or broken.
+var unreadableView = customerView{
+	Title: "送信内容を読めません", TitleEN: "The form can't be read",
+	Problem: problem{
+		What: "送信内容が大きすぎるか、壊れています。", WhatEN: "What was sent is too large, or broken.",
+		Do: "ブラウザーの「戻る」で戻り、短くして送り直してください。", DoEN: "Go back in the browser, make it shorter and send it again.", Home: true,
+	},
+}
+
 // problemOf chooses what is said of a refusal.
 func problemOf(no relying.Refusal) told {
 	t, ok := toldOf[no.Reason]
