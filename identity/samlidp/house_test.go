@@ -151,11 +151,7 @@ func newHouseWith(t testing.TB, db *sqldb.DB, change func(*samlidp.Options)) *ho
 	must(t, err)
 	h.subjects, err = ppid.New(made.seal, rand.Reader)
 	must(t, err)
-	opt := samlidp.Options{
-		DB: db, Keys: h.ring, Sealing: made.seal, Parties: h.registry, Subjects: h.subjects, People: h, Browser: h, Pages: pages{}, Start: h.begin,
-		Origins: map[policies.Network]string{policies.NetworkInternet: origin, policies.NetworkLGWAN: originLGWAN},
-		Now:     h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
-	}
+	opt := options(h)
 	change(&opt)
 	h.provider, err = samlidp.New(opt)
 	must(t, err)
@@ -175,6 +171,15 @@ func newHouseWith(t testing.TB, db *sqldb.DB, change func(*samlidp.Options)) *ho
 		p.Encryption = []sp.Encryption{{Certificate: h.own.cert.Raw}}
 	})
 	return h
+}
+
+// options are those of the house's provider.
+func options(h *house) samlidp.Options {
+	return samlidp.Options{
+		DB: h.db, Keys: h.ring, Sealing: made.seal, Parties: h.registry, Subjects: h.subjects, People: h, Browser: h, Pages: pages{}, Start: h.begin,
+		Origins: map[policies.Network]string{policies.NetworkInternet: origin, policies.NetworkLGWAN: originLGWAN},
+		Now:     h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
+	}
 }
 
 // register adds a provider, with what most of them share.

@@ -183,8 +183,7 @@ func (c *call) fresh(root *etree.Element) (id string, until int64, f *fault) {
 	return id, until, nil
 }
 
-// consumerOf finds where the request is answered: at an address or index that is registered, octet by octet, never elsewhere (CVE-2020-27846's
-// relatives, and what answers of a look-alike address would give away).
+// consumerOf finds where the request is answered: at an address or index that is registered, octet by octet, never elsewhere, signed or not.
 func consumerOf(root *etree.Element, face sp.Face) (sp.Consumer, *fault) {
 	location, byLocation := wire.Lookup(root, "AssertionConsumerServiceURL")
 	index, byIndex := wire.Lookup(root, "AssertionConsumerServiceIndex")
