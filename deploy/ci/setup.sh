@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font, openssl;
 # test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors); and curl with a key in SoftHSM behind PKCS#11, which
-# plays a card.
+# plays a card; and xmlsec1, another reader of signed and encrypted XML.
 # For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
 # Does nothing where everything is there, so it is safe to run again.
 set -euo pipefail
@@ -29,14 +29,15 @@ has_token()    {
   command -v curl >/dev/null && command -v softhsm2-util >/dev/null && [[ -e /usr/lib/softhsm/libsofthsm2.so ]] &&
     compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null
 }
-complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token; }
+has_xmlsec()   { command -v xmlsec1 >/dev/null; }
+complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_xmlsec; }
 
 if complete; then
-  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl and SoftHSM are installed'
+  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM and xmlsec1 are installed'
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2 and libengine-pkcs11-openssl by hand' >&2
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl and xmlsec1 by hand' >&2
   exit 1
 fi
 
@@ -73,6 +74,9 @@ if ! has_openssl || ! has_vectors; then
 fi
 if ! has_token; then
   apt install -y --no-install-recommends curl softhsm2 libengine-pkcs11-openssl
+fi
+if ! has_xmlsec; then
+  apt install -y --no-install-recommends xmlsec1
 fi
 complete || { echo 'setup: something is still missing after the installation' >&2; exit 1; }
 echo 'setup: installed'

@@ -298,14 +298,21 @@ type result struct {
 func (h *house) serve(n policies.Network, r *http.Request) result {
 	w := httptest.NewRecorder()
 	h.handler[n].ServeHTTP(w, r)
-	text := func(name string) string {
-		s, err := url.QueryUnescape(w.Header().Get(name))
-		must(h.t, err)
-		return s
-	}
-	doc, err := base64.StdEncoding.DecodeString(text("X-SAMLResponse"))
+	relay, err := url.QueryUnescape(w.Header().Get("X-RelayState"))
 	must(h.t, err)
-	return result{w.Code, w.Header().Get("X-Problem"), w.Header().Get("X-Incident"), w.Header().Get("X-To"), text("X-RelayState"), string(doc), w.Body.String()}
+	return result{
+		w.Code, w.Header().Get("X-Problem"), w.Header().Get("X-Incident"), w.Header().Get("X-To"), relay, decode(h.t, w.Header().Get("X-SAMLResponse")), w.Body.String(),
+	}
+}
+
+// decode reads a message as pages wrote it.
+func decode(t testing.TB, header string) string {
+	t.Helper()
+	text, err := url.QueryUnescape(header)
+	must(t, err)
+	doc, err := base64.StdEncoding.DecodeString(text)
+	must(t, err)
+	return string(doc)
 }
 
 func (h *house) get(target string) result {
