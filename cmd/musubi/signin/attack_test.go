@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -465,5 +467,22 @@ func TestNothingWithoutItsParts(t *testing.T) {
 	}
 	if _, _, ok := signin.Present(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)); ok {
 		t.Error("somebody is present outside of Require")
+	}
+}
+
+// A name that nobody has and a wrong password of somebody are told alike, letter by letter.
+func TestNamesAreNotTold(t *testing.T) {
+	h := one(t, nil)
+	h.newPassword(logintest.Local, logintest.CityA)
+	b := h.browser(cards()[0])
+	form := b.link(b.press(b.open(h.authorize("app")), "/begin", nil), "/by/password")
+	var told []string
+	for _, name := range []string{"taro@city.example", "nobody@city.example"} {
+		s := b.press(form, "/by/password", url.Values{"name": {name}, "password": {"wrong wrong wrong"}})
+		text := s.Status + strings.ReplaceAll(s.body, name, "NAME")
+		told = append(told, incidentForm.ReplaceAllString(text, ""))
+	}
+	if told[0] != told[1] {
+		t.Errorf("they differ:\n%s", cmp.Diff(told[0], told[1]))
 	}
 }
