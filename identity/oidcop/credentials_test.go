@@ -594,7 +594,7 @@ func TestAccessTokenStanding(t *testing.T) {
 			}
 		})
 		token = h.access("other")
-		must(t, h.registry.Remove(t.Context(), operator, "other", h.now().UnixMicro()))
+		must(t, h.registry.Remove(t.Context(), operator, "other", "試験", h.now().UnixMicro()))
 		h.refused(t, "party_unknown", func() {
 			if ask(token) {
 				t.Error("a removed party's token is active")
