@@ -12,6 +12,8 @@ import (
 type Reason string
 
 // The reasons. What begins with id_token or logout is about a token of the provider.
+//
+//nolint:gosec // names of reasons, no credentials
 const (
 	Unauthenticated     Reason = "unauthenticated"      // a form without a session
 	FormForeign         Reason = "form_foreign"         // a form that isn't this site's, or is of an older session
@@ -23,12 +25,12 @@ const (
 	ProviderUnreachable Reason = "provider_unreachable" // or it answers what can't be used
 	CodeRefused         Reason = "code_refused"         // the token end point said no, with Code
 	TokenResponse       Reason = "token_response"       // what it gave isn't a bearer token with an ID token
-	IDTokenSignature    Reason = "id_token_signature"   //nolint:gosec // the name of a reason: algorithm, key or signature
+	IDTokenSignature    Reason = "id_token_signature"   // algorithm, key or signature
 	IDTokenType         Reason = "id_token_type"
-	IDTokenMalformed    Reason = "id_token_malformed" //nolint:gosec // the name of a reason
+	IDTokenMalformed    Reason = "id_token_malformed"
 	IDTokenIssuer       Reason = "id_token_issuer"
-	IDTokenAudience     Reason = "id_token_audience" //nolint:gosec // the name of a reason
-	IDTokenParty        Reason = "id_token_party"    // azp
+	IDTokenAudience     Reason = "id_token_audience"
+	IDTokenParty        Reason = "id_token_party" // azp
 	IDTokenExpired      Reason = "id_token_expired"
 	IDTokenTime         Reason = "id_token_time" // issued in the future, or long ago
 	IDTokenNonce        Reason = "id_token_nonce"
