@@ -76,6 +76,7 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newAudit(e), newKeys(e),
 		newOrgs(e), newExport(e), newSample(e),
 		newTransfers(e), newNotices(e),
+		newPassword(e), newInvite(e), newCard(e), newSessions(e), newLogouts(e),
 		newTestPKI(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })

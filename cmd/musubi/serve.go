@@ -160,6 +160,11 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 	if err != nil {
 		return nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", listen, err))
 	}
+	return serveOn(l, handler, log), nil
+}
+
+// serveOn serves on a listener that is open.
+func serveOn(l net.Listener, handler http.Handler, log *slog.Logger) *front {
 	l = netutil.LimitListener(l, maxConnections)
 	f := &front{address: l.Addr().String(), failed: make(chan error, 1)}
 	f.server = &http.Server{
@@ -171,7 +176,7 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 			f.failed <- err
 		}
 	}()
-	return f, nil
+	return f
 }
 
 func (f *front) close() {

@@ -220,6 +220,12 @@ func TestClientCredentialsRefused(t *testing.T) {
 				t.Errorf("%s: a grant is recorded", name)
 			}
 		}
+		// Nobody logs in to a program.
+		h.refused(t, "redirect_unregistered", func() {
+			if a := h.get("/oidc/authorize", request("program")); a.status != http.StatusBadRequest || a.location != nil {
+				t.Errorf("a login to a program: %d %v", a.status, a.location)
+			}
+		})
 		h.refused(t, "party_network", func() {
 			r := httptest.NewRequest(http.MethodPost, "/oidc/token", strings.NewReader(asks().Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
