@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -62,5 +63,9 @@ func bySession() *console.Login {
 func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string) *console.Accounts {
 	return &console.Accounts{
 		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations,
+		Tell: h.TellPerson,
+		Logouts: func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error) {
+			return oidcop.Receipts{DB: h.DB}.List(ctx, oidcop.ReceiptFilter{State: state, Limit: limit})
+		},
 	}
 }
