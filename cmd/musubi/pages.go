@@ -59,13 +59,13 @@ func bySession() *console.Login {
 	}
 }
 
+// logoutList is oidcop.Provider.Logouts.
+type logoutList = func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error)
+
 // accountsOf is what administrators do on the pages about how people log in.
-func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string) *console.Accounts {
+func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string, logouts logoutList) *console.Accounts {
 	return &console.Accounts{
-		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations,
+		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations, Logouts: logouts,
 		Tell: h.TellPerson,
-		Logouts: func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error) {
-			return oidcop.Receipts{DB: h.DB}.List(ctx, oidcop.ReceiptFilter{State: state, Limit: limit})
-		},
 	}
 }
