@@ -4,13 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +23,7 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/internal/config"
+	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/invitation"
@@ -78,7 +84,7 @@ func (i *install) loggedIn(t *testing.T, org policies.OrgID, staff string) (s se
 				return err
 			}
 			if card == "" {
-				card = strings.Repeat("ab", 32)
+				card = strings.Repeat("a"+staff[len(staff)-1:], 32) // of each person another
 				if err := a.Links.Link(ctx, tx, p.ID, card, now); err != nil {
 					return err
 				}
@@ -350,5 +356,162 @@ func (i *install) secretsWork(t *testing.T) {
 			return fmt.Errorf("the invitation proves %+v: %w", proof, err)
 		}
 		return nil
+	})
+}
+
+// parties plays the relying parties: it takes logout tokens where it isn't broken.
+type parties struct {
+	broken atomic.Bool
+	got    atomic.Int64
+}
+
+func (p *parties) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	switch {
+	case p.broken.Load():
+		status = http.StatusBadRequest
+	case r.URL.String() == "https://jira.example/logout" && strings.Count(r.PostForm.Get("logout_token"), ".") == 2:
+		p.got.Add(1)
+	default:
+		status = http.StatusNotFound
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// serving works the installation's jobs in this process, with relying parties in their place.
+func (i *install) serving(t *testing.T, p *parties) {
+	t.Helper()
+	e := newEnv(os.Stdout, os.Stderr)
+	e.data, e.database, e.environ = i.data, i.database, nil
+	loaded, err := e.loadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	h, err := boot.OpenHub(t.Context(), boot.Options{Data: i.data, Config: loaded.Config, Work: true, Now: time.Now, Log: log, Parties: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := openEntry(t.Context(), h, entryOptions{})
+	if err != nil {
+		t.Fatal(errors.Join(err, h.Close()))
+	}
+	t.Cleanup(func() {
+		opened.close()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := h.Jobs.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Keep(t.Context(), opened.Federation); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAccountsServed runs the commands beside a serving hub: the SaaS hear of each end at once, failures are shown and taken up again, and people
+// are told by mail, once and without any secret but the path of their invitation.
+func TestAccountsServed(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, i *install) {
+		site := sandboxSite{dir: t.TempDir(), scale: demoScale}
+		box, front, err := site.open(t.Context(), "127.0.0.1:0", time.Now, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer front.close()
+		address, _, err := site.openMail(t.Context(), "127.0.0.1:0", box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := site.tokenFile(sandbox.Mail + "-id")
+		if _, err := ensureSecret(key); err != nil {
+			t.Fatal(err)
+		}
+		i.begin(t)
+		i.gated(t, map[string]string{
+			"mail.host": host, "mail.port": port, "mail.security": "none", "mail.from": demoSender, "mail.from_name": "結び Musubi", "mail.id_key_file": key,
+		})
+		i.fill(t, 3, hokkaido, sapporo)
+		i.relyingParty(t)
+		first, leaver := i.loggedIn(t, sapporo, staff(2)), i.loggedIn(t, sapporo, staff(3))
+		town := i.credential(t, sapporo, staff(1))
+		sandboxes := &parties{}
+		i.serving(t, sandboxes)
+
+		logouts := func(args ...string) (doc logoutsDocument) {
+			t.Helper()
+			i.document(t, 0, "musubi.logouts.v1", &doc, append([]string{"logouts", "--as", i.planner()}, args...)...)
+			return doc
+		}
+		within := func(what string, ok func() bool) {
+			t.Helper()
+			for deadline := time.Now().Add(patient); !ok(); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("never: " + what)
+				}
+			}
+		}
+		// A leaver, by the directory alone.
+		i.must(t, "people", "end", "--org", string(sapporo), staff(3), "--as", town)
+		within("the leaver's SaaS hears of it", func() bool { return sandboxes.got.Load() == 1 })
+		within("the receipt is kept", func() bool {
+			doc := logouts("--session", string(leaver.ID))
+			return len(doc.Logouts) == 1 && doc.Logouts[0].State == "delivered" && doc.Logouts[0].Status == http.StatusOK
+		})
+		// One that a SaaS refuses is shown as failed, and delivered when somebody has it retried.
+		sandboxes.broken.Store(true)
+		var ended endedDocument
+		i.document(t, 0, "musubi.sessions.end.v1", &ended, "sessions", "end", "--org", string(sapporo), staff(2), "--reason", "端末の紛失", "--as", town)
+		if ended.Sessions != 1 || !ended.Mailed {
+			t.Errorf("%+v", ended)
+		}
+		within("the failure is shown", func() bool {
+			doc := logouts("--failed")
+			return len(doc.Logouts) == 1 && doc.Logouts[0].Session == first.ID && doc.Logouts[0].Why == "refused" && doc.Logouts[0].Status == http.StatusBadRequest
+		})
+		sandboxes.broken.Store(false)
+		i.must(t, "logouts", "retry", "--all-failed", "--as", i.planner())
+		within("it is delivered after all", func() bool { return len(logouts("--failed").Logouts) == 0 && sandboxes.got.Load() == 2 })
+		// The invitation's link goes by mail, its code doesn't.
+		var invited inviteDocument
+		i.document(t, 0, "musubi.invite.v1", &invited, "invite", "--org", string(sapporo), "--reason", "初回", "--letter", i.path("letter.txt"), "--as", i.planner())
+		letter, err := os.ReadFile(i.path("letter.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := shownCode.FindString(string(letter))
+		all := ""
+		within("both mails are there", func() bool {
+			st, err := box.State(sandbox.Mail)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = ""
+			for _, m := range st.Mails {
+				all += m.Subject + "\n" + m.Text + "\n"
+			}
+			return len(st.Mails) == 2
+		})
+		if code == "" || strings.Contains(all, code) || strings.Contains(all, strings.ReplaceAll(code, "-", "")) || !strings.Contains(all, "ログインが管理者により終了されました") ||
+			strings.Count(all, "https://login.example.jp/invitation/") != 1 || len(shownPath.FindAllString(all, -1)) != 1 || strings.Contains(all, "端末の紛失") {
+			t.Errorf("the mails:\n%s", all)
+		}
+		var told toldDocument
+		within("both are kept as sent", func() bool {
+			i.document(t, 0, "musubi.notices.people.v1", &told, "notices", "people", "--as", town)
+			return len(told.Notices) == 2 && told.Relay && told.Notices[0].State == "sent" && told.Notices[1].State == "sent"
+		})
+		if n := i.number(t, `SELECT COUNT(*) FROM person_notice WHERE sealed <> ''`); n != 0 {
+			t.Error("the path of an invitation is kept after its mail has left")
+		}
 	})
 }
