@@ -76,14 +76,17 @@ func openIDClient(t *testing.T, d *demonstration) {
 	}
 	want := seen{
 		Pushed: true, Iss: d.hub, Sub: got.Sub, ACR: "urn:musubi:acr:aal3", AMR: []string{"hwk", "mfa", "pin", "sc"},
-		Userinfo: map[string]any{"sub": got.Sub, "name": "石井 真由美", "family_name": "石井", "given_name": "真由美", "email": "mayumi.ishii.3@c011002.example.lg.jp"},
-		Active:   true, Rotated: true, SameSubject: true, Revoked: true, Reuse: "invalid_grant", Family: "invalid_grant", Bye: app + "/bye?state=good+bye",
+		Userinfo: map[string]any{
+			"sub": got.Sub, "name": "石井 真由美", "family_name": "石井", "given_name": "真由美", "family_name#ja-Kana-JP": "イシイ", "given_name#ja-Kana-JP": "マユミ",
+			"family_name#ja-Latn-JP": "Ishii", "given_name#ja-Latn-JP": "Mayumi", "email": "mayumi.ishii.3@c011002.example.lg.jp",
+		},
+		Active: true, Rotated: true, SameSubject: true, Revoked: true, Reuse: "invalid_grant", Family: "invalid_grant", Bye: app + "/bye?state=good+bye",
 	}
 	if diff := cmp.Diff(want, got.seen); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !slices.Equal(got.Pages, []string{"login", "card"}) {
-		t.Errorf("a person saw the pages %q; a second request and the logout need none", got.Pages)
+	if !slices.Equal(got.Pages, []string{"login", "card", "oidc"}) { // and none for the requests in between
+		t.Errorf("a person saw the pages %q; want those of login, the card and logout", got.Pages)
 	}
 	select {
 	case token := <-told:

@@ -31,6 +31,8 @@ export async function browse(address) {
     const next = (await begin.count()) ? begin : (await certificate.count()) ? certificate : onward;
     if (!(await next.count())) break;
     await Promise.all([page.waitForURL((to) => to.href !== at.href), next.click()]);
+    // This page leads on by itself.
+    if (new URL(page.url()).pathname.endsWith("/begin")) await page.waitForURL((to) => to.origin !== hub);
     await page.waitForLoadState("load");
   }
   throw new Error(`${page.url()}: ${(await page.innerText("body")).replace(/\s+/g, " ").slice(0, 500)}`);

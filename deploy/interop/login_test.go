@@ -63,7 +63,7 @@ func peopleLogIn(t *testing.T, d *demonstration) {
 			t.Errorf("%s: %d octets", p.Name, p.Bytes)
 		}
 	}
-	if len(seen.Pages) < 13 {
+	if len(seen.Pages) < 12 {
 		t.Errorf("only %d pages were seen", len(seen.Pages))
 	}
 
