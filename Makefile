@@ -102,7 +102,7 @@ interop: ## tests against programs that others wrote; needs node 20 or newer, an
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
 		$(MAKE) -s $(INTEROP)/node_modules/.package-lock.json; \
 		$(GO) test -count=1 -tags interop ./$(INTEROP)/... && \
-		$(GO) test -count=1 -tags interop -run InChromium ./cmd/musubi/console; \
+		$(GO) test -count=1 -tags interop -run Chromium ./cmd/musubi/console ./cmd/musubi/signin; \
 	elif [ -n "$${CI:-}" ]; then \
 		echo "make interop: node and npm are not installed; CI needs node 20 or newer" >&2; exit 1; \
 	else \

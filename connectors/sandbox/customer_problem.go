@@ -165,17 +165,12 @@ func (x *customerSite) Refused(w http.ResponseWriter, r *http.Request, no relyin
 	t := problemOf(no)
 	page := customerView{Title: t.title, TitleEN: t.titleEN, Problem: t.problem}
 	if session, ok := x.party.Current(r); ok { // somebody is logged in already: a form was refused, or another login
-		page.Person, page.Form, page.ACR = x.name(session.Account), session.Form, session.ACR
+		x.greet(&page, session)
 	}
 	x.write(w, no.Status, "customer-problem", page)
 }
 
 // LoggedOut ends a logout.
-func (x *customerSite) LoggedOut(w http.ResponseWriter, r *http.Request, everywhere bool) {
-	page := customerView{Title: "ログアウトしました", TitleEN: "Logged out", Everywhere: everywhere}
-	if _, ok := x.party.Current(r); ok { // the address was opened without a logout
-		http.Redirect(w, r, x.home, http.StatusSeeOther)
-		return
-	}
-	x.write(w, http.StatusOK, "customer-out", page)
+func (x *customerSite) LoggedOut(w http.ResponseWriter, _ *http.Request, everywhere bool) {
+	x.write(w, http.StatusOK, "customer-out", customerView{Title: "ログアウトしました", TitleEN: "Logged out", Everywhere: everywhere})
 }

@@ -20,6 +20,8 @@ import (
 // typeAccess is the type of JWT access tokens (RFC 9068, section 2.1). No other token has it.
 const typeAccess = "at+jwt"
 
+const actionCredentials = "oidc.credentials"
+
 // accessToken is what a JWT access token says (RFC 9068, section 2.2). Times are seconds since 1970 UTC.
 type accessToken struct {
 	Issuer   string                  `json:"iss"`
@@ -61,38 +63,56 @@ func checkCredentials(p party.Party, face party.Face, in params) (r party.Resour
 
 // credentials gives a party an access token in its own name: no ID token, since nobody has logged in, and no refresh token (section 4.4.3).
 func (c *call) credentials(p party.Party, face party.Face, in params) {
-	const action = "oidc.credentials"
+	body, row, f := c.prepareCredentials(p, face, in)
+	if f == nil {
+		err := c.p.opt.DB.Group(c.r.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			if c.spend != nil {
+				if err := c.spend(ctx, tx); err != nil {
+					return err
+				}
+			}
+			return audit.Append(ctx, tx, row)
+		})
+		switch {
+		case err == nil:
+			c.answer(http.StatusOK, body)
+			return
+		case errors.Is(err, errReplayed):
+			f = invalidClient("assertion_replayed")
+		default:
+			f = broken(err)
+		}
+	} else if g := c.spent(); g != nil {
+		f = g
+	}
+	c.refuse(p.ID, actionCredentials, f)
+}
+
+// prepareCredentials signs a token before anything is written: no transaction waits for a signature.
+func (c *call) prepareCredentials(p party.Party, face party.Face, in params) (body map[string]any, row audit.Row, f *fault) {
 	r, scope, f := checkCredentials(p, face, in)
 	if f != nil {
-		c.refuse(p.ID, action, f)
-		return
+		return nil, row, f
 	}
 	now, life := c.at/1_000_000, int64(tokenLife.Seconds())
+	id, err := c.p.newID()
+	if err != nil {
+		return nil, row, broken(err)
+	}
 	t := accessToken{
-		Issuer: c.issuer, Subject: string(p.ID), Audience: r.URI, Client: p.ID, Issued: now, Expires: now + life, Scope: strings.Join(scope, " "),
+		Issuer: c.issuer, Subject: string(p.ID), Audience: r.URI, Client: p.ID, Issued: now, Expires: now + life, ID: id, Scope: strings.Join(scope, " "),
 	}
-	var err error
-	if t.ID, err = c.p.newID(); err != nil {
-		c.refuse(p.ID, action, broken(err))
-		return
-	}
-	signed, err := c.p.sign(c.r.Context(), p.Alg, typeAccess, t)
+	text, err := c.p.sign(c.r.Context(), p.Alg, typeAccess, t)
 	if err != nil {
-		c.refuse(p.ID, action, broken(err))
-		return
+		return nil, row, broken(err)
 	}
-	row := c.row(p.ID, action, audit.Done)
+	row = c.row(p.ID, actionCredentials, audit.Done)
 	row.Detail["jti"], row.Detail["resource"], row.Detail["scope"] = t.ID, t.Audience, t.Scope
-	err = c.p.opt.DB.Group(c.r.Context(), func(ctx context.Context, tx *sql.Tx) error { return audit.Append(ctx, tx, row) })
-	if err != nil {
-		c.refuse(p.ID, action, broken(err))
-		return
-	}
-	body := map[string]any{"access_token": signed, "token_type": oidc.BearerToken, "expires_in": life}
+	body = map[string]any{"access_token": text, "token_type": oidc.BearerToken, "expires_in": life}
 	if t.Scope != "" {
 		body["scope"] = t.Scope
 	}
-	c.answer(http.StatusOK, body)
+	return body, row, nil
 }
 
 // signed reports whether a token is of the kind that isn't kept: the others have no dots.

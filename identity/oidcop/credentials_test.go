@@ -220,6 +220,12 @@ func TestClientCredentialsRefused(t *testing.T) {
 				t.Errorf("%s: a grant is recorded", name)
 			}
 		}
+		// Nobody logs in to a program.
+		h.refused(t, "redirect_unregistered", func() {
+			if a := h.get("/oidc/authorize", request("program")); a.status != http.StatusBadRequest || a.location != nil {
+				t.Errorf("a login to a program: %d %v", a.status, a.location)
+			}
+		})
 		h.refused(t, "party_network", func() {
 			r := httptest.NewRequest(http.MethodPost, "/oidc/token", strings.NewReader(asks().Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -588,7 +594,7 @@ func TestAccessTokenStanding(t *testing.T) {
 			}
 		})
 		token = h.access("other")
-		must(t, h.registry.Remove(t.Context(), operator, "other", h.now().UnixMicro()))
+		must(t, h.registry.Remove(t.Context(), operator, "other", "試験", h.now().UnixMicro()))
 		h.refused(t, "party_unknown", func() {
 			if ask(token) {
 				t.Error("a removed party's token is active")

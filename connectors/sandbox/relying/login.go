@@ -107,7 +107,7 @@ func (p *Party) enter(r *http.Request) (*Session, string, *Refusal) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || state == "" || (code == "") == (wrong == "") {
 		return nil, "", &Refusal{Status: http.StatusBadRequest, Reason: ResponseMalformed}
 	}
-	begun, reason := p.store.take(state, p.cookie(r, browserCookie), p.place.Now())
+	begun, reason := p.store.take(state, p.cookie(r, browserCookie), false, p.place.Now())
 	if reason != "" {
 		return nil, "", refuse(reason)
 	}

@@ -19,7 +19,7 @@ func Decide(policy login.Policy, f Facts) (Answer, error) {
 		return Answer{}, err
 	}
 	if a.Cause != "" {
-		a.Enters = false
+		a.Enters, a.ACR, a.Choice = false, "", nil
 		if len(a.Missing) == 0 {
 			a.Missing = []Cause{a.Cause}
 		}
