@@ -473,3 +473,9 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	t.Helper()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) { fn(t, newHouse(t, db)) })
 }
+
+// once runs a test that is about messages, not about what is kept, on one database.
+func once(t *testing.T, fn func(t *testing.T, h *house)) {
+	t.Helper()
+	fn(t, newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t))))
+}
