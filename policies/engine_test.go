@@ -99,6 +99,8 @@ func TestScope(t *testing.T) {
 		{"a caretaker writes people, but not the agency's", caretaker, policies.ActionPeopleWrite, false, []policies.OrgID{"city"}, "caretaker-administers-people"},
 		{"a caretaker is no administrator of the organization itself", caretaker, policies.ActionOrgContact, false, nil, ""},
 		{"a local administrator rotates no key", local, policies.ActionKeyRotate, false, nil, ""},
+		{"a local administrator registers no relying party", local, policies.ActionPartyWrite, false, nil, ""},
+		{"a system administrator registers relying parties", system, policies.ActionPartyWrite, true, nil, "system-administrator-administers-workspace"},
 		{"a system administrator rotates keys", system, policies.ActionKeyRotate, true, nil, "system-administrator-administers-workspace"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -205,30 +205,38 @@ func (e *Engine) usable(p Person, functions []Function) ([]Function, error) {
 
 // MayEnter decides whether p may log in to rp in this way. An error means that there is no answer, and the caller must deny.
 func (e *Engine) MayEnter(p Person, rp RelyingParty, in Entry) (Decision, error) {
-	if err := errors.Join(p.Check(), rp.Check(), in.check()); err != nil {
+	ctx, err := e.entering(p, rp, in)
+	if err != nil {
 		return Decision{}, err
+	}
+	d, _, err := e.askFacts(&facts{person: p, action: actionEnter, party: &rp}, partyUID(rp.ID), ctx)
+	return d, err
+}
+
+// entering gathers what policies may read of p's entrance, of which some is decided by policies itself.
+func (e *Engine) entering(p Person, rp RelyingParty, in Entry) (cedar.Record, error) {
+	if err := errors.Join(p.Check(), rp.Check(), in.check()); err != nil {
+		return cedar.Record{}, err
 	}
 	from, err := e.MayComeFrom(p, in.Network)
 	if err != nil {
-		return Decision{}, err
+		return cedar.Record{}, err
 	}
 	functions, err := e.usable(p, rp.Functions)
 	if err != nil {
-		return Decision{}, err
+		return cedar.Record{}, err
 	}
 	seat := len(rp.Products) == 0
 	if !seat {
 		seats, err := e.Seats(p)
 		if err != nil {
-			return Decision{}, err
+			return cedar.Record{}, err
 		}
 		for _, s := range seats {
 			seat = seat || s.Seat != SeatNone && slices.Contains(rp.Products, s.Product)
 		}
 	}
-	d, _, err := e.askFacts(&facts{person: p, action: actionEnter, party: &rp}, partyUID(rp.ID),
-		enterContext(in, from.Allow, functions, seat))
-	return d, err
+	return enterContext(in, from.Allow, functions, seat), nil
 }
 
 func enterContext(in Entry, from bool, functions []Function, seat bool) cedar.Record {

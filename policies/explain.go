@@ -56,7 +56,7 @@ func (e *Engine) Explain(actor Person, action Action, resource *Organization, c 
 		what = Text{kind.JA + " " + string(resource.ID), "the " + kind.EN + " " + string(resource.ID)}
 	}
 	name := action.Name()
-	return e.explain(actor, string(action), uid, resource, contextRecord(action, actor, c), Text{
+	return e.explain(&facts{person: actor, action: string(action), thing: resource}, uid, contextRecord(action, actor, c), Text{
 		JA: fmt.Sprintf("%sは、%s について「%s」(%s) ことができるか", describe(actor).JA, what.JA, name.JA, action),
 		EN: fmt.Sprintf("may this person (%s) %s (%s) on %s?", describe(actor).EN, name.EN, action, what.EN),
 	})
@@ -74,7 +74,7 @@ func (e *Engine) ExplainSeat(p Person, seat Seat, product Product) (Explanation,
 		return Explanation{}, fmt.Errorf("policies: unknown product %q; there are %q", product, Products())
 	}
 	name := seat.Name()
-	return e.explain(p, seatAction(seat), cedar.NewEntityUID(typeProduct, cedar.String(product)), nil, cedar.Record{}, Text{
+	return e.explain(&facts{person: p, action: seatAction(seat)}, cedar.NewEntityUID(typeProduct, cedar.String(product)), cedar.Record{}, Text{
 		JA: fmt.Sprintf("%sは、%s の「%s」(%s) になるか", describe(p).JA, product, name.JA, seatAction(seat)),
 		EN: fmt.Sprintf("shall this person (%s) be a %s (%s) of %s?", describe(p).EN, name.EN, seatAction(seat), product),
 	})
@@ -102,18 +102,18 @@ func describe(p Person) Text {
 	return t
 }
 
-func (e *Engine) explain(p Person, action string, resource cedar.EntityUID, org *Organization, ctx cedar.Record, question Text) (Explanation, error) {
-	d, _, err := e.ask(p, action, resource, org, ctx)
+func (e *Engine) explain(f *facts, resource cedar.EntityUID, ctx cedar.Record, question Text) (Explanation, error) {
+	d, _, err := e.askFacts(f, resource, ctx)
 	if err != nil {
 		return Explanation{}, err
 	}
 	x := Explanation{Decision: d, Question: question}
 	w := witness{env: eval.Env{
-		Entities:  &facts{person: p, action: action, thing: org},
-		Principal: cedar.NewEntityUID(typePerson, cedar.String(p.ID)), Action: actionUID(action), Resource: resource, Context: ctx,
+		Entities:  f,
+		Principal: cedar.NewEntityUID(typePerson, cedar.String(f.person.ID)), Action: actionUID(f.action), Resource: resource, Context: ctx,
 	}}
 	var permits []Account
-	for _, c := range e.byAction[action] {
+	for _, c := range e.byAction[f.action] {
 		account := w.account(e.set, c)
 		switch {
 		case slices.Contains(d.Policies, account.ID):

@@ -72,6 +72,10 @@ func TestExplanationsRead(t *testing.T) {
 	seat("その製品にはその利用席がない no such seat in the product", general, policies.SeatPortalCustomer, policies.ProductAtlassian)
 	seat("システム管理者 system administrators", sysadmin, policies.SeatLicensedMember, policies.ProductAtlassian)
 
+	for _, x := range entranceExplanations(t, e) {
+		show(x.title, x.x, nil)
+	}
+
 	made := policytest.Engine(t, `
 @id("or") permit (principal, action == Musubi::Action::"people.read", resource is Musubi::Organization in Musubi::Workspace::"jp")
 when { (principal.role == Musubi::Role::"administrator" && resource has parent && resource.parent == principal.org) || principal == Musubi::Person::"p-two" }

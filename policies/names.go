@@ -98,6 +98,10 @@ func (a Action) Name() Text {
 		return Text{"作動したブレーカーが止めている変更を解除する", "release what a tripped breaker holds"}
 	case ActionKeyRotate:
 		return Text{"署名鍵を替える", "rotate a signing key"}
+	case ActionPartyRead:
+		return Text{"ログイン先の登録を見る", "see how relying parties are registered"}
+	case ActionPartyWrite:
+		return Text{"ログイン先を登録・変更・削除する", "register, change or remove relying parties"}
 	}
 	return Text{string(a), string(a)}
 }

@@ -72,6 +72,8 @@ const (
 	ActionJobsWrite      Action = "jobs.write"      // retry or discard a job
 	ActionBreakerRelease Action = "breaker.release" // let go what a tripped breaker holds
 	ActionKeyRotate      Action = "key.rotate"      // make the next signing key sign: the keys are the whole workspace's
+	ActionPartyRead      Action = "rp.read"         // see how relying parties are registered: the whole workspace's
+	ActionPartyWrite     Action = "rp.write"        // register, change or remove a relying party, and its secrets
 )
 
 // Actions lists every action on organizations.
@@ -80,6 +82,7 @@ func Actions() []Action {
 		ActionOrgRead, ActionOrgWrite, ActionOrgContact, ActionServiceWrite, ActionContactRead, ActionSelfWrite,
 		ActionPeopleRead, ActionPeopleWrite, ActionAuditRead,
 		ActionPlanRead, ActionPlanMake, ActionPlanApprove, ActionPlanApply, ActionJobsRead, ActionJobsWrite, ActionBreakerRelease, ActionKeyRotate,
+		ActionPartyRead, ActionPartyWrite,
 	}
 }
 

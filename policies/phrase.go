@@ -51,6 +51,9 @@ func cedarText(n ast.IsNode) string {
 
 // phrase is empty where the condition has no sentence of its own.
 func (w witness) phrase(n ast.IsNode, want bool) (needs, is Text) {
+	if needs, is := w.entrancePhrase(n, want); needs != (Text{}) {
+		return needs, is
+	}
 	switch n := n.(type) {
 	case ast.NodeTypeAccess:
 		return w.flag(n, want)
@@ -266,6 +269,12 @@ func valueName(v types.Value) Text {
 		return Text{id, id}
 	case typeWorkspace:
 		return typeName(typeWorkspace)
+	case typeFunction:
+		return Function(id).Name()
+	case typeNetwork:
+		return Network(id).Name()
+	case typeRelyingParty:
+		return Text{"ログイン先 " + id, "relying party " + id}
 	case typeOrganization:
 		return Text{"組織 " + id, "organization " + id}
 	case typePerson:
@@ -284,6 +293,12 @@ func typeName(t types.EntityType) Text {
 		return Text{"製品", "a product"}
 	case typePerson:
 		return Text{"職員", "a person"}
+	case typeFunction:
+		return Text{"機能", "a function"}
+	case typeNetwork:
+		return Text{"ネットワーク", "a network"}
+	case typeRelyingParty:
+		return Text{"ログイン先", "a relying party"}
 	}
 	return Text{string(t), string(t)}
 }

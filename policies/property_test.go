@@ -99,6 +99,7 @@ func TestProperties(t *testing.T) {
 		writes := slices.Contains([]policies.Action{
 			policies.ActionOrgWrite, policies.ActionPlanMake, policies.ActionPlanApprove, policies.ActionPlanApply, policies.ActionAuditRead,
 			policies.ActionJobsRead, policies.ActionJobsWrite, policies.ActionBreakerRelease, policies.ActionKeyRotate,
+			policies.ActionPartyRead, policies.ActionPartyWrite,
 		}, action)
 		if writes && !sysadmin && !s.Denied() {
 			t.Fatalf("%s of a %s may %s", actor.Role, actor.Org.Kind, action)

@@ -1,24 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/identity/cert"
 )
-
-// profileFile is the configuration of profiles: the built-in ones with changes, or new ones, by name.
-type profileFile struct {
-	SchemaVersion int           `json:"schema_version"`
-	Profiles      []cert.Config `json:"profiles"`
-}
-
-const maxProfileFile = 1 << 20
 
 // loadProfiles gives the built-in profiles, replaced and joined by those of a file.
 func loadProfiles(file string) (map[string]*cert.Profile, error) {
@@ -47,23 +36,7 @@ func readProfiles(file string) ([]cert.Config, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxProfileFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxProfileFile {
-		return nil, fmt.Errorf("larger than %d octets", maxProfileFile)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	var p profileFile
-	if err := d.Decode(&p); err != nil {
-		return nil, fmt.Errorf("no file of profiles as `certd profiles` writes it: %w", err)
-	}
-	if p.SchemaVersion != 1 {
-		return nil, fmt.Errorf("schema_version %d, 1 is read", p.SchemaVersion)
-	}
-	return p.Profiles, nil
+	return cert.ReadProfiles(f)
 }
 
 func newProfiles() *cobra.Command {
@@ -79,7 +52,7 @@ is to be confirmed with J-LIS's documents first.`,
 			if _, err := loadProfiles(file); err != nil {
 				return err
 			}
-			out := profileFile{SchemaVersion: 1, Profiles: cert.Profiles()}
+			out := cert.ProfileFile{SchemaVersion: 1, Profiles: cert.Profiles()}
 			if file != "" {
 				more, err := readProfiles(file)
 				if err != nil {

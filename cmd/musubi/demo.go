@@ -29,6 +29,8 @@ type demo struct {
 	headless      bool
 	listen        string
 	sandboxListen string
+	https, sites  string
+	anyPort       bool // nobody has asked for a port of https
 	orgs          string
 	perOrg        int
 	hold          time.Duration
@@ -43,6 +45,7 @@ type demo struct {
 
 	trials     *trial.Trials
 	boxAddress string
+	login      *demoLogin
 }
 
 // demoDocument is the closing line of --json.
@@ -82,6 +85,7 @@ The vendors' quotas are scaled (20 times) so that it ends in time; --json prints
 			if e.json {
 				d.headless = true
 			}
+			d.anyPort = !cmd.Flags().Changed("https") && !cmd.Flags().Changed("sites")
 			// musubi.yaml is written for commands that run elsewhere.
 			d.shown = e.data
 			var err error
@@ -95,6 +99,8 @@ The vendors' quotas are scaled (20 times) so that it ends in time; --json prints
 	f.BoolVar(&d.headless, "headless", false, "without a person: end when it is done")
 	f.StringVar(&d.listen, "listen", "127.0.0.1:8080", "address of the hub's pages, loopback only")
 	f.StringVar(&d.sandboxListen, "sandbox-listen", "127.0.0.1:8081", "address of the SaaS stand-in, loopback only")
+	f.StringVar(&d.https, "https", "127.0.0.1:8443", "address of login, loopback only (unless given: another free port where this one is in use)")
+	f.StringVar(&d.sites, "sites", "127.0.0.1:8444", "address of the stand-ins for people who log in, loopback only")
 	f.StringVar(&d.orgs, "orgs", "", "organizations to take instead of the sample: CSV, or the national list as it is")
 	f.IntVar(&d.perOrg, "people-per-org", 0, "generate this many people per organization (with --orgs: 12 unless given)")
 	f.DurationVar(&d.hold, "hold", 0, "with --headless: keep serving this long before ending, e.g. 30s")
@@ -107,6 +113,10 @@ func (d *demo) check() error {
 		return boot.Usage(config.Loopback(d.listen))
 	case config.Loopback(d.sandboxListen) != nil:
 		return boot.Usage(config.Loopback(d.sandboxListen))
+	case config.Loopback(d.https) != nil:
+		return boot.Usage(config.Loopback(d.https))
+	case config.Loopback(d.sites) != nil:
+		return boot.Usage(config.Loopback(d.sites))
 	case d.perOrg < 0 || d.perOrg > 1000:
 		return boot.Usage(fmt.Errorf("--people-per-org %d: give 1 to 1000", d.perOrg))
 	case d.hold < 0 || d.hold > 24*time.Hour:

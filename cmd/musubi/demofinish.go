@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	"errors"
 	"path/filepath"
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
-	"github.com/musubi-hub/musubi/cmd/musubi/console"
+	"github.com/musubi-hub/musubi/cmd/internal/testcard"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -25,6 +25,9 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 	trying, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); d.trials.Wait() }()
 	d.hub.Follow(ctx)
+	if err := errors.Join(d.register(ctx, d.login), d.linkCards(ctx, d.login)); err != nil {
+		return err
+	}
 	d.tryable(trying)
 	if d.headless {
 		if err := wait(ctx, pages, d.hold); err != nil {
@@ -35,11 +38,7 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 	if verdict != nil {
 		say(d.env.stderr, "musubi: %v", verdict)
 	}
-	path, err := console.Ticket(ctx, d.hub.DB, d.planner, d.env.now(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	say(d.env.stdout, "\n管理画面 (一度限り、10 分間有効) / the pages, by a one-time address:\n  http://%s%s", pages.address, path)
+	d.welcome()
 	d.hints(ctx)
 	select {
 	case <-ctx.Done():
@@ -47,7 +46,24 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 		return verdict
 	case err := <-pages.failed:
 		return boot.Outside(err)
+	case err := <-d.login.entry.broken():
+		return boot.Outside(err)
 	}
+}
+
+// welcome tells where a person logs in, and with what.
+func (d *demo) welcome() {
+	f := d.login.set.Files
+	say(d.env.stdout, `
+ログイン / log in (ブラウザで開く / in a browser):
+  %-32s 管理画面 / the hub's own pages
+  %-32s 問い合わせの窓口 (代役) / the help desk's portal
+  %-32s チャット (代役) / the chat
+カードは画面で選べます (暗証番号 %s)。 / Choose a test card on the page; its PIN is %s.
+ブラウザが証明書を警告します。信用するなら %s を取り込んでください。
+  The browser warns of the certificate: trust %s, or go on past the warning. %s says more.`,
+		at(demoLoginHost, d.login.hub)+"/", at(demoJiraHost, d.login.sites)+"/", at(demoSlackHost, d.login.sites)+"/", testcard.PIN, testcard.PIN,
+		f.WebCA, f.WebCA, f.Readme)
 }
 
 func wait(ctx context.Context, pages *front, hold time.Duration) error {

@@ -23,13 +23,7 @@ import (
 
 // start opens the sandbox and the hub. Jobs that an earlier run left undone resume at once.
 func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Loaded, log *slog.Logger) (stop func() error, pages *front, err error) {
-	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs)}
-	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	d.box = box
-	closers := []func() error{func() error { boxFront.close(); return box.Close() }}
+	var closers []func() error
 	closeAll := func() error {
 		var errs []error
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -42,12 +36,24 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 			err = errors.Join(err, closeAll())
 		}
 	}()
+	if d.login, err = d.openDemoLogin(ctx, orgs); err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, func() error { d.login.close(); return nil })
+	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs), jiraLogin: &d.login.jira, slackLogin: &d.login.slack}
+	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.box = box
+	closers = append(closers, func() error { boxFront.close(); return box.Close() })
 	relay, err := d.openRelay(ctx, site, box)
 	if err != nil {
 		return nil, nil, err
 	}
 	values := site.config(loaded.Database, d.listen, boxFront.address)
 	maps.Copy(values, relay)
+	maps.Copy(values, d.login.config())
 	values["live.quiet"], values["live.longest"] = "1", "10" // nobody watches a page for a minute
 	cfg, err := config.From(values)
 	if err != nil {
@@ -59,7 +65,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		metrics.Observe(o)
 		d.trials.Observe(o)
 	}
-	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: observe})
+	d.hub, err = boot.OpenHub(ctx, boot.Options{Data: d.env.data, Config: cfg, Work: true, Now: d.env.now, Log: log, Observe: observe, Parties: d.login.set.Transport()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +82,10 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		links[p] = "http://" + boxFront.address + "/" + string(p) + "/"
 	}
 	notice := fmt.Sprintf("デモ用: SaaS は代役で、各社の利用量制限を %d 倍に緩めています。 / Demonstration: the SaaS are stand-ins, and the vendors' quotas are scaled %d times.", demoScale, demoScale)
-	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, demoPages{links, notice, d.trials})
+	if err := d.openLogin(ctx, demoPages{links, notice, d.trials}, log); err != nil {
+		return nil, nil, err
+	}
+	pages, err = openFront(ctx, d.hub, metrics, nil, d.listen, d.login.entry, demoPages{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,8 +95,20 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		return nil, nil, err
 	}
 	say(d.env.stderr, "%s", notice)
-	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub http://%s", boxFront.address, pages.address)
+	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub %s   監視 / probes http://%s", boxFront.address, at(demoLoginHost, d.login.hub), pages.address)
 	return closeAll, pages, nil
+}
+
+// openLogin serves login, and the stand-ins to those who log in.
+func (d *demo) openLogin(ctx context.Context, pages demoPages, log *slog.Logger) (err error) {
+	if d.login.entry, err = openEntry(ctx, d.hub, d.login.options(pages)); err != nil {
+		return err
+	}
+	if _, err := d.login.serveSites(d.box, log); err != nil {
+		return err
+	}
+	go d.login.publish(ctx, d.env.now, log)
+	return d.hub.Keep(ctx, d.login.entry.Federation)
 }
 
 // demoSender is whom the demonstration's mail comes from.

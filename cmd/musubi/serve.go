@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +19,6 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/tracing"
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
-	"github.com/musubi-hub/musubi/policies"
 )
 
 func newServe(e *env) *cobra.Command {
@@ -58,7 +57,12 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, demoPages{})
+	login, err := openEntry(ctx, h, entryOptions{wrap: tracer.Handler})
+	if err != nil {
+		return err
+	}
+	defer login.close()
+	front, err := openFront(ctx, h, metrics, tracer, cfg.Listen, login, demoPages{})
 	if err != nil {
 		return err
 	}
@@ -75,8 +79,15 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 	}
 	h.Follow(ctx)
 	go watchTokens(ctx, h)
-	say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
-	if e.as != "" {
+	if login != nil {
+		if err := h.Keep(ctx, login.Federation); err != nil {
+			return err
+		}
+		say(e.stderr, "ハブが動いています / serving: %s (監視 / probes http://%s)", strings.Join(login.addresses(), ", "), front.address)
+	} else {
+		say(e.stderr, "ハブが動いています / serving on http://%s (pages: `musubi open --data %s --as FILE`)", front.address, e.data)
+	}
+	if e.as != "" && login == nil {
 		actor, err := h.Actor(ctx, e.as)
 		if err != nil {
 			return err
@@ -92,6 +103,8 @@ func (e *env) serve(ctx context.Context, cfg config.Config, log *slog.Logger) (e
 		say(e.stderr, "止めています… / stopping")
 		return nil
 	case err := <-front.failed:
+		return boot.Outside(err)
+	case err := <-login.broken():
 		return boot.Outside(err)
 	}
 }
@@ -118,43 +131,21 @@ type front struct {
 	failed  chan error
 }
 
-// demoPages is what the pages have in a demonstration alone; zero elsewhere.
-type demoPages struct {
-	links  map[policies.Product]string
-	notice string
-	trials console.Trials
-}
-
-// openFront listens first, so that a port in use is told before anything starts, and then serves.
-func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, demo demoPages) (*front, error) {
-	var shares quotaShares
-	var looking sync.Mutex
-	pages, err := console.New(console.Config{
-		QuotaShare: func(ctx context.Context) string {
-			looking.Lock()
-			defer looking.Unlock()
-			return shares.look(ctx, h, h.Now())
-		},
-		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
-		Breakers: h.Breakers, Another: h.AnotherAdministrator,
-		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,
-		TokenEnds: func(product policies.Product) (string, int, bool) {
-			for _, p := range h.Products() {
-				if p.Name == string(product) {
-					return p.Token.Date, p.Token.Days, p.Token.Phase != boot.PhaseNone && p.Token.Phase != boot.PhaseLasting
-				}
-			}
-			return "", 0, false
-		},
-		Now: h.Now, Random: rand.Reader, Logger: h.Log,
-	})
-	if err != nil {
-		return nil, err
+// openFront listens first, so that a port in use is told before anything starts, and then serves probes, and the pages where they aren't served to who
+// logs in.
+func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *tracing.Tracer, listen string, login *entry, demo demoPages) (*front, error) {
+	pages := http.Handler(http.HandlerFunc(login.elsewhere))
+	if login == nil {
+		made, err := newPages(h, nil, nil, demo)
+		if err != nil {
+			return nil, err
+		}
+		pages = made.Handler()
 	}
-	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages.Handler()))
+	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log}.Handler(tracer.Handler(pages))
 	f, err := serveHTTP(ctx, listen, handler, h.Log)
-	if err == nil {
-		h.ServePages(f.address)
+	if err == nil && login == nil {
+		h.ServePages("http://" + f.address)
 	}
 	return f, err
 }
@@ -169,6 +160,11 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 	if err != nil {
 		return nil, boot.Outside(fmt.Errorf("listen on %s: %w: stop what uses the port, or choose another address", listen, err))
 	}
+	return serveOn(l, handler, log), nil
+}
+
+// serveOn serves on a listener that is open.
+func serveOn(l net.Listener, handler http.Handler, log *slog.Logger) *front {
 	l = netutil.LimitListener(l, maxConnections)
 	f := &front{address: l.Addr().String(), failed: make(chan error, 1)}
 	f.server = &http.Server{
@@ -180,7 +176,7 @@ func serveHTTP(ctx context.Context, listen string, handler http.Handler, log *sl
 			f.failed <- err
 		}
 	}()
-	return f, nil
+	return f
 }
 
 func (f *front) close() {

@@ -20,6 +20,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/network"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -240,8 +241,9 @@ func newOpen(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "open",
 		Short: "管理画面を開く一度限りのアドレスを出す / print a one-time address of the pages",
-		Long: `ログイン機能ができるまで、画面は loopback だけで、一度限りのアドレスから開きます (10 分間有効)。
-Until login exists the pages open on loopback only, by a one-time address that stands for ten minutes.`,
+		Long: `どの網にもログインがないハブでは、画面は loopback だけで、一度限りのアドレスから開きます (10 分間有効)。ログインがあれば、そのアドレスを出します。
+On a hub where no network has a login the pages open on loopback only, by a one-time address that stands for ten minutes. Where there is a login,
+it prints where that is.`,
 		Example: "  musubi open --as planner.cred",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -252,6 +254,18 @@ Until login exists the pages open on loopback only, by a one-time address that s
 				actor, err := h.Actor(ctx, e.as)
 				if err != nil {
 					return err
+				}
+				if table, err := h.Networks(); err != nil {
+					return err
+				} else if table != nil {
+					at := table.URL(networkOf(h, actor.Org), network.RoleLogin, "/")
+					if e.json {
+						return e.printJSON("musubi.open.v1", struct {
+							Address string `json:"address"`
+						}{at})
+					}
+					say(e.stdout, "%s", at)
+					return nil
 				}
 				path, err := console.Ticket(ctx, h.DB, actor, h.Now(), rand.Reader)
 				if err != nil {

@@ -49,6 +49,8 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		writeControl(w, http.StatusOK, map[string]any{"scale": s.quotas.scale, "classes": s.Quotas()})
 	case "POST /reset":
 		s.postReset(w, r)
+	case "POST /unlink":
+		s.postUnlink(w, r)
 	case "GET /subscription":
 		s.getSubscription(w, r)
 	case "POST /subscription":
@@ -61,7 +63,7 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.postAct(w, r)
 	default:
 		writeControl(w, http.StatusNotFound, controlError{
-			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
+			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, POST unlink, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
 		})
 	}
 }
@@ -182,4 +184,37 @@ func (s *Sandbox) postReset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// postUnlink undoes the tie between an account and whom the identity provider had named.
+func (s *Sandbox) postUnlink(w http.ResponseWriter, r *http.Request) {
+	raw, ok := readControl(w, r)
+	if !ok {
+		return
+	}
+	var b struct{ App, Account string }
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&b); err != nil {
+		writeControl(w, http.StatusBadRequest, controlError{`the body must be {"app": "jira" or "slack", "account": "..."}`})
+		return
+	}
+	done, err := false, error(nil)
+	switch b.App {
+	case Jira:
+		done, err = s.service.Unlink(b.Account)
+	case Slack:
+		done, err = s.workspace.Unlink(b.Account)
+	default:
+		writeControl(w, http.StatusBadRequest, controlError{"app must be jira or slack"})
+		return
+	}
+	switch {
+	case err != nil:
+		writeControl(w, http.StatusServiceUnavailable, controlError{err.Error()})
+	case !done:
+		writeControl(w, http.StatusNotFound, controlError{"no identity is tied to this account"})
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
 }

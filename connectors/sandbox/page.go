@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
@@ -91,10 +92,23 @@ func (p pager) link(page int) string {
 
 // pageFuncs are what the templates call.
 var pageFuncs = template.FuncMap{
-	"jst": jst,
+	"jst":    jst,
+	"moment": moment,
+	"on": func(page customerView, message slack.MessageRow) map[string]any {
+		return map[string]any{"Page": page, "Message": message}
+	},
 	"pair": func(channel slackView, message slack.MessageRow) map[string]any {
 		return map[string]any{"Channel": channel, "Message": message}
 	},
+}
+
+// moment shows a time of RFC 3339 as people here read it, anything else as it is.
+func moment(text string) string {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return text
+	}
+	return at.In(jst()).Format("2006-01-02 15:04 JST")
 }
 
 func newPageSet(s *Sandbox) (*pageSet, error) {
@@ -109,8 +123,20 @@ func newPageSet(s *Sandbox) (*pageSet, error) {
 // pageTemplates parses the pages once for all sandboxes of a process: tests make thousands.
 var pageTemplates = sync.OnceValues(func() (map[string]*template.Template, error) {
 	templates := map[string]*template.Template{}
-	for _, name := range []string{"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket", "slack-users", "slack-groups", "slack-channels", "slack-channel", "mails", "mail", "missing"} {
-		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
+	for _, name := range []string{
+		"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket",
+		"slack-users", "slack-groups", "slack-channels", "slack-channel",
+		"mails", "mail", "missing",
+		"customer-requests", "customer-request", "customer-orgs", "customer-org", "customer-channels", "customer-channel", "customer-problem", "customer-out",
+	} {
+		files := []string{"page/layout.html", "page/" + name + ".html"}
+		switch {
+		case name == "slack-channel":
+			files = append(files, "page/message.html")
+		case strings.HasPrefix(name, "customer-"):
+			files = append(files, "page/customer.html", "page/message.html")
+		}
+		t, err := template.New(name).Funcs(pageFuncs).ParseFS(pageFiles, files...)
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: page %s: %w", name, err)
 		}
@@ -145,12 +171,7 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/":
 		p.home(w)
-	case path == "/sandbox.css":
-		h.Set("Content-Type", "text/css; charset=utf-8")
-		_, _ = w.Write(p.style)
-	case path == "/avatar.svg":
-		h.Set("Content-Type", "image/svg+xml")
-		_, _ = w.Write([]byte(avatar))
+	case p.file(w, path):
 	case path == "/"+Atlassian:
 		http.Redirect(w, r, "/"+Atlassian+"/", http.StatusMovedPermanently)
 	case path == "/"+Jira:
@@ -186,9 +207,29 @@ func (p *pageSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// file answers for what every page needs; false for any other path.
+func (p *pageSet) file(w http.ResponseWriter, path string) bool {
+	switch path {
+	case "/sandbox.css":
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write(p.style)
+	case "/avatar.svg":
+		w.Header().Set("Content-Type", "image/svg+xml")
+		_, _ = w.Write([]byte(avatar))
+	default:
+		return false
+	}
+	return true
+}
+
 func (p *pageSet) render(w http.ResponseWriter, status int, name string, v view) {
+	p.write(w, status, name, "layout", v)
+}
+
+// write fills a page's layout and answers with it.
+func (p *pageSet) write(w http.ResponseWriter, status int, name, layout string, v any) {
 	var out bytes.Buffer
-	if err := p.templates[name].ExecuteTemplate(&out, "layout", v); err != nil {
+	if err := p.templates[name].ExecuteTemplate(&out, layout, v); err != nil {
 		http.Error(w, "sandbox: page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

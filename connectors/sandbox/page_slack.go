@@ -123,19 +123,29 @@ func (p *pageSet) slackPost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the form can't be read", http.StatusBadRequest)
 		return
 	}
+	result, ok := p.slackAct(r, part[1], part[2], r.PostForm.Get("as"))
+	if !ok {
+		p.missing(w)
+		return
+	}
+	back := url.Values{"as": {r.PostForm.Get("as")}, "result": {result}}
+	http.Redirect(w, r, "/slack/channels/"+url.PathEscape(part[1])+"?"+back.Encode(), http.StatusSeeOther)
+}
+
+// slackAct does what a parsed form of a channel's page says, as somebody, and tells how it went; false where there is no such channel.
+func (p *pageSet) slackAct(r *http.Request, channel, verb, as string) (result string, ok bool) {
 	form, result := r.PostForm, "said"
 	var err error
-	if part[2] == "say" {
-		_, err = p.s.workspace.Say(part[1], form.Get("as"), form.Get("text"), form.Get("thread_ts"))
+	if verb == "say" {
+		_, err = p.s.workspace.Say(channel, as, form.Get("text"), form.Get("thread_ts"))
 	} else {
 		result = "pressed"
-		err = p.s.workspace.Press(r.Context(), part[1], form.Get("as"), form.Get("ts"), form.Get("action_id"), r.Form.Get("block_id"))
+		err = p.s.workspace.Press(r.Context(), channel, as, form.Get("ts"), form.Get("action_id"), r.Form.Get("block_id"))
 	}
 	switch {
 	case err == nil:
 	case errors.Is(err, slack.ErrNoChannel):
-		p.missing(w)
-		return
+		return "", false
 	case errors.Is(err, slack.ErrNotTold):
 		result = "untold"
 	case errors.Is(err, slack.ErrNoSender):
@@ -143,6 +153,5 @@ func (p *pageSet) slackPost(w http.ResponseWriter, r *http.Request) {
 	default:
 		result = "refused"
 	}
-	back := url.Values{"as": {form.Get("as")}, "result": {result}}
-	http.Redirect(w, r, "/slack/channels/"+url.PathEscape(part[1])+"?"+back.Encode(), http.StatusSeeOther)
+	return result, true
 }

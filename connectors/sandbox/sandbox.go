@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
 	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
+	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
@@ -32,6 +34,20 @@ type SlackOptions = slack.Options
 
 // MailOptions configure the mail relay.
 type MailOptions = mail.Options
+
+// LoginOptions make a product's customers log in by OpenID Connect, on a host of its own.
+type LoginOptions = relying.Options
+
+// LoginEndpoints are the addresses that an OpenID provider must know of a product.
+type LoginEndpoints = relying.Endpoints
+
+// LoginEndpointsOf gives the addresses to register for Jira or Slack at a base URL, before there is a sandbox.
+func LoginEndpointsOf(product, baseURL string) (LoginEndpoints, error) {
+	return relying.EndpointsOf(product, baseURL)
+}
+
+// LoginJWKS gives the public half of LoginOptions.Key as a JSON Web Key Set, to register for private_key_jwt.
+func LoginJWKS(key crypto.Signer) ([]byte, error) { return relying.JWKS(key) }
 
 // State is the ground truth of one product, the document of /_control/state.
 type State = site.State
@@ -61,6 +77,9 @@ type Options struct {
 	Jira       JiraOptions
 	Slack      SlackOptions
 	Mail       MailOptions
+	// JiraLogin and SlackLogin put the pages of Jira's customers and of Slack's members behind a login, on their own hosts. nil: there are
+	// no such pages. The pages of the whole world stay where they are, without a login, under the sandbox's own name.
+	JiraLogin, SlackLogin *LoginOptions
 	// Outgoing carries what the products send (events, webhooks); nil: nothing is sent, and no subscription is taken. The caller
 	// decides what it reaches: the command lets it reach loopback alone.
 	Outgoing http.RoundTripper
@@ -100,7 +119,8 @@ type Sandbox struct {
 	faults    *faultSet
 	quotas    *quotaSet
 	pages     *pageSet
-	requests  atomic.Uint64 // answered so far: names each of them
+	sites     []*customerSite // those with a login
+	requests  atomic.Uint64   // answered so far: names each of them
 }
 
 // New makes a sandbox, replaying the journal in opt.Dir. Another sandbox on the same folder is journal.ErrLocked.
@@ -128,6 +148,12 @@ func New(opt Options) (*Sandbox, error) {
 	appender := func(app string) func([]site.Change) error {
 		return func(changes []site.Change) error { return s.journal.Append(app, changes) }
 	}
+	if opt.JiraLogin != nil {
+		opt.Jira.PortalURL = cmp.Or(opt.Jira.PortalURL, strings.TrimSuffix(opt.JiraLogin.BaseURL, "/"))
+	}
+	if opt.SlackLogin != nil {
+		opt.Slack.ClientURL = cmp.Or(opt.Slack.ClientURL, strings.TrimSuffix(opt.SlackLogin.BaseURL, "/"))
+	}
 	s.directory = atlassian.New(opt.Atlassian, opt.Seed, appender(Atlassian))
 	var err error
 	s.service, err = jira.New(opt.Jira, opt.Seed, s.directory, appender(Jira), jira.Sending{
@@ -146,6 +172,9 @@ func New(opt Options) (*Sandbox, error) {
 	s.products = []product{s.service, s.directory, s.workspace, s.mail}
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
+	}
+	if err := s.openSites(opt.JiraLogin, opt.SlackLogin); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	if opt.Dir != "" {
 		if s.journal, err = journal.Open(opt.Dir, stateSource{s}); err != nil {
@@ -224,7 +253,7 @@ func (s *Sandbox) Counts(app string) (Counts, error) {
 	return p.Counts(), nil
 }
 
-// Reset forgets all accounts, groups, faults and quota counters.
+// Reset forgets all accounts, groups, faults, quota counters, logins and sessions.
 func (s *Sandbox) Reset() error {
 	for _, p := range s.products {
 		p.Lock()
@@ -238,6 +267,9 @@ func (s *Sandbox) Reset() error {
 	}
 	s.faults.clear()
 	s.quotas.clear()
+	for _, x := range s.sites {
+		x.party.Clear()
+	}
 	return nil
 }
 
@@ -249,6 +281,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelDebug, "sandbox request", slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Duration("took", s.now().Sub(started)))
 	}()
+	if x := s.siteOf(r.Host); x != nil {
+		x.ServeHTTP(rec, r)
+		return
+	}
 	if p, path, ok := s.apiOf(r); ok {
 		s.serveAPI(rec, r, p, path)
 		return
@@ -298,6 +334,9 @@ func (s *Sandbox) apiOf(r *http.Request) (product, string, bool) {
 
 // baseOf gives the sandbox's absolute address.
 func (s *Sandbox) baseOf(r *http.Request) string {
+	if x := s.siteOf(r.Host); x != nil {
+		return x.party.BaseURL()
+	}
 	if s.base != nil {
 		return s.base.String()
 	}

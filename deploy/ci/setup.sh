@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font, openssl;
-# test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors); and curl with a key in SoftHSM behind PKCS#11, which
-# plays a card; and xmlsec1, another reader of signed and encrypted XML.
+# test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors); curl with a key in SoftHSM behind PKCS#11, which
+# plays a card; certutil and pk12util (libnss3-tools), which put a test card where Chromium looks for certificates; and xmlsec1, another
+# reader of signed and encrypted XML.
 # For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
 # Does nothing where everything is there, so it is safe to run again.
 set -euo pipefail
@@ -29,15 +30,16 @@ has_token()    {
   command -v curl >/dev/null && command -v softhsm2-util >/dev/null && [[ -e /usr/lib/softhsm/libsofthsm2.so ]] &&
     compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null
 }
+has_nss()      { command -v certutil >/dev/null && command -v pk12util >/dev/null; }
 has_xmlsec()   { command -v xmlsec1 >/dev/null; }
-complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_xmlsec; }
+complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec; }
 
 if complete; then
-  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM and xmlsec1 are installed'
+  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM, the tools of NSS and xmlsec1 are installed'
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl and xmlsec1 by hand' >&2
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl, libnss3-tools and xmlsec1 by hand' >&2
   exit 1
 fi
 
@@ -74,6 +76,9 @@ if ! has_openssl || ! has_vectors; then
 fi
 if ! has_token; then
   apt install -y --no-install-recommends curl softhsm2 libengine-pkcs11-openssl
+fi
+if ! has_nss; then
+  apt install -y --no-install-recommends libnss3-tools
 fi
 if ! has_xmlsec; then
   apt install -y --no-install-recommends xmlsec1

@@ -1,6 +1,7 @@
 // A relying party on openid-client: goes through everything that Musubi's OpenID provider offers and prints what it saw as one line of JSON.
 // ISSUER, CLIENT (id), KEY (private JWK) or SECRET, CALLBACK, BYE. Logging in is the provider's affair: here its test logs a person in at once.
-// With LOGOUT_TOKEN it only verifies that token, as OpenID Connect Back-Channel Logout 1.0, section 2.6, says.
+// With LOGOUT_TOKEN it only verifies that token, as OpenID Connect Back-Channel Logout 1.0, section 2.6, says. With RESOURCE it acts in its own
+// name: client credentials, whose access token it verifies as a resource does (RFC 9068, section 4), introspects and revokes.
 import * as client from 'openid-client'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 
@@ -65,6 +66,26 @@ async function flow() {
   return out
 }
 
+async function credentials() {
+  const config = await client.discovery(issuer, env.CLIENT, {}, await authentication())
+  const keys = createRemoteJWKSet(new URL(config.serverMetadata().jwks_uri))
+  const tokens = await client.clientCredentialsGrant(config, { resource: env.RESOURCE, scope: 'records:read' })
+  const checks = { issuer: env.ISSUER, audience: env.RESOURCE, typ: 'at+jwt', algorithms: [env.ALG], requiredClaims: ['exp', 'sub', 'client_id', 'iat', 'jti', 'scope'] }
+  const { payload } = await jwtVerify(tokens.access_token, keys, checks)
+  const out = {
+    grants: config.serverMetadata().grant_types_supported, type: tokens.token_type, expires: tokens.expires_in, others: 'refresh_token' in tokens || 'id_token' in tokens,
+    sub: payload.sub, client: payload.client_id, scope: payload.scope,
+  }
+  out.elsewhere = await jwtVerify(tokens.access_token, keys, { ...checks, audience: 'https://other.example/' }).then(() => 'taken', (e) => e.code)
+  const asked = await client.tokenIntrospection(config, tokens.access_token)
+  out.active = asked.active && asked.aud === env.RESOURCE && asked.jti === payload.jti
+  await client.tokenRevocation(config, tokens.access_token)
+  out.revoked = !(await client.tokenIntrospection(config, tokens.access_token)).active
+  out.target = await client.clientCredentialsGrant(config, { resource: env.RESOURCE + '/' }).then(() => 'taken', (e) => e.error)
+  out.openid = await client.clientCredentialsGrant(config, { scope: 'openid' }).then(() => 'taken', (e) => e.error)
+  return out
+}
+
 async function verifyLogout() {
   const config = await client.discovery(issuer, env.CLIENT)
   const keys = createRemoteJWKSet(new URL(config.serverMetadata().jwks_uri))
@@ -73,7 +94,7 @@ async function verifyLogout() {
 }
 
 try {
-  console.log(JSON.stringify(await (env.LOGOUT_TOKEN ? verifyLogout() : flow())))
+  console.log(JSON.stringify(await (env.LOGOUT_TOKEN ? verifyLogout() : env.RESOURCE ? credentials() : flow())))
 } catch (error) {
   console.log(JSON.stringify({ failed: `${error.code ?? ''} ${error.message}`, cause: String(error.cause?.message ?? JSON.stringify(error.cause) ?? '') }))
   process.exitCode = 1

@@ -212,13 +212,39 @@ func TestOpenIDClient(t *testing.T) {
 			p.ID, p.Name, p.Sector, p.Least, p.Refresh, p.Scopes = "app", "試験アプリ", "app.example", policies.AssuranceTwo, true, party.Scopes()
 			p.Faces = []party.Face{{
 				Network: policies.NetworkInternet, Redirects: []string{"https://app.example/callback"}, PostLogout: []string{"https://app.example/bye"},
-				Backchannel: "https://app.example/backchannel",
+				Backchannel: "https://app.example/backchannel", Resources: []party.Resource{{URI: "urn:example:search"}, {URI: "https://api.example/records", Scopes: []string{"records:read", "records:write"}}},
 			}}
 			noError(t, registry.Put(t.Context(), by, p, false, time.Now().UnixMicro()))
 			env := append([]string{"ISSUER=" + h.issuer, "NODE_EXTRA_CA_CERTS=" + h.ca, "CLIENT=app", "CALLBACK=https://app.example/callback", "BYE=https://app.example/bye"}, c.env...)
 			var got seen
 			if code := runScript(t, env, &got, "oidc-client.mjs"); code != 0 {
 				t.Fatalf("exit %d: %s: %s", code, got.Failed, got.Cause)
+			}
+			type acted struct {
+				Failed    string   `json:"failed"`
+				Cause     string   `json:"cause"`
+				Grants    []string `json:"grants"`
+				Type      string   `json:"type"`
+				Expires   int      `json:"expires"`
+				Others    bool     `json:"others"`
+				Sub       string   `json:"sub"`
+				Client    string   `json:"client"`
+				Scope     string   `json:"scope"`
+				Elsewhere string   `json:"elsewhere"`
+				Active    bool     `json:"active"`
+				Revoked   bool     `json:"revoked"`
+				Target    string   `json:"target"`
+				OpenID    string   `json:"openid"`
+			}
+			var own acted
+			if code := runScript(t, append(env, "RESOURCE=https://api.example/records"), &own, "oidc-client.mjs"); code != 0 {
+				t.Fatalf("in its own name: %s: %s", own.Failed, own.Cause)
+			}
+			if diff := cmp.Diff(acted{
+				Grants: []string{"authorization_code", "refresh_token", "client_credentials"}, Type: "bearer", Expires: 300, Sub: "app", Client: "app", Scope: "records:read",
+				Elsewhere: "ERR_JWT_CLAIM_VALIDATION_FAILED", Active: true, Revoked: true, Target: "invalid_target", OpenID: "invalid_scope",
+			}, own); diff != "" {
+				t.Errorf("in its own name (-want +got):\n%s", diff)
 			}
 			sub := got.Sub
 			if len(sub) != 32 {

@@ -22,7 +22,7 @@ const (
 	KindSystem     Kind = "system"
 )
 
-// Actor is who does something. Make it by Resolver.Authenticate, Resolver.Person, BreakGlass or System.
+// Actor is who does something. Make it by Resolver.Authenticate, Resolver.Person, Posts, BreakGlass or System.
 type Actor struct {
 	Kind       Kind
 	Person     identity.Person       // for KindPerson
@@ -30,7 +30,12 @@ type Actor struct {
 	Relations  *Relations            // the person's, when the actor was loaded; nil for none
 	OSUser     string                // for KindBreakGlass: the operating system user's name
 	Credential string                // id of the local credential by which a person acts; empty otherwise
+	Session    identity.SessionID    // of the browser by which a person acts; empty otherwise
 	Task       policies.SystemTask   // for KindSystem
+
+	// Post is the organization of the post in which the person acts, where that isn't the main one (Posts); empty otherwise. Person and Org are
+	// then of that post, and no right of the main one goes with them.
+	Post policies.OrgID
 }
 
 // Relations are the organizations other than their own that a person may have to do with, at one moment.
@@ -138,8 +143,14 @@ func (a Actor) about(orgs []policies.Organization) []policies.Organization {
 // AuditRow begins the row of something that the actor does at (UTC, microseconds).
 func (a Actor) AuditRow(at int64, action string, outcome audit.Outcome) audit.Row {
 	r := audit.Row{At: at, Actor: a.ID(), ActorKind: audit.ActorKind(a.Kind), Action: action, Outcome: outcome}
-	if a.Credential != "" {
-		r.Detail = map[string]any{"credential": a.Credential}
+	for name, value := range map[string]string{"credential": a.Credential, "session": string(a.Session), "post": string(a.Post)} {
+		if value == "" {
+			continue
+		}
+		if r.Detail == nil {
+			r.Detail = map[string]any{}
+		}
+		r.Detail[name] = value
 	}
 	return r
 }

@@ -45,7 +45,7 @@ func (p *Posts) Choices(ctx context.Context, a Actor, at int64) ([]Actor, error)
 		}
 		x := a
 		x.Person.Org, x.Person.Role, x.Person.Section, x.Person.Title, x.Person.Duties = h.Org, h.Role, h.Section, h.Title, h.Duties
-		x.Org = orgs[i]
+		x.Org, x.Post = orgs[i], h.Org
 		related, err := p.source.Relations(ctx, x.Person, x.Org)
 		if err != nil {
 			return nil, fmt.Errorf("posts of the acting person: %w", err)

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -64,6 +65,7 @@ func reasonOf(err error) string {
 		{ErrCredentialExpired, "credential expired"},
 		{ErrCredentialRevoked, "credential revoked"},
 		{ErrPersonEnded, "service ended"},
+		{ErrPostEnded, "post ended"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.reason
@@ -147,6 +149,22 @@ func (r *Resolver) Ask(ctx context.Context, a Actor, action policies.Action, org
 	return s, nil
 }
 
+// Hint is what a page shows of what somebody may do: a link, a button, or a sentence in its place. It is a guess about the next request and opens
+// nothing: no store takes a Hint, and no Scope can be made of one. What is done is asked by Scope when it is done, with a record of a refusal.
+type Hint struct{ scope policies.Scope }
+
+// Everywhere reports whether the action would be permitted on every organization.
+func (h Hint) Everywhere() bool { return h.scope.All() }
+
+// Covers reports whether the action would be permitted on org.
+func (h Hint) Covers(org policies.OrgID) bool { return h.scope.Covers(org) }
+
+// Hint tells what the policies would permit the actor, for a page to hide what would be refused. It records nothing, as Ask.
+func (r *Resolver) Hint(ctx context.Context, a Actor, action policies.Action, orgs []policies.Organization, c policies.Context) (Hint, error) {
+	s, err := r.Ask(ctx, a, action, orgs, c)
+	return Hint{s}, err
+}
+
 // Decide tells whether the actor may do action to org. A refusal is recorded, and the error wraps identity.ErrRefused; the
 // decision comes with it as evidence. It must not be called inside a transaction: the record commits by itself.
 func (r *Resolver) Decide(ctx context.Context, a Actor, action policies.Action, org policies.Organization, c policies.Context) (policies.Decision, error) {
@@ -182,8 +200,11 @@ func (r *Resolver) withNearMiss(refusal error, a Actor, action policies.Action, 
 	return fmt.Errorf("%w; %s", refusal, x.Closest().EN)
 }
 
-// fresh loads the actor's person anew, so that a person who was ended or changed since is seen as they are. On error it gives
-// the actor as it came, for the record.
+// ErrPostEnded says that a person doesn't hold the post any more in which they act.
+var ErrPostEnded = fmt.Errorf("%w: the person doesn't hold this post any more", identity.ErrRefused)
+
+// fresh loads the actor's person anew, and the post in which they act, so that who was ended or changed since is seen as they are. On error it
+// gives the actor as it came, for the record.
 func (r *Resolver) fresh(ctx context.Context, a Actor) (Actor, error) {
 	if a.Kind != KindPerson {
 		return a, fmt.Errorf("%w: an actor of kind %q isn't decided by the policies", identity.ErrRefused, a.Kind)
@@ -192,7 +213,21 @@ func (r *Resolver) fresh(ctx context.Context, a Actor) (Actor, error) {
 	if err != nil {
 		return a, err
 	}
-	now.Credential = a.Credential
+	now.Credential, now.Session = a.Credential, a.Session
+	if a.Post == "" || a.Post == now.Org.ID { // the post has become the main one
+		return now, nil
+	}
+	source, ok := r.source.(PostSource)
+	if !ok {
+		return a, errors.New("load the acting person: nobody knows posts here")
+	}
+	now, err = NewPosts(source).ActIn(ctx, now, a.Post, r.now().UnixMicro())
+	if errors.Is(err, identity.ErrNotFound) {
+		return a, fmt.Errorf("person %s in %s: %w", a.Person.ID, a.Post, ErrPostEnded)
+	}
+	if err != nil {
+		return a, err
+	}
 	return now, nil
 }
 
@@ -224,10 +259,12 @@ func (r *Resolver) refuse(ctx context.Context, a Actor, action policies.Action, 
 	if ctx.Err() != nil { // nobody waits for the answer, and it isn't one about the actor
 		return ctx.Err()
 	}
-	row := a.AuditRow(r.now().UnixMicro(), string(action), audit.Refused)
+	now := r.now()
+	row := a.AuditRow(now.UnixMicro(), string(action), audit.Refused)
+	row.ID, _ = audit.NewIncident(rand.Reader, now) // never fails: crypto/rand ends the process where the system has no randomness
 	row.Org, row.PolicyHash = org, r.engine.Hash()
 	switch {
-	case errors.Is(cause, ErrPersonEnded):
+	case errors.Is(cause, ErrPersonEnded), errors.Is(cause, ErrPostEnded):
 		row.Reason = reasonOf(cause)
 	case cause != nil:
 		row.Reason = "no answer: the policies could not be asked"
@@ -238,8 +275,14 @@ func (r *Resolver) refuse(ctx context.Context, a Actor, action policies.Action, 
 		row.Reason = row.Reason[:min(len(row.Reason), audit.MaxReason)] // ids are ASCII
 	}
 	recorded := r.record(ctx, row)
+	told := func(err error) error {
+		if recorded != nil {
+			return errors.Join(err, recorded)
+		}
+		return &recordedError{err, row.ID}
+	}
 	if cause != nil {
-		return errors.Join(fmt.Errorf("%s: %w", action, cause), recorded)
+		return told(fmt.Errorf("%s: %w", action, cause))
 	}
 	where := "the whole workspace or any organization asked for"
 	if org != "" {
@@ -249,7 +292,25 @@ func (r *Resolver) refuse(ctx context.Context, a Actor, action policies.Action, 
 	if len(ids) > 0 {
 		why = "forbidden by " + row.Reason
 	}
-	return errors.Join(fmt.Errorf("%w: %s on %s by %s: %s", identity.ErrRefused, action, where, a.ID(), why), recorded)
+	return told(fmt.Errorf("%w: %s on %s by %s: %s", identity.ErrRefused, action, where, a.ID(), why))
+}
+
+// recordedError is a refusal with the id of its audit row.
+type recordedError struct {
+	error
+	incident string
+}
+
+// Unwrap gives the refusal.
+func (e *recordedError) Unwrap() error { return e.error }
+
+// Incident gives the number of the audit row that records err, for whoever was refused to name to an administrator; empty where there is none.
+func Incident(err error) string {
+	var recorded *recordedError
+	if errors.As(err, &recorded) {
+		return recorded.incident
+	}
+	return ""
 }
 
 // record appends a row in a commit of its own, which it may share with others.

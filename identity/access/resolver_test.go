@@ -101,9 +101,11 @@ func newHouse(t *testing.T, db *sqldb.DB) *house {
 			"local":    {ID: "local", Org: "011002", Role: policies.RoleAdministrator},
 		},
 	}}
-	h.Resolver = access.NewResolver(db, h.source, engine, func() time.Time { return h.now })
+	h.Resolver = access.NewResolver(db, h.source, engine, h.clock)
 	return h
 }
+
+func (h *house) clock() time.Time { return h.now }
 
 func (h *house) person(id policies.PersonID) access.Actor {
 	h.t.Helper()

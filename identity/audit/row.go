@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/policies"
@@ -108,7 +109,7 @@ func (r Row) check() (rec record, err error) {
 			return rec, fmt.Errorf("has a NUL character in its %s", f.name)
 		case f.name == "actor" && r.ActorKind == ActorBreakGlass:
 			// A user of a domain is called user@domain by some systems.
-		case mail.MatchString(f.value):
+		case strings.Contains(f.value, "@") && mail.MatchString(f.value): // the first is a hundred times as fast
 			return rec, fmt.Errorf("has what looks like an e-mail address in its %s; rows carry ids only", f.name)
 		}
 	}

@@ -87,13 +87,37 @@ func (s *Store) PostsAt(ctx context.Context, scope policies.Scope, at int64) ([]
 	return list, nil
 }
 
+// PersonAt gives one person whom the scope (people.read) sees today and will see at a time (UTC, microseconds), as PeopleAt, with the posts that they
+// will hold beside the main one then.
+func (s *Store) PersonAt(ctx context.Context, scope policies.Scope, id policies.PersonID, at int64) (identity.Person, []identity.Post, error) {
+	p, err := s.Person(ctx, scope, id)
+	if err != nil {
+		return identity.Person{}, nil, err
+	}
+	moved, err := s.foresee(ctx, scope, at, id)
+	if err != nil {
+		return identity.Person{}, nil, err
+	}
+	var posts []identity.Post
+	if st := moved[id]; st != nil {
+		p, posts = st.person, st.posts
+	} else if posts, err = s.Posts(ctx, scope, id); err != nil {
+		return identity.Person{}, nil, err
+	}
+	if !scope.Covers(p.Org) {
+		return identity.Person{}, nil, notFound("person", string(id))
+	}
+	return p, slices.DeleteFunc(posts, func(o identity.Post) bool { return o.From > at || o.Until != 0 && o.Until <= at }), nil
+}
+
 // foreseen is a person as planned transfers will leave them.
 type foreseen struct {
 	standing
 	outside bool // of the scope today
 }
 
-func (s *Store) foresee(ctx context.Context, scope policies.Scope, at int64) (map[policies.PersonID]*foreseen, error) {
+// foresee applies the planned transfers until a time; only those that concern these people, where some are named.
+func (s *Store) foresee(ctx context.Context, scope policies.Scope, at int64, of ...policies.PersonID) (map[policies.PersonID]*foreseen, error) {
 	orgs, err := allOrganizations(ctx, s.db.Reader())
 	if err != nil {
 		return nil, err
@@ -101,6 +125,9 @@ func (s *Store) foresee(ctx context.Context, scope policies.Scope, at int64) (ma
 	q := sqlText(transferSelect)
 	q.and("t.state = 'planned'")
 	q.and("t.at <= ?", at)
+	for _, id := range of {
+		q.and("(t.person = ? OR t.successor = ?)", storable(string(id)), storable(string(id)))
+	}
 	q.visible(scope, s.micros())
 	q.page("t.at, t.number", 0)
 	list, err := transfers(ctx, s.db.Reader(), q)

@@ -46,6 +46,14 @@ type Ring struct {
 
 	mu     sync.Mutex
 	opened map[string]crypto.Signer // private keys by id: a key never changes
+	known  map[string]public        // public keys by id
+}
+
+// public is a public key as it is stored and as it is used. Whether the row still says the same is compared at each read.
+type public struct {
+	text      string
+	algorithm Algorithm
+	key       crypto.PublicKey
 }
 
 // New makes the ring over the tables of Migration.
@@ -58,7 +66,7 @@ func New(db *sqldb.DB, opt Options) (*Ring, error) {
 			return nil, fmt.Errorf("keys: the purpose %s can't have keys of %+v", p, s)
 		}
 	}
-	return &Ring{db: db, opt: opt, opened: map[string]crypto.Signer{}}, nil
+	return &Ring{db: db, opt: opt, opened: map[string]crypto.Signer{}, known: map[string]public{}}, nil
 }
 
 // Purposes lists the purposes, sorted.
@@ -125,11 +133,11 @@ func (r *Ring) query(ctx context.Context, q Querier, query string, args ...any) 
 	var out []stored
 	for rows.Next() {
 		var s stored
-		var public string
-		if err := rows.Scan(&s.ID, &s.Purpose, &s.Algorithm, &s.State, &public, &s.sealed, &s.CreatedAt, &s.ActivatedAt, &s.RetiredAt); err != nil {
+		var text string
+		if err := rows.Scan(&s.ID, &s.Purpose, &s.Algorithm, &s.State, &text, &s.sealed, &s.CreatedAt, &s.ActivatedAt, &s.RetiredAt); err != nil {
 			return nil, fmt.Errorf("keys: %w", err)
 		}
-		if s.Public, err = decodePublic(public, s.ID, s.Algorithm); err != nil {
+		if s.Public, err = r.decode(text, s.ID, s.Algorithm); err != nil {
 			return nil, fmt.Errorf("%w: signing key %s (%s): %w: restore the database from a backup", ErrUnreadable, s.ID, s.Purpose, err)
 		}
 		out = append(out, s)
@@ -138,6 +146,20 @@ func (r *Ring) query(ctx context.Context, q Querier, query string, args ...any) 
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	return out, nil
+}
+
+// decode is decodePublic, once for each key.
+func (r *Ring) decode(text, id string, a Algorithm) (crypto.PublicKey, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k, ok := r.known[id]; ok && k.text == text && k.algorithm == a {
+		return k.key, nil
+	}
+	key, err := decodePublic(text, id, a)
+	if err == nil {
+		r.known[id] = public{text, a, key}
+	}
+	return key, err
 }
 
 func (r *Ring) spec(p Purpose) (Spec, error) {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -34,13 +33,7 @@ func (d *Dispatcher) step(ctx context.Context, v Visit, r Request) (step, gather
 	if g.party, err = d.cfg.Parties.Party(ctx, r.RelyingParty); err != nil {
 		return step{}, g, fmt.Errorf("login: relying party %s: %w", r.RelyingParty, err)
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.cfg.Offers)) {
-		o := d.cfg.Offers[id]
-		if slices.Contains(o.Networks, r.Network) && (id != identity.MethodBreakGlass || g.party.Hub) { // nobody is shown a door that never opens
-			_, links := o.Method.(Linker)
-			f.offers = append(f.offers, offered{id, o.Reach, o.Use, links})
-		}
-	}
+	f.offers = offersOf(d.cfg.Offers, r.Network, g.party.Hub)
 	if r.Pending != nil {
 		return decide(r, f), g, nil
 	}
@@ -58,19 +51,15 @@ func (d *Dispatcher) step(ctx context.Context, v Visit, r Request) (step, gather
 	if g.actors, err = d.cfg.Posts.Choices(ctx, actor, f.now); err != nil {
 		return step{}, g, err
 	}
-	g.entries = map[policies.OrgID]policies.Decision{}
 	entry := policies.Entry{Network: r.Network, Assurance: g.proof.Assurance, Sealed: g.proof.Method == identity.MethodBreakGlass}
-	for _, a := range g.actors {
-		now, err := d.cfg.Policy.MayEnter(a.Policy(), g.party, entry)
-		if err != nil {
-			return step{}, g, err
-		}
-		best, err := d.cfg.Policy.MayEnter(a.Policy(), g.party, policies.Entry{Network: r.Network, Assurance: policies.AssuranceCard})
-		if err != nil {
-			return step{}, g, err
-		}
-		g.entries[a.Org.ID] = now
-		known.posts = append(known.posts, post{org: a.Org.ID, allowed: now.Allow, better: best.Allow})
+	entrances, err := Entrances(d.cfg.Policy, g.actors, g.party, entry)
+	if err != nil {
+		return step{}, g, err
+	}
+	g.entries = map[policies.OrgID]policies.Decision{}
+	for _, e := range entrances {
+		g.entries[e.Actor.Org.ID] = e.Now
+		known.posts = append(known.posts, e.post())
 	}
 	return decide(r, f), g, nil
 }

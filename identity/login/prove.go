@@ -77,6 +77,49 @@ func (d *Dispatcher) Return(ctx context.Context, v Visit, code string) (Next, er
 	return d.accept(ctx, v, r, p)
 }
 
+// Attempt gives the attempt of a ticket that can still be used, for what a method needs before the proof is brought: a challenge to sign. It uses
+// nothing up. m is whose ticket it has to be. Whoever holds a ticket learns what it says itself and nothing else: one that is unknown, used, expired,
+// of another method or of another network, and one whose request is over, are refused alike.
+func (d *Dispatcher) Attempt(ctx context.Context, v Visit, m identity.MethodID, ticket string) (Attempt, *Refusal, error) {
+	a, r, reason, err := d.openTicket(ctx, v, ticket, nil)
+	if err != nil {
+		return Attempt{}, nil, err
+	}
+	if reason != "" || a.method != m {
+		refusal, err := d.record(ctx, v, "", refused{reason: ReasonTicket})
+		return Attempt{}, refusal, err
+	}
+	return Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: d.cfg.Now().UnixMicro(), Until: a.expiresAt, Address: v.Address}, nil, nil
+}
+
+// openTicket finds the attempt of a ticket and its request, or says why it can't be used. r is the request that it has to belong to; nil for any.
+func (d *Dispatcher) openTicket(ctx context.Context, v Visit, ticket string, r *Request) (attempt, *Request, Reason, error) {
+	a, err := readAttempt(ctx, d.cfg.DB.Reader(), ticket)
+	if errors.Is(err, identity.ErrNotFound) {
+		return a, r, ReasonTicket, nil
+	}
+	if err != nil {
+		return a, r, "", err
+	}
+	if r == nil {
+		found, err := read(ctx, d.cfg.DB.Reader(), a.request)
+		if err != nil {
+			return a, nil, "", err
+		}
+		r = &found
+	}
+	offer, offers := d.cfg.Offers[a.method]
+	switch {
+	case a.request != r.ID, a.used, d.cfg.Now().UnixMicro() >= a.expiresAt, r.State != StateOpen:
+		return a, r, ReasonTicket, nil
+	case r.Network != v.Network:
+		return a, r, ReasonNetwork, nil
+	case !offers, !contains(offer.Networks, v.Network):
+		return a, r, ReasonMethod, nil
+	}
+	return a, r, "", nil
+}
+
 // finish uses the ticket up and asks its method. r is the request that the ticket has to belong to; nil where the host isn't the login host.
 func (d *Dispatcher) finish(ctx context.Context, v Visit, ticket string, r *Request, req *http.Request) (p Proof, no *Rejection, refusal *Refusal, err error) {
 	bad := func(reason Reason) (Proof, *Rejection, *Refusal, error) {
@@ -88,29 +131,14 @@ func (d *Dispatcher) finish(ctx context.Context, v Visit, ticket string, r *Requ
 		return Proof{}, nil, refusal, err
 	}
 	now := d.cfg.Now()
-	a, err := readAttempt(ctx, d.cfg.DB.Reader(), ticket)
-	if errors.Is(err, identity.ErrNotFound) {
-		return bad(ReasonTicket)
-	}
+	a, r, reason, err := d.openTicket(ctx, v, ticket, r)
 	if err != nil {
 		return Proof{}, nil, nil, err
 	}
-	if r == nil {
-		found, err := read(ctx, d.cfg.DB.Reader(), a.request)
-		if err != nil {
-			return Proof{}, nil, nil, err
-		}
-		r = &found
+	if reason != "" {
+		return bad(reason)
 	}
-	offer, offers := d.cfg.Offers[a.method]
-	switch {
-	case a.request != r.ID, a.used, now.UnixMicro() >= a.expiresAt, r.State != StateOpen:
-		return bad(ReasonTicket)
-	case r.Network != v.Network:
-		return bad(ReasonNetwork)
-	case !offers, !contains(offer.Networks, v.Network):
-		return bad(ReasonMethod)
-	}
+	offer := d.cfg.Offers[a.method]
 	err = d.cfg.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error { return useTicket(ctx, tx, ticket, now.UnixMicro()) })
 	if errors.Is(err, errNot) { // two at the same time: one is first
 		return bad(ReasonTicket)

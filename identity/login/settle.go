@@ -179,7 +179,7 @@ func (d *Dispatcher) record(ctx context.Context, v Visit, id identity.LoginID, n
 
 func (d *Dispatcher) row(v Visit, id identity.LoginID, no refused) (*Refusal, audit.Row, error) {
 	now := d.cfg.Now()
-	incident, err := newIncident(d.cfg.Random, now)
+	incident, err := audit.NewIncident(d.cfg.Random, now)
 	if err != nil {
 		return nil, audit.Row{}, err
 	}

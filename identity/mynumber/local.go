@@ -35,6 +35,9 @@ func NewLocal(p *cert.Profile, anchors *cert.Anchors, lists *Lists, challenges *
 	return &Local{p, anchors, lists, challenges}, nil
 }
 
+// Schemes are the signatures that the profile takes of a challenge.
+func (l *Local) Schemes() []pkix.Scheme { return l.profile.Config().ChallengeSchemes }
+
 // Certificate implements Verifier.
 func (l *Local) Certificate(_ context.Context, leaf []byte, chain [][]byte, at time.Time) (Verdict, error) {
 	return verdictOf(l.verify(leaf, chain, at)), nil

@@ -208,7 +208,7 @@ func (m *Method) judge(ctx context.Context, a login.Attempt, v Verdict, signed b
 		return login.Proof{}, err
 	}
 	if !v.Valid || v.Code != cert.OK || v.Card == nil {
-		no := reject(codeOf(v.Code), worthRetrying(v.Code), detail)
+		no := reject(CodeOf(v.Code), worthRetrying(v.Code), detail)
 		if credential != "" { // authentic, and revoked: the log may know whose it was
 			person, err := m.cfg.Links.Person(ctx, credential)
 			if err != nil {

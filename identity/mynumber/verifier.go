@@ -59,8 +59,8 @@ type Card struct {
 	Serial    []byte
 }
 
-// codeOf turns a code of the core into this method's vocabulary: certificate_revoked, challenge_redeemed, revocation_stale.
-func codeOf(c cert.Code) string {
+// CodeOf turns a code of the core into this method's vocabulary: certificate_revoked, challenge_redeemed, revocation_stale.
+func CodeOf(c cert.Code) string {
 	s := strings.ReplaceAll(string(c), "-", "_")
 	for _, own := range []string{"certificate_", "challenge_", "revocation_"} {
 		if strings.HasPrefix(s, own) {

@@ -327,7 +327,7 @@ func TestChangedParty(t *testing.T) {
 		if h.begin(rec, httptest.NewRequest(http.MethodGet, "/", nil), ask); rec.Code != http.StatusTeapot || rec.Header().Get("Location") != "" {
 			t.Errorf("answered at %s", rec.Header().Get("Location"))
 		}
-		must(t, h.registry.Remove(t.Context(), operator, "other", h.now().UnixMicro()))
+		must(t, h.registry.Remove(t.Context(), operator, "other", "試験", h.now().UnixMicro()))
 		if a := h.post("/oidc/token", "other", exchange("other", code)); a.status != http.StatusUnauthorized {
 			t.Errorf("a removed party: %d %s", a.status, a.raw)
 		}

@@ -102,7 +102,17 @@ func parseAssertion(in params) (credentials, *fault) {
 }
 
 // authenticate says which party sends the request. Even where it fails it gives the party whose name was used, for the record.
-func (c *call) authenticate(in params) (party.Party, party.Face, *fault) {
+func (c *call) authenticate(in params) (p party.Party, face party.Face, f *fault) {
+	p, face, f = c.prove(in)
+	if f == nil {
+		f = c.spent()
+	}
+	return p, face, f
+}
+
+// prove is authenticate, but that what was proven by may still be spent: the caller spends it by c.spend in the transaction that answers, or
+// by c.spent before any other answer.
+func (c *call) prove(in params) (party.Party, party.Face, *fault) {
 	cred, f := parseCredentials(c.r.Header.Get("Authorization"), in)
 	if f != nil {
 		return party.Party{}, party.Face{}, f
@@ -146,16 +156,30 @@ func (c *call) proveAssertion(p party.Party, jws *jose.JSONWebSignature) *fault 
 	if reason := checkAssertion(cl, string(p.ID), ours, c.at/1_000_000); reason != "" {
 		return invalidClient(reason)
 	}
-	// An assertion is taken once, whatever becomes of the request.
-	err = c.p.opt.DB.Group(c.r.Context(), func(ctx context.Context, tx *sql.Tx) error {
+	c.spend = func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO oidc_assertion (hash, expires_at) VALUES ($1, $2)`,
 			hashOf(string(p.ID), cl.ID), (*cl.Expires+2*skew)*1_000_000)
+		if sqldb.UniqueViolation(err) {
+			return errReplayed
+		}
 		return err
-	})
-	if sqldb.UniqueViolation(err) {
-		return invalidClient("assertion_replayed")
 	}
-	if err != nil {
+	return nil
+}
+
+var errReplayed = errors.New("oidcop: the assertion was used before")
+
+// spent keeps that the assertion was used: it is taken once, whatever becomes of the request.
+func (c *call) spent() *fault {
+	if c.spend == nil {
+		return nil
+	}
+	err := c.p.opt.DB.Group(c.r.Context(), c.spend)
+	c.spend = nil
+	switch {
+	case errors.Is(err, errReplayed):
+		return invalidClient("assertion_replayed")
+	case err != nil:
 		return broken(err)
 	}
 	return nil

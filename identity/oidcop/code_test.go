@@ -290,11 +290,19 @@ func TestRefresh(t *testing.T) {
 		if third.status != http.StatusOK || third.text("scope") != "email openid" {
 			t.Fatalf("narrower: %d %s", third.status, third.raw)
 		}
+		if info := h.userinfo(third.text("access_token")); info.text("email") == "" || info.text("name") != "" {
+			t.Errorf("by the narrower token: %s", info.raw)
+		}
 		h.refused(t, "scope_wider", func() {
-			if a := refresh("app", third.text("refresh_token"), "openid profile"); a.text("error") != "invalid_scope" {
+			if a := refresh("app", third.text("refresh_token"), "openid phone"); a.text("error") != "invalid_scope" {
 				t.Errorf("wider: %d %s", a.status, a.raw)
 			}
 		})
+		// The refresh token itself isn't narrower (RFC 6749, section 6).
+		third = refresh("app", third.text("refresh_token"), "openid profile")
+		if third.status != http.StatusOK || third.text("scope") != "openid profile" {
+			t.Fatalf("as wide as the login: %d %s", third.status, third.raw)
+		}
 		h.refused(t, "refresh_of_another", func() {
 			if a := refresh("other", third.text("refresh_token")); a.text("error") != "invalid_grant" {
 				t.Errorf("another party: %d %s", a.status, a.raw)

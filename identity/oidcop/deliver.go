@@ -37,7 +37,7 @@ type Logout struct {
 	Status       int    // HTTP status of the newest try; 0 for no answer
 	Why          string // it isn't delivered: "unreachable", "refused", ...
 	CreatedAt    int64
-	SettledAt    int64
+	SettledAt    int64 // of a pending one: since when it waits again, where a person took it up again; else 0
 
 	sid, sub string
 }

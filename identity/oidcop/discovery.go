@@ -43,7 +43,7 @@ func discoveryOf(issuer string) document {
 			ScopesSupported:                  party.Scopes(),
 			ResponseTypesSupported:           []string{"code"},
 			ResponseModesSupported:           []string{"query", "form_post"},
-			GrantTypesSupported:              []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken},
+			GrantTypesSupported:              []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken, oidc.GrantTypeClientCredentials},
 			ACRValuesSupported:               acrs,
 			SubjectTypesSupported:            []string{"pairwise"},
 			IDTokenSigningAlgValuesSupported: algs,

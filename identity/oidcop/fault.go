@@ -43,9 +43,11 @@ func broken(err error) *fault {
 }
 
 // newID draws an id of 128 bits.
-func (p *Provider) newID() (string, error) {
+func (p *Provider) newID() (string, error) { return newID(p.opt.Random) }
+
+func newID(random io.Reader) (string, error) {
 	var b [16]byte
-	if _, err := io.ReadFull(p.opt.Random, b[:]); err != nil {
+	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return "", fmt.Errorf("oidcop: no randomness: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil

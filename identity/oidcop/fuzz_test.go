@@ -3,6 +3,7 @@ package oidcop
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,54 @@ func FuzzAssertion(f *testing.F) {
 					t.Fatalf("taken for %q", a)
 				}
 			}
+		}
+	})
+}
+
+// TestCredentialsPublic: a public client is refused even where the registry were to let it (RFC 6749, section 4.4).
+func TestCredentialsPublic(t *testing.T) {
+	face := party.Face{Resources: []party.Resource{{URI: "urn:example:b"}}}
+	for auth, want := range map[party.AuthMethod]string{party.AuthNone: "credentials_not_allowed", party.AuthSecretBasic: "", party.AuthPrivateKeyJWT: ""} {
+		reason := ""
+		if _, _, f := checkCredentials(party.Party{ID: "app", Auth: auth}, face, params{}); f != nil {
+			reason = f.reason
+		}
+		if reason != want {
+			t.Errorf("%s: %q", auth, reason)
+		}
+	}
+}
+
+// FuzzCredentials: whatever is sent, what a party is given in its own name is registered for it, and never about people.
+func FuzzCredentials(f *testing.F) {
+	p := party.Party{ID: "app", Auth: party.AuthPrivateKeyJWT, Scopes: party.Scopes()}
+	face := party.Face{Resources: []party.Resource{{URI: "https://api.example/a", Scopes: []string{"read", "write"}}, {URI: "urn:example:b", Scopes: []string{"read"}}}}
+	f.Add("")
+	f.Add("resource=urn:example:b&scope=read+read")
+	f.Add("resource=https%3A%2F%2Fapi.example%2Fa&scope=openid")
+	f.Add("resource=https%3A%2F%2Fapi.example%2Fa%2F&scope=read%09write")
+	f.Fuzz(func(t *testing.T, encoded string) {
+		in, fault := parseParams(encoded)
+		if fault != nil {
+			return
+		}
+		r, scope, fault := checkCredentials(p, face, in)
+		if fault != nil {
+			if fault.status != 400 || fault.reason == "" || fault.err != nil {
+				t.Fatalf("refused by %+v", fault)
+			}
+			return
+		}
+		if r.URI != in["resource"] && (in["resource"] != "" || r.URI != face.Resources[0].URI) {
+			t.Fatalf("%q is given %q", in["resource"], r.URI)
+		}
+		for i, s := range scope {
+			if !slices.Contains(r.Scopes, s) || slices.Contains(scope[:i], s) || in["scope"] != "" && !slices.Contains(strings.Fields(in["scope"]), s) {
+				t.Fatalf("%q is given %q", in["scope"], scope)
+			}
+		}
+		if in["scope"] == "" && len(scope) != len(r.Scopes) {
+			t.Fatalf("nothing asked for, and %q given", scope)
 		}
 	})
 }

@@ -157,6 +157,7 @@ func (p *Provider) Sweep(ctx context.Context, limit int, keep int64) (n int64, e
 	}{
 		{`DELETE FROM oidc_pushed WHERE hash IN (SELECT hash FROM oidc_pushed WHERE expires_at < $1 LIMIT $2)`, at},
 		{`DELETE FROM oidc_assertion WHERE hash IN (SELECT hash FROM oidc_assertion WHERE expires_at < $1 LIMIT $2)`, at},
+		{`DELETE FROM oidc_revoked WHERE hash IN (SELECT hash FROM oidc_revoked WHERE expires_at < $1 LIMIT $2)`, at},
 		{`DELETE FROM oidc_confirm WHERE hash IN (SELECT hash FROM oidc_confirm WHERE expires_at < $1 LIMIT $2)`, at},
 		// Used refresh tokens expire with their grant, so that their reuse is noticed until then.
 		{`DELETE FROM oidc_token WHERE hash IN (SELECT hash FROM oidc_token WHERE expires_at < $1 LIMIT $2)`, at},

@@ -66,7 +66,8 @@ type house struct {
 	answers map[string]func(*http.Request) (int, error) // of relying parties' hosts, for back-channel logout
 	posted  []url.Values
 	log     strings.Builder
-	group   bool // the dispatcher shares commits, as a busy one does
+	group   bool                                                  // the dispatcher shares commits, as a busy one does
+	open    func(context.Context, *sql.Tx, *identity.Login) error // opens the login's session; nil: h.login names one
 }
 
 func newHouse(t testing.TB, db *sqldb.DB) *house {
@@ -245,6 +246,11 @@ func (h *house) begin(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 		write = h.db.Group
 	}
 	err := write(r.Context(), func(ctx context.Context, tx *sql.Tx) (err error) {
+		if h.open != nil {
+			if err := h.open(ctx, tx, &l); err != nil {
+				return err
+			}
+		}
 		a, err = h.provider.Finish(ctx, tx, login.Request{Ask: ask}, l)
 		return err
 	})

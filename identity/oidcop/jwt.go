@@ -143,23 +143,24 @@ func signWith(signer *keys.Signer, alg jose.SignatureAlgorithm, typ string, body
 	return signed.CompactSerialize()
 }
 
-// errHint says that an ID token isn't one of this issuer's.
-var errHint = errors.New("id_token_hint isn't an ID token of this issuer")
+// errForeign says that a token isn't one that this hub signed.
+var errForeign = errors.New("not a token of this hub")
 
-// hint verifies an ID token that this issuer gave once. It may have expired, and its key may have retired (Core, section 3.1.2.2; RP-Initiated
-// Logout 1.0, section 2).
-func (c *call) hint(text string) (claims, error) {
+// ours gives the payload of a token that a key of this hub has signed, and that key, which may have retired. typ must be the token's type: an
+// ID token, a logout token and an access token are never taken for each other (RFC 8725, section 3.11). The issuer is for the caller to
+// compare: all networks have the same keys.
+func (c *call) ours(text, typ string) ([]byte, keys.Key, error) {
 	jws, err := parseJWT(text)
 	if err != nil {
-		return claims{}, errHint
+		return nil, keys.Key{}, errForeign
 	}
 	header := jws.Signatures[0].Protected
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "JWT" { // a logout token is no ID token
-		return claims{}, errHint
+	if is, _ := header.ExtraHeaders[jose.HeaderType].(string); is != typ {
+		return nil, keys.Key{}, errForeign
 	}
 	all, err := c.p.opt.Keys.List(c.r.Context(), c.p.opt.DB.Reader(), purposeOf(jose.SignatureAlgorithm(header.Algorithm)))
 	if err != nil {
-		return claims{}, err
+		return nil, keys.Key{}, err
 	}
 	for _, k := range all {
 		if k.ID != header.KeyID || k.State == keys.Next {
@@ -167,13 +168,29 @@ func (c *call) hint(text string) (claims, error) {
 		}
 		payload, err := jws.Verify(k.Public)
 		if err != nil {
-			return claims{}, errHint
+			return nil, keys.Key{}, errForeign
 		}
-		cl, err := parseClaims(payload)
-		if err != nil || cl.Issuer != c.issuer || len(cl.Audience) != 1 || cl.Subject == "" {
-			return claims{}, errHint
-		}
-		return cl, nil
+		return payload, k, nil
 	}
-	return claims{}, errHint
+	return nil, keys.Key{}, errForeign
+}
+
+// errHint says that an ID token isn't one of this issuer's.
+var errHint = errors.New("id_token_hint isn't an ID token of this issuer")
+
+// hint verifies an ID token that this issuer gave once. It may have expired, and its key may have retired (Core, section 3.1.2.2; RP-Initiated
+// Logout 1.0, section 2).
+func (c *call) hint(text string) (claims, error) {
+	payload, _, err := c.ours(text, "JWT")
+	if errors.Is(err, errForeign) {
+		return claims{}, errHint
+	}
+	if err != nil {
+		return claims{}, err
+	}
+	cl, err := parseClaims(payload)
+	if err != nil || cl.Issuer != c.issuer || len(cl.Audience) != 1 || cl.Subject == "" {
+		return claims{}, errHint
+	}
+	return cl, nil
 }

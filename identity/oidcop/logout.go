@@ -12,7 +12,6 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -248,48 +247,6 @@ func (c *call) frames(s session.Session) ([]string, error) {
 		out = append(out, face.Frontchannel+sep+"iss="+url.QueryEscape(c.issuer)+"&sid="+url.QueryEscape(t.sid))
 	}
 	return out, nil
-}
-
-// SessionEnded ends what the session gave, and writes the back-channel logouts to deliver, in the transaction that ends the session.
-func (p *Provider) SessionEnded(ctx context.Context, tx *sql.Tx, s session.Session, _ []session.Party) error {
-	at := p.now()
-	all, err := toldOf(ctx, tx, s.ID)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE oidc_grant SET ended_at = $2, ended_why = $3 WHERE session = $1 AND ended_at = 0`,
-		string(s.ID), at, "session_ended"); err != nil {
-		return fmt.Errorf("oidcop: end the grants of a session: %w", err)
-	}
-	for _, t := range all {
-		rp, err := p.opt.Parties.Party(ctx, tx, t.party)
-		if errors.Is(err, identity.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := p.enqueue(ctx, tx, s, t, rp, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Provider) enqueue(ctx context.Context, tx *sql.Tx, s session.Session, t told, rp party.Party, at int64) error {
-	face, ok := rp.Face(t.network)
-	if !ok || face.Backchannel == "" {
-		return nil
-	}
-	id, err := p.newID()
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO oidc_logout (id, party, network, session, sid, sub, state, tries, status, why, created_at, settled_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, '', $7, 0)`, id, string(t.party), string(t.network), string(s.ID), t.sid, t.sub, at); err != nil {
-		return fmt.Errorf("oidcop: keep a logout: %w", err)
-	}
-	return p.opt.Enqueue.EnqueueLogout(ctx, tx, id)
 }
 
 // logoutRow is the audit row of a delivery.

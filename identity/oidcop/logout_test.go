@@ -15,9 +15,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/policies/load"
 )
 
 func (h *house) loggedIn(id string) {
@@ -292,6 +295,123 @@ func TestEndIsOneTransaction(t *testing.T) {
 		}
 		if pending, err := h.provider.Logouts(t.Context(), oidcop.LogoutPending, 10); err != nil || len(pending) != 0 || !h.active("app", got.text("access_token")) {
 			t.Errorf("%+v: %v", pending, err)
+		}
+	})
+}
+
+// TestReceipts: what became of logouts is listed in pages, what nobody delivers is found, and what failed is taken up again once, by whom may.
+func TestReceipts(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		r := oidcop.Receipts{DB: h.db}
+		h.answers["other.example"] = func(*http.Request) (int, error) { return http.StatusBadRequest, nil }
+		h.answers["app.example"] = func(*http.Request) (int, error) { return http.StatusBadGateway, nil }
+		for _, id := range []policies.RelyingPartyID{"app", "other"} {
+			h.tokens(string(id))
+		}
+		must(t, h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			return h.provider.SessionEnded(ctx, tx, session.Session{ID: "s1", Person: "p1"}, nil)
+		}))
+		if len(h.queue) != 2 {
+			t.Fatalf("%d logouts", len(h.queue))
+		}
+		for _, id := range h.queue {
+			if err := h.provider.Deliver(t.Context(), id); err != nil && !errors.Is(err, oidcop.ErrUndelivered) {
+				t.Fatal(err)
+			}
+		}
+		list := func(f oidcop.ReceiptFilter) (all []string) {
+			t.Helper()
+			f.Limit = 1
+			for {
+				page, err := r.List(t.Context(), f)
+				must(t, err)
+				if len(page) == 0 {
+					return all
+				}
+				all, f.Before = append(all, string(page[0].RelyingParty)+" "+string(page[0].State)), page[0].ID
+			}
+		}
+		for name, c := range map[string]struct {
+			f    oidcop.ReceiptFilter
+			want []string
+		}{
+			"failed":         {oidcop.ReceiptFilter{State: oidcop.LogoutFailed}, []string{"other failed"}},
+			"pending":        {oidcop.ReceiptFilter{State: oidcop.LogoutPending}, []string{"app pending"}},
+			"late":           {oidcop.ReceiptFilter{Late: true}, []string{"app pending", "other failed"}},
+			"a party":        {oidcop.ReceiptFilter{RelyingParty: "app"}, []string{"app pending"}},
+			"a session":      {oidcop.ReceiptFilter{Session: "s1"}, []string{"app pending", "other failed"}},
+			"another":        {oidcop.ReceiptFilter{Session: "s9"}, nil},
+			"of no delivery": {oidcop.ReceiptFilter{State: oidcop.LogoutDelivered}, nil},
+		} {
+			if got := list(c.f); !slices.Equal(slices.Sorted(slices.Values(got)), c.want) {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		}
+		if _, err := r.List(t.Context(), oidcop.ReceiptFilter{}); err == nil {
+			t.Error("a page without a limit")
+		}
+		failed, err := r.List(t.Context(), oidcop.ReceiptFilter{State: oidcop.LogoutFailed, Limit: 1})
+		must(t, err)
+		pending, err := r.List(t.Context(), oidcop.ReceiptFilter{State: oidcop.LogoutPending, Limit: 1})
+		must(t, err)
+		if p, err := r.Addressee(t.Context(), pending[0].ID); err != nil || p != "app" {
+			t.Errorf("%q, %v", p, err)
+		}
+		if _, err := r.Addressee(t.Context(), "nothing"); !errors.Is(err, identity.ErrNotFound) {
+			t.Error(err)
+		}
+		overdue := func(before time.Time) []string {
+			t.Helper()
+			ids, err := r.Overdue(t.Context(), before, 10)
+			must(t, err)
+			return ids
+		}
+		if got := overdue(h.now().Add(time.Second)); !slices.Equal(got, []string{pending[0].ID}) || overdue(h.now()) != nil {
+			t.Errorf("overdue: %q", got)
+		}
+		engine, err := load.Default()
+		must(t, err)
+		boss := access.Actor{
+			Kind: access.KindPerson, Person: identity.Person{ID: "boss", Org: "agency", Role: policies.RoleSystemAdministrator},
+			Org: identity.Organization{ID: "agency", Kind: policies.KindAgency},
+		}
+		right := func(a policies.Action) policies.Scope {
+			t.Helper()
+			s, err := engine.Scope(boss.Policy(), a, nil)
+			must(t, err)
+			return s
+		}
+		may := right(policies.ActionJobsWrite)
+		reopen := func(scope policies.Scope, id string) error {
+			h.forward(time.Hour)
+			return h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+				_, err := r.Reopen(ctx, tx, boss, scope, id, h.now().UnixMicro())
+				return err
+			})
+		}
+		for name, scope := range map[string]policies.Scope{"none": {}, "the hub's own": policies.System(policies.TaskTest), "another right": right(policies.ActionJobsRead)} {
+			if err := reopen(scope, failed[0].ID); !errors.Is(err, identity.ErrRefused) {
+				t.Errorf("by a scope that is %s: %v", name, err)
+			}
+		}
+		if err := reopen(may, pending[0].ID); !errors.Is(err, oidcop.ErrNotFailed) {
+			t.Error(err)
+		}
+		if err := reopen(may, "nothing"); !errors.Is(err, identity.ErrNotFound) {
+			t.Error(err)
+		}
+		must(t, reopen(may, failed[0].ID))
+		if err := reopen(may, failed[0].ID); !errors.Is(err, oidcop.ErrNotFailed) {
+			t.Error(err)
+		}
+		// It waits since it was taken up again, and a try in between doesn't change that.
+		if got := overdue(h.now().Add(-2 * time.Hour)); !slices.Equal(got, []string{pending[0].ID}) {
+			t.Errorf("overdue: %q", got)
+		}
+		h.answers["other.example"] = func(*http.Request) (int, error) { return http.StatusNoContent, nil }
+		must(t, h.provider.Deliver(t.Context(), failed[0].ID))
+		if got := list(oidcop.ReceiptFilter{State: oidcop.LogoutDelivered}); len(got) != 1 {
+			t.Errorf("%q", got)
 		}
 	})
 }

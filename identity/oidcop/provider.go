@@ -2,6 +2,7 @@ package oidcop
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -226,6 +227,8 @@ type call struct {
 	network policies.Network
 	issuer  string
 	at      int64 // UTC, microseconds
+	// spend keeps that the client assertion was used, or gives errReplayed; nil where there is none, or it was kept.
+	spend func(context.Context, *sql.Tx) error
 }
 
 func (c *call) after(d time.Duration) int64 { return c.at + d.Microseconds() }

@@ -27,18 +27,24 @@ func (c *call) token() {
 		c.refuse("", action, f)
 		return
 	}
-	p, _, f := c.authenticate(in)
+	grantType := oidc.GrantType(in["grant_type"])
+	p, face, f := c.prove(in)
+	if f == nil && grantType != oidc.GrantTypeClientCredentials { // which spends it in its own transaction
+		f = c.spent()
+	}
 	if f != nil {
 		c.refuse(p.ID, action, f)
 		return
 	}
-	switch oidc.GrantType(in["grant_type"]) {
+	switch grantType {
 	case oidc.GrantTypeCode:
 		c.redeem(p, in)
 	case oidc.GrantTypeRefreshToken:
 		c.refresh(p, in)
+	case oidc.GrantTypeClientCredentials:
+		c.credentials(p, face, in)
 	default:
-		c.refuse(p.ID, action, &fault{http.StatusBadRequest, "unsupported_grant_type", "grant_type", "grant_type is authorization_code or refresh_token", nil})
+		c.refuse(p.ID, action, &fault{http.StatusBadRequest, "unsupported_grant_type", "grant_type", "grant_type is authorization_code, refresh_token or client_credentials", nil})
 	}
 }
 
@@ -149,8 +155,9 @@ func (c *call) refused(p party.Party, action, reason string, err error) {
 
 // issued is what a token response is made of.
 type issued struct {
-	access, refresh string // refresh is empty where none is given
-	scope           []string
+	access, refresh string   // refresh is empty where none is given
+	scope           []string // of the access token
+	lasting         []string // of the refresh token
 	body            map[string]any
 }
 
@@ -188,9 +195,10 @@ func (c *call) prepare(p party.Party, g grant, scope []string, nonce string) (ou
 	if err != nil {
 		return out, err
 	}
-	out.scope = scope
+	out.scope, out.lasting = scope, scope
 	out.body = map[string]any{
-		"access_token": out.access, "token_type": oidc.BearerToken, "expires_in": int(tokenLife.Seconds()), "scope": strings.Join(scope, " "), "id_token": signed,
+		"access_token": out.access, "token_type": oidc.BearerToken, "scope": strings.Join(scope, " "), "id_token": signed,
+		"expires_in": (min(c.after(tokenLife), g.ExpiresAt) - c.at) / 1_000_000,
 	}
 	if out.refresh != "" {
 		out.body["refresh_token"] = out.refresh
@@ -204,7 +212,7 @@ func (c *call) insert(ctx context.Context, tx *sql.Tx, p party.Party, g grant, a
 		return err
 	}
 	if out.refresh != "" {
-		if err := insertToken(ctx, tx, hashOf(out.refresh), g.ID, kindRefresh, out.scope, c.at, g.ExpiresAt); err != nil {
+		if err := insertToken(ctx, tx, hashOf(out.refresh), g.ID, kindRefresh, out.lasting, c.at, g.ExpiresAt); err != nil {
 			return err
 		}
 	}
@@ -304,5 +312,6 @@ func (c *call) refresh(p party.Party, in params) {
 		c.refuse(p.ID, action, broken(err))
 		return
 	}
+	out.lasting = kept.Scope // RFC 6749, section 6: a narrower access token doesn't narrow the refresh token
 	c.commit(p, kept.Grant, action, out, `UPDATE oidc_token SET used_at = $2 WHERE hash = $1 AND used_at = 0`, kept.Hash, "refresh_reused")
 }

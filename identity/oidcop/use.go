@@ -10,6 +10,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // live gives a token that counts at this moment; why is a machine-readable reason where it doesn't.
@@ -74,15 +75,19 @@ func (c *call) userinfo() {
 	c.answer(http.StatusOK, body)
 }
 
-// introspect serves token introspection (RFC 7662). A party learns of its own tokens alone.
+// introspect serves token introspection (RFC 7662). A party learns of its own tokens alone, and of access tokens for a resource that it serves.
 func (c *call) introspect() {
 	const action = "oidc.introspect"
-	p, text, ok := c.aboutToken(action)
+	p, face, text, ok := c.aboutToken(action)
 	if !ok {
 		return
 	}
 	if p.Auth == party.AuthNone {
 		c.refuse(p.ID, action, invalidClient("auth_method")) // section 2.1: the caller proves who it is
+		return
+	}
+	if signed(text) {
+		c.introspectAccess(p, face, text, action)
 		return
 	}
 	t, why, err := c.live(text)
@@ -94,8 +99,7 @@ func (c *call) introspect() {
 		why = "token_of_another"
 	}
 	if why != "" {
-		c.record(p.ID, action, invalidRequest(why, ""))
-		c.answer(http.StatusOK, map[string]bool{"active": false})
+		c.inactive(p.ID, action, why)
 		return
 	}
 	body := map[string]any{
@@ -109,11 +113,21 @@ func (c *call) introspect() {
 	c.answer(http.StatusOK, body)
 }
 
+// inactive answers about a token that doesn't count: nothing but that (RFC 7662, section 2.2).
+func (c *call) inactive(id policies.RelyingPartyID, action, why string) {
+	c.record(id, action, invalidRequest(why, ""))
+	c.answer(http.StatusOK, map[string]bool{"active": false})
+}
+
 // revoke serves token revocation (RFC 7009): of an access token this one, of a refresh token everything that the login gave.
 func (c *call) revoke() {
 	const action = "oidc.revoke"
-	p, text, ok := c.aboutToken(action)
+	p, _, text, ok := c.aboutToken(action)
 	if !ok {
+		return
+	}
+	if signed(text) {
+		c.revokeAccess(p, text, action)
 		return
 	}
 	t, err := c.p.kept(c.r.Context(), text)
@@ -149,19 +163,19 @@ func (c *call) revoke() {
 }
 
 // aboutToken reads a request about a token by a party that has proven who it is.
-func (c *call) aboutToken(action string) (party.Party, string, bool) {
+func (c *call) aboutToken(action string) (p party.Party, face party.Face, text string, ok bool) {
 	in, f := c.form()
 	if f != nil {
 		c.refuse("", action, f)
-		return party.Party{}, "", false
+		return p, face, "", false
 	}
-	p, _, f := c.authenticate(in)
+	p, face, f = c.authenticate(in)
 	if f == nil && in["token"] == "" {
 		f = invalidRequest("token_missing", "token is needed")
 	}
 	if f != nil {
 		c.refuse(p.ID, action, f)
-		return party.Party{}, "", false
+		return p, face, "", false
 	}
-	return p, in["token"], true
+	return p, face, in["token"], true
 }

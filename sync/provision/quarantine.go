@@ -112,6 +112,7 @@ type QuarantineFilter struct {
 	States  []QuarantineState // none: open, retry
 	Product policies.Product
 	Org     policies.OrgID
+	Person  policies.PersonID
 	Limit   int // 0: 100; at most 1000
 }
 
@@ -133,7 +134,7 @@ func (s *Store) Quarantine(ctx context.Context, scope policies.Scope, f Quaranti
 		in = append(in, fmt.Sprintf("$%d", len(args)))
 	}
 	where += " AND state IN (" + strings.Join(in, ",") + ")"
-	for _, c := range []struct{ column, value string }{{"product", string(f.Product)}, {"org_id", string(f.Org)}} {
+	for _, c := range []struct{ column, value string }{{"product", string(f.Product)}, {"org_id", string(f.Org)}, {"person_id", string(f.Person)}} {
 		if c.value != "" {
 			args = append(args, c.value)
 			where += fmt.Sprintf(" AND %s=$%d", c.column, len(args))

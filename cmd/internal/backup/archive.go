@@ -174,11 +174,21 @@ func open(file string, fn func(*tar.Reader) error) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, damaged("it is no backup of Musubi (%v)", err))
 	}
-	if err := fn(tar.NewReader(zip)); err != nil {
+	err = fn(tar.NewReader(zip))
+	if errors.Is(err, errFormat) {
+		// A damaged name of the format would send people to look for a program that never was: the checksum at the end tells.
+		if _, rest := io.Copy(io.Discard, zip); rest != nil { // #nosec G110 -- it goes nowhere
+			err = damaged("its content isn't what was written (%v)", rest)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }
+
+// errFormat says that an archive is of another version of the format.
+var errFormat = errors.New("another format")
 
 func readManifest(in *tar.Reader) (Manifest, error) {
 	var m Manifest
@@ -191,7 +201,7 @@ func readManifest(in *tar.Reader) (Manifest, error) {
 		return m, damaged("its manifest can't be read (%v)", err)
 	}
 	if m.Schema != Schema {
-		return m, fmt.Errorf("its format is %s, this program reads %q: use the program that made it (%s)", shorten(m.Schema), Schema, shorten(m.Program))
+		return m, fmt.Errorf("%w: its format is %s, this program reads %q: use the program that made it (%s)", errFormat, shorten(m.Schema), Schema, shorten(m.Program))
 	}
 	if len(m.Files) > maxFiles {
 		return m, damaged("it claims %d files", len(m.Files))

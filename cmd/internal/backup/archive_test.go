@@ -109,6 +109,18 @@ func TestDamageIsNoticed(t *testing.T) {
 	})
 }
 
+// A damaged name of the format is damage, and not a newer program's file: nobody is sent to look for a program that never was.
+func TestDamagedFormat(t *testing.T) {
+	whole := tarball(t, "manifest.json", `{"schema":"musubi.backup.v9"}`)
+	if _, err := unpacked(t, whole); err == nil || errors.Is(err, ErrDamaged) {
+		t.Errorf("another format: %v", err)
+	}
+	whole[len(whole)-5] ^= 1 // of the checksum, which is over what was written
+	if _, err := unpacked(t, whole); !errors.Is(err, ErrDamaged) {
+		t.Errorf("not told as damage: %v", err)
+	}
+}
+
 // tarball makes an archive by hand.
 func tarball(t testing.TB, entries ...string) []byte {
 	t.Helper()

@@ -36,6 +36,9 @@ func (h *Hub) AnotherAdministrator(ctx context.Context, scope policies.Scope) (b
 	if err != nil {
 		return false, fmt.Errorf("read the acting person: %w", err)
 	}
+	if agency.Kind != policies.KindAgency { // who acts in a concurrent post there: nobody is alone then
+		return true, nil
+	}
 	filter := directory.PeopleFilter{Org: agency.ID, Limit: directory.MaxPage}
 	for {
 		page, err := h.Directory.People(ctx, scope, filter)

@@ -25,6 +25,9 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/classes"
@@ -32,6 +35,8 @@ import (
 	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/logout"
+	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
@@ -48,6 +53,7 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Transport http.RoundTripper          // nil: the network
+	Parties   http.RoundTripper          // to OpenID relying parties; nil: the network
 	Observe   func(outbound.Observation) // nil: nobody counts
 	Tracer    *tracing.Tracer            // nil: no spans
 }
@@ -72,13 +78,24 @@ type Hub struct {
 	Keys      *keys.Ring
 	Audit     *audit.Log // nil unless Options.Work
 
-	refused map[string]refusedProduct
-	pages   atomic.Pointer[string] // address of the pages; nil: nobody serves them
+	Posts    *access.Posts
+	Parties  *party.Registry
+	Sessions *session.Store
+	Logouts  *logout.Enqueuer
+	Persons  *notice.Store // tells people what happened to their accounts
+
+	outward  http.RoundTripper               // Options.Parties
+	seal     *keys.SealingKey                // nil until Unseal
+	accounts *Accounts                       // nil until Accounts
+	provider atomic.Pointer[oidcop.Provider] // nil until Federate
+	refused  map[string]refusedProduct
+	pages    atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
 	release   func() error
 	sequenced func() // ends the sequencing of audit rows and waits for it
 	settled   func() // ends the settling of imports and waits for it
 	followed  func() // ends the following of the directory and waits for it
+	kept      func() // ends the upkeep and waits for it
 	node      string // id of this node; empty unless Options.Work
 }
 
@@ -87,7 +104,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, Usage(fmt.Errorf("data folder: %w", err))
 	}
-	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}}
+	h := &Hub{Config: o.Config, Data: o.Data, Now: o.Now, Log: o.Log, outward: o.Parties, release: func() error { return nil }, sequenced: func() {}, settled: func() {}, followed: func() {}, kept: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -113,16 +130,20 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err != nil {
 		return h, err
 	}
+	h.Persons = notice.New(h.DB) // before the sealing key, under which it keeps what mails hand over
 	if err := h.openKeys(ctx, o); err != nil {
 		return h, err
 	}
 	h.Provision = provision.NewStore(h.DB, o.Now)
 	h.Dated = dated.New(h.Provision)
-	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: h.Dated})
+	leaving := &leavers{session.Leavers{Enqueuer: h.Dated}}
+	h.Directory = directory.New(h.DB, directory.Options{Now: o.Now, NewID: newPersonID, Enqueuer: leaving})
 	if err := h.guard(o); err != nil {
 		return h, err
 	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
+	h.Logouts = logout.New()
+	h.makeSessions(leaving)
 	if o.Bare {
 		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
 		return h, nil
@@ -166,10 +187,11 @@ func OpenDatabase(ctx context.Context, cfg config.Config, opt sqldb.Options) (*s
 	return db, nil
 }
 
-// ServePages says at which address the hub's pages are, host:port: what is told by mail links to it.
-func (h *Hub) ServePages(address string) {
-	address = "http://" + address
-	h.pages.Store(&address)
+// ServePages says at which address the hub's pages are, with its scheme and no path: "https://login.example.go.jp". What is told by mail links
+// to it.
+func (h *Hub) ServePages(base string) {
+	base = strings.TrimSuffix(base, "/")
+	h.pages.Store(&base)
 }
 
 func (h *Hub) pagesAt() string {
@@ -185,12 +207,18 @@ func (h *Hub) makeJobs(o Options) error {
 	if !o.Work {
 		provision.Declare(w)
 		dated.Declare(w)
+		logout.Declare(w)
+		notice.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
 		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
+		logout.Register(w, issuer{h}, oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
+		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.InvitationLinks}, o.Now, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
+		maps.Copy(queues, logout.Queues())
+		maps.Copy(queues, notice.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
@@ -203,6 +231,8 @@ func (h *Hub) makeJobs(o Options) error {
 	}
 	h.Provision.Bind(h.Jobs)
 	h.Dated.Bind(h.Jobs)
+	h.Logouts.Bind(h.Jobs)
+	h.Persons.Bind(h.Jobs)
 	return nil
 }
 
@@ -222,6 +252,8 @@ func (h *Hub) Close() error {
 	var errs []error
 	h.followed()
 	h.followed = func() {}
+	h.kept()
+	h.kept = func() {}
 	if h.Jobs != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"maps"
 	"path/filepath"
 	"sync"
 
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/sync/jobs"
 )
 
@@ -52,9 +54,9 @@ func (h *Hub) openKeys(ctx context.Context, o Options) (err error) {
 }
 
 func (h *Hub) ring(seal *keys.SealingKey) (*keys.Ring, error) {
-	return keys.New(h.DB, keys.Options{
-		Sealing: seal, Specs: map[keys.Purpose]keys.Spec{audit.Purpose: audit.KeySpec()}, Now: h.Now, Random: rand.Reader,
-	})
+	specs := map[keys.Purpose]keys.Spec{audit.Purpose: audit.KeySpec()}
+	maps.Copy(specs, oidcop.Specs())
+	return keys.New(h.DB, keys.Options{Sealing: seal, Specs: specs, Now: h.Now, Random: rand.Reader})
 }
 
 // Unseal reads the sealing key, so that Keys can sign and make keys. It is there already in a process that works.
@@ -66,8 +68,11 @@ func (h *Hub) Unseal(ctx context.Context) error {
 	if made {
 		h.Log.InfoContext(ctx, "made a sealing key for signing keys; keep a copy of it apart from the database's backups", "file", sealingKeyFile(h.Config, h.Data), "id", seal.ID())
 	}
-	h.Keys, err = h.ring(seal)
-	return err
+	h.seal = seal
+	if h.Keys, err = h.ring(seal); err != nil {
+		return err
+	}
+	return h.sealNotices(seal)
 }
 
 // recordKey records what is done to keys by whom the row names.

@@ -10,10 +10,19 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/invitation"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/login"
+	"github.com/musubi-hub/musubi/identity/mynumber"
+	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/password"
+	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
@@ -22,6 +31,7 @@ import (
 func owners(e sqldb.Engine) []sqldb.Migration {
 	return []sqldb.Migration{
 		sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(e), access.Migration(), quota.Migration(), provision.Migration(), breaker.Migration(), console.Migration(),
+		login.Migration(), session.Migration(), password.Migration(), invitation.Migration(), ppid.Migration(), party.Migration(), oidcop.Migration(), mynumber.Migration(), notice.Migration(),
 	}
 }
 

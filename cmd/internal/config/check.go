@@ -64,7 +64,7 @@ func database(value string) error {
 	return nil
 }
 
-// Loopback refuses an address that other machines reach: the pages have no login yet.
+// Loopback refuses an address that other machines reach: what is served there asks for no login.
 func Loopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -73,7 +73,7 @@ func Loopback(address string) error {
 	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return wrong("until login exists the pages are served on loopback only, e.g. 127.0.0.1:8080", "%s isn't a loopback address", shown(address))
+	return wrong("what is served there asks for no login, so it is for loopback only, e.g. 127.0.0.1:8080; for others there are the sections internet, lgwan and government", "%s isn't a loopback address", shown(address))
 }
 
 func webAddress(address string) error {

@@ -18,7 +18,7 @@ const FileName = "musubi.yaml"
 type Config struct {
 	Database             string // "sqlite:FILE" or "postgres://..." without a password
 	DatabasePasswordFile string
-	Listen               string // address of pages and probes; loopback until login exists
+	Listen               string // loopback: probes, and pages where no network has a login
 	Log                  Log
 	Trace                Trace
 	Atlassian            *Atlassian // nil: not connected
@@ -32,6 +32,10 @@ type Config struct {
 	Prices               Prices
 	Keys                 Keys
 	Audit                Audit
+	Gates                map[policies.Network]*Gate // login; empty: there is none
+	Card                 *Card                      // nil: no card opens anything
+	Password             Password
+	Backchannel          Network // to relying parties
 }
 
 // Require is what a product must be for the hub to use it at all.
@@ -286,7 +290,17 @@ func (n *Network) field(name string) any {
 // field gives where the setting's value is kept, a *string, *float64, *[]string or *connectors.Reach; its section is made where it is missing.
 func (c *Config) field(key string) any {
 	section, name, _ := strings.Cut(key, ".")
+	if isGate(section) {
+		return c.gate(policies.Network(section)).field(name)
+	}
 	switch section {
+	case "backchannel":
+		return c.Backchannel.field(name)
+	case "card":
+		if c.Card == nil {
+			c.Card = &Card{}
+		}
+		return c.Card.field(name)
 	case "atlassian":
 		if c.Atlassian == nil {
 			c.Atlassian = &Atlassian{}
@@ -364,6 +378,8 @@ func (c *Config) field(key string) any {
 		return &c.Trace.HeaderFile
 	case "keys.sealing_key_file":
 		return &c.Keys.SealingKeyFile
+	case "password.breached_file":
+		return &c.Password.BreachedFile
 	case "audit.checkpoint_file":
 		return &c.Audit.CheckpointFile
 	case "trace.sample":
@@ -393,7 +409,7 @@ func (v *Vendor) field(name string) any {
 }
 
 // optional sections exist only where something in them is set.
-var optional = []string{"atlassian", "jira", "slack", "mail"}
+var optional = []string{"atlassian", "jira", "slack", "mail", "internet", "lgwan", "government", "card"}
 
 func (c *Config) has(section string) bool {
 	switch section {
@@ -405,6 +421,11 @@ func (c *Config) has(section string) bool {
 		return c.Slack != nil
 	case "mail":
 		return c.Mail != nil
+	case "card":
+		return c.Card != nil
+	}
+	if isGate(section) {
+		return c.Gates[policies.Network(section)] != nil
 	}
 	return !slices.Contains(optional, section)
 }

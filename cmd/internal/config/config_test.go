@@ -40,7 +40,7 @@ func TestNoFileAtAll(t *testing.T) {
 	want := Config{
 		Database: "sqlite:" + filepath.Join(dir, "musubi.db"), Listen: "127.0.0.1:8080",
 		Log: Log{Level: "warn", Format: "auto"}, Trace: Trace{Sample: 1}, Require: Require{ISMAP: "no"}, Functions: defaultFunctions,
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices, Backchannel: Network{TLSMin: "1.2"},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
 		t.Error(diff)
@@ -131,7 +131,7 @@ trace: {endpoint: "http://localhost:4318", sample: 0.25}
 			LGWAN: connectors.ReachNo, Network: Network{TLSMin: "1.2"},
 		},
 		Require:  Require{"yes", []string{"JP", "東京"}, []string{"direct", "relay"}},
-		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices,
+		Breakers: defaultBreakers, Live: Live{Plans: "yes", Quiet: 5, Longest: 60}, Prices: defaultPrices, Backchannel: Network{TLSMin: "1.2"},
 		Functions: Functions{[]string{"jira"}, []string{"mail"}},
 	}
 	if diff := cmp.Diff(want, l.Config); diff != "" {
@@ -180,7 +180,7 @@ func TestFaults(t *testing.T) {
 		{"empty section", "jira:\n", nil, []string{"/d/musubi.yaml:1:1: jira: the section is empty"}},
 		{"no value", "listen:\n", nil, []string{"/d/musubi.yaml:1:1: listen: has no value"}},
 		{"two documents", "listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2\n", nil, []string{"/d/musubi.yaml:3:7: the file holds a second document"}},
-		{"address", "listen: 0.0.0.0:80\n", nil, []string{`/d/musubi.yaml:1:1: listen: "0.0.0.0:80" isn't a loopback address: until login exists`}},
+		{"address", "listen: 0.0.0.0:80\n", nil, []string{`/d/musubi.yaml:1:1: listen: "0.0.0.0:80" isn't a loopback address: what is served there asks for no login`}},
 		{"plain http", "trace: {endpoint: 'http://collector:4318'}\n", nil, []string{"/d/musubi.yaml:1:9: trace.endpoint: http is allowed to loopback only"}},
 		{"proxy with a password", "atlassian: {directory_id: d, token_file: a, proxy: 'https://u:" + token + "@h:1'}\n", nil, []string{"atlassian.proxy: the address holds a user name or a password"}},
 		{"half a certificate", "atlassian: {directory_id: d, token_file: a, client_cert_file: c}\n", nil, []string{"atlassian.client_cert_file: needs atlassian.client_key_file beside it"}},
@@ -190,6 +190,17 @@ func TestFaults(t *testing.T) {
 		{"lag", "jira: {base_url: 'https://e.example', email: a@b.jp, token_file: t, search_lag: 0}\n", nil, []string{`jira.search_lag: "0" doesn't fit: write seconds, from 1 to 3600`}},
 		{"product twice", "functions: {10: 'mail, mail'}\n", nil, []string{`functions.10: "mail" stands there twice`}},
 		{"product that isn't connected", "functions: {10: mail}\n", nil, []string{"functions.10: names mail, which isn't connected: add the section mail"}},
+		{"login without certificate", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443'}\n", nil, []string{"internet.certificate_file: is missing: name the server's certificate and its key, or the proxies"}},
+		{"login without host", "internet: {listen: '0.0.0.0:8443', proxies: 192.0.2.1}\n", nil, []string{"internet.login_host: is missing"}},
+		{"certificate without key", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', certificate_file: a.pem}\n", nil, []string{"internet.certificate_file: needs internet.key_file beside it"}},
+		{"host", "internet: {login_host: Login.example.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.1}\n", nil, []string{`internet.login_host: "Login.example.jp" isn't a host name`}},
+		{"host with its usual port", "internet: {login_host: 'login.example.jp:443', listen: '0.0.0.0:8443', proxies: 192.0.2.1}\n", nil, []string{"isn't a host name"}},
+		{"every proxy", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', proxies: 0.0.0.0/0}\n", nil, []string{`internet.proxies: "0.0.0.0/0" is everybody`}},
+		{"a proxy's network", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.1/24}\n", nil, []string{"has bits beyond its length: write 192.0.2.0/24"}},
+		{"keys without TLS", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.1, proxy_keys: " + strings.Repeat("a", 64) + "}\n", nil, []string{"internet.proxy_keys: needs proxies, certificate_file"}},
+		{"one socket for two networks", "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.1}\nlgwan: {login_host: login.example.lg.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.2}\n", nil, []string{"lgwan.listen: is internet's too"}},
+		{"card host without card", "internet: {login_host: login.example.jp, card_host: card.example.jp, listen: '0.0.0.0:8443', proxies: 192.0.2.1}\n", nil, []string{"internet.card_host: needs the section card"}},
+		{"card without network", "card: {anchors_file: a.pem, crl_folder: crl}\n", nil, []string{"card: no network has a login"}},
 		{"unknown function", "functions: {99: jira}\n", nil, []string{`functions.99: there is no such setting`}},
 		{"way to LGWAN", "require: {lgwan: tunnel}\n", nil, []string{`require.lgwan: "tunnel" isn't one of the choices: write direct, relay, no, or some of them`}},
 		{"sqlite password", "database_password_file: x\n", nil, []string{"/d/musubi.yaml:1:1: database_password_file: SQLite has no password"}},

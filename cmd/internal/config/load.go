@@ -220,10 +220,11 @@ func (l *Loaded) checkTogether() Faults {
 			}
 		}
 	}
-	for _, section := range optional {
+	for _, section := range append(slices.Clone(optional), "backchannel") {
 		pair(section+".client_cert_file", section+".client_key_file")
 	}
 	pair("mail.user", "mail.password_file")
+	faults = append(faults, l.checkGates(pair)...)
 	for _, s := range settings {
 		v, ok := l.values[s.key]
 		if !ok || s.section() != "functions" || s.checkValue(v.text) != nil {

@@ -31,11 +31,12 @@ type setting struct {
 // section is a heading of the file.
 type section struct{ key, ja, en string }
 
-var sections = []section{
+var sections = slices.Concat([]section{
 	{"log", "記録", "Logs, on standard error."},
 	{"trace", "分散トレース (OpenTelemetry)。設定しなければ送りません。個人情報は含みません。", "Traces (OpenTelemetry). Nothing is sent unless it is set; no personal data is in them."},
 	{"keys", "署名鍵", "Signing keys."},
 	{"audit", "監査記録", "The audit log."},
+}, gateSections(), []section{
 	{"atlassian", "Atlassian の組織: ライセンスを持つ利用者 (SCIM)。利用者のメールのドメインは、組織で確認済みである必要があります。", "Atlassian organization: licensed members, by SCIM. The address of every member must be on a domain that the organization has verified."},
 	{"jira", "Jira Service Management のサイト: ポータルだけの利用者とその組織 (REST)。", "Jira Service Management site: portal-only customers and their organizations, by REST."},
 	{"slack", "Slack: メッセージとチャンネル (Web API)、利用者とグループ (SCIM)。アプリケーションを一つ作り、そのボットトークンと署名シークレットを使います。", "Slack: messages and channels by the Web API, accounts and groups by SCIM. One application, its bot token and its signing secret."},
@@ -45,7 +46,7 @@ var sections = []section{
 	{"live", "名簿の変更からハブが自分で作る計画。小さなものは方針が承認し、ほかは人の承認を待ちます。", "Plans that the hub makes by itself from changes in the directory. Policy approves small ones; the others wait for a person."},
 	{"prices", "利用席一つの月額 (円、税抜)。既定値は公表価格を目安にした仮定です。契約の額を書いてください。計画と musubi seats の費用の表示だけに使います。", "What one seat costs a month, in yen without tax. The defaults are assumptions in the order of magnitude of public price lists: write what your contract says. Only shown, by plans and by musubi seats."},
 	{"functions", "どの機能をどの製品が担うか (調達仕様の機能番号)。", "Which product carries which function, by the numbers of the procurement document."},
-}
+})
 
 // settings is the whole configuration, in the order of the example.
 var settings = slices.Concat(
@@ -60,7 +61,7 @@ var settings = slices.Concat(
 		},
 		{
 			key: "listen", def: "127.0.0.1:8080", example: "127.0.0.1:8080", check: Loopback,
-			ja: "管理画面と監視の待ち受け。ログイン機能ができるまで loopback だけです。", en: "Pages and probes. Until login exists only a loopback address is accepted.",
+			ja: "監視の待ち受け (loopback だけ)。どの網にもログインがなければ、管理画面もここです。", en: "Probes, on loopback alone; the pages too where no network has a login.",
 		},
 		{
 			key: "log.level", def: "warn", example: "info", choices: []string{"debug", "info", "warn", "error"},
@@ -91,6 +92,9 @@ var settings = slices.Concat(
 			key: "audit.checkpoint_file", example: "/mnt/elsewhere/audit-checkpoint", path: true,
 			ja: "署名済みチェックポイントをデータベースの外に書くファイル。書かなければデータフォルダの audit-checkpoint です。", en: "Where each signed checkpoint is written outside of the database; without it audit-checkpoint in the data folder.",
 		},
+	},
+	gateSettings(),
+	[]setting{
 		{
 			key: "atlassian.directory_id", example: "11111111-1111-4111-8111-111111111111", need: true,
 			ja: "SCIM ディレクトリの ID。", en: "Id of the SCIM directory.",

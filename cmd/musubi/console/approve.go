@@ -17,7 +17,8 @@ type decision struct {
 	Approve *approval
 	Apply   *form
 	Stop    *form
-	Why     label // where a person who reads it could expect a button and there is none
+	Proof   *proof // in the place of Approve: what it takes first
+	Why     label  // where a person who reads it could expect a button and there is none
 	Command string
 }
 
@@ -41,8 +42,8 @@ func (c *Console) decide(ctx context.Context, r *http.Request, v viewer, record 
 	var d decision
 	path, seen := "/plans/"+record.Hash, planSeen(record)
 	may := func(action policies.Action, more policies.Context) (bool, error) {
-		scope, err := c.cfg.Resolver.Ask(ctx, v.actor, action, []policies.Organization{v.actor.Org.Policy()}, more)
-		return scope.For(action) && scope.All(), err
+		hint, err := c.cfg.Resolver.Hint(ctx, v.actor, action, []policies.Organization{v.actor.Org.Policy()}, more)
+		return hint.Everywhere(), err
 	}
 	switch {
 	case record.State == provision.PlanMade, record.State == provision.PlanApproved && c.expired(record):
@@ -54,8 +55,11 @@ func (c *Console) decide(ctx context.Context, r *http.Request, v viewer, record 
 			d.Why = label{"承認は、計画を作った人とは別のシステム管理者が行います。", "Another system administrator than its maker approves a plan."}
 			return d, nil
 		}
+		if d.Proof = c.proofFor(r, v, path); d.Proof != nil {
+			return d, nil
+		}
 		d.Approve = &approval{
-			form: formOf(r, path+"/approve", seen), Lost: all.Lost(), Leaves: all.Leaves, Gained: all.Gained(), Changes: all.Changes(),
+			form: c.formOf(r, path+"/approve", seen), Lost: all.Lost(), Leaves: all.Leaves, Gained: all.Gained(), Changes: all.Changes(),
 			Again: record.State == provision.PlanApproved,
 		}
 	case record.State == provision.PlanApproved:
@@ -64,7 +68,7 @@ func (c *Console) decide(ctx context.Context, r *http.Request, v viewer, record 
 			return d, err
 		}
 		if ok {
-			f := formOf(r, path+"/apply", seen)
+			f := c.formOf(r, path+"/apply", seen)
 			d.Apply = &f
 		}
 	case record.State == provision.PlanStaging, record.State == provision.PlanRunning:
@@ -73,7 +77,7 @@ func (c *Console) decide(ctx context.Context, r *http.Request, v viewer, record 
 			return d, err
 		}
 		if ok {
-			f := formOf(r, path+"/stop", seen)
+			f := c.formOf(r, path+"/stop", seen)
 			d.Stop = &f
 		}
 	}
@@ -126,6 +130,9 @@ func (c *Console) approve(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return err
 	}
 	back := "/plans/" + record.Hash
+	if err := c.proven(r, v, back); err != nil {
+		return err
+	}
 	d, err := c.planDigest(ctx, v, record.Hash)
 	if err != nil {
 		return err

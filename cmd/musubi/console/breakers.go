@@ -67,7 +67,8 @@ type breakerBody struct {
 	More    int
 	By      who // who released it
 	Release *form
-	Why     label // why there is no form
+	Proof   *proof // in the place of Release: what it takes first
+	Why     label  // why there is no form
 }
 
 type heldRow struct {
@@ -269,7 +270,7 @@ func (c *Console) breakerPage(ctx context.Context, w http.ResponseWriter, r *htt
 		return err
 	}
 	if trip.State == breaker.StateOpen {
-		may, err := c.cfg.Resolver.Ask(ctx, v.actor, policies.ActionBreakerRelease, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
+		may, err := c.cfg.Resolver.Hint(ctx, v.actor, policies.ActionBreakerRelease, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
 		if err != nil {
 			return err
 		}
@@ -282,8 +283,11 @@ func (c *Console) breakerPage(ctx context.Context, w http.ResponseWriter, r *htt
 		switch {
 		case own:
 			body.Why = label{"原因の変更をした人は解除できません。別のシステム管理者が確かめて解除します。", "Who made the change that tripped it can't release it: another system administrator does."}
-		case may.For(policies.ActionBreakerRelease) && may.All():
-			f := formOf(r, "/breakers/"+trip.ID+"/release", tripSeen(trip))
+		case may.Everywhere():
+			if body.Proof = c.proofFor(r, v, "/breakers/"+trip.ID); body.Proof != nil {
+				break
+			}
+			f := c.formOf(r, "/breakers/"+trip.ID+"/release", tripSeen(trip))
 			body.Release = &f
 		default:
 			body.Why = label{"解除できるのはシステム管理者です。", "A system administrator releases it."}
@@ -330,6 +334,9 @@ func (c *Console) release(ctx context.Context, w http.ResponseWriter, r *http.Re
 	back := "/breakers/" + trip.ID
 	if tripSeen(trip) != in.seen {
 		return changedMeanwhile(back)
+	}
+	if err := c.proven(r, v, back); err != nil {
+		return err
 	}
 	another, err := c.cfg.Another(ctx, v.people)
 	if err != nil {

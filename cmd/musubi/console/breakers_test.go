@@ -12,7 +12,6 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/breaker"
 )
@@ -39,7 +38,7 @@ func (h *hub) trip(org policies.OrgID, people int, by identity.Person) breaker.R
 }
 
 func TestBreakers(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		planner, approver, town := h.open(people.planner), h.open(people.approver), h.open(people.sapporoAdmin)

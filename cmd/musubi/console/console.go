@@ -14,6 +14,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/breaker"
@@ -42,8 +43,12 @@ type Config struct {
 	TokenEnds func(policies.Product) (date string, days int, ok bool)
 	// QuotaShare tells how much of the vendors\' quotas is used now, in words; "" where nobody knows. May be nil.
 	QuotaShare func(context.Context) string
-	Notice     string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
-	Logger     *slog.Logger // nil: silent
+	// Login is how people come in who log in; nil: by a one-time address, on this machine alone.
+	Login *Login
+	// Accounts is what administrators do about how people log in. It takes Login; nil: the pages offer nothing of it.
+	Accounts *Accounts
+	Notice   string       // shown on every page, e.g. that vendor quotas are scaled; may be empty
+	Logger   *slog.Logger // nil: silent
 }
 
 // Console is the pages. It is safe for concurrent use.
@@ -68,6 +73,10 @@ func New(cfg Config) (*Console, error) {
 		return fail(errors.New("Another is required with Breakers"))
 	case cfg.Now == nil || cfg.Random == nil:
 		return fail(errors.New("Now and Random are required"))
+	case cfg.Login != nil && !cfg.Login.complete():
+		return fail(errors.New("a Login without Who, Prove or Logout"))
+	case cfg.Accounts != nil && (cfg.Login == nil || !cfg.Accounts.complete()):
+		return fail(errors.New("Accounts without Login, or without one of its parts"))
 	}
 	for product, link := range cfg.ProductLinks {
 		u, err := url.Parse(link)
@@ -92,9 +101,10 @@ func New(cfg Config) (*Console, error) {
 // viewer is the person who looks at a page, and what that person may see. A scope that was refused is the zero Scope: it covers nothing.
 type viewer struct {
 	actor  access.Actor
-	orgs   policies.Scope // org.read
-	people policies.Scope // people.read
-	plans  policies.Scope // plan.read
+	visit  session.Session // zero where a ticket opened the pages
+	orgs   policies.Scope  // org.read
+	people policies.Scope  // people.read
+	plans  policies.Scope  // plan.read
 }
 
 // mayReadPlans: a plan covers every organization, so the whole of it is shown to who may see them all.
@@ -118,11 +128,11 @@ func (v viewer) peopleOf() label {
 // look authenticates the request and mints the scopes that its page reads with. Whom the policies refuse what the page needs attempted it:
 // that is recorded in the audit log, and the page is refused. What more the page would show is left out without a record.
 func (c *Console) look(ctx context.Context, r *http.Request, needs policies.Action, more ...policies.Action) (viewer, error) {
-	actor, err := c.authenticate(ctx, r)
+	actor, visit, err := c.authenticate(ctx, r)
 	if err != nil {
 		return viewer{}, err
 	}
-	v := viewer{actor: actor}
+	v := viewer{actor: actor, visit: visit}
 	fields := map[policies.Action]*policies.Scope{
 		policies.ActionOrgRead: &v.orgs, policies.ActionPeopleRead: &v.people, policies.ActionPlanRead: &v.plans,
 	}
@@ -132,7 +142,7 @@ func (c *Console) look(ctx context.Context, r *http.Request, needs policies.Acti
 			*fields[action], err = c.cfg.Resolver.Ask(ctx, actor, action, nil, policies.Context{})
 		}
 	}
-	if errors.Is(err, access.ErrPersonEnded) { // between the two looks
+	if errors.Is(err, access.ErrPersonEnded) || errors.Is(err, access.ErrPostEnded) { // between the two looks
 		err = fmt.Errorf("%w: %w", errSessionEnded, err)
 	}
 	if err != nil {

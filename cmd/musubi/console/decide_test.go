@@ -14,7 +14,6 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -78,7 +77,7 @@ func (h *hub) state(hash string) provision.PlanState {
 
 // A plan's way on the pages: made, read, approved by another person, applied, stopped.
 func TestPlanOnThePages(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, func(c *Config) {})
 		h.console.cfg.Planner = provision.NewPlanner(h.prov, h.dir, h.engine)
 		people := h.country()

@@ -18,6 +18,10 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/invitation"
+	"github.com/musubi-hub/musubi/identity/mynumber"
+	"github.com/musubi-hub/musubi/identity/password"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -69,12 +73,18 @@ type hub struct {
 	handler  http.Handler
 }
 
+// migrated is the database of every hub, and loaded its policies: made once for all tests.
+var (
+	migrated = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+		return db.Migrate(ctx, directory.Migration(), access.Migration(), audit.Migration(db.Engine()), provision.Migration(), breaker.Migration(), Migration(),
+			session.Migration(), mynumber.Migration(), password.Migration(), invitation.Migration())
+	})
+	loaded = sync.OnceValues(load.Default)
+)
+
 func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 	t.Helper()
-	if err := db.Migrate(t.Context(), directory.Migration(), access.Migration(), audit.Migration(db.Engine()), provision.Migration(), breaker.Migration(), Migration()); err != nil {
-		t.Fatal(err)
-	}
-	engine, err := load.Default()
+	engine, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +137,7 @@ func newHub(t *testing.T, db *sqldb.DB, change func(*Config)) *hub {
 
 func sqliteHub(t *testing.T) *hub {
 	t.Helper()
-	return newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), nil)
+	return newHub(t, migrated.Open(t, sqldb.SQLite), nil)
 }
 
 type noJobs struct{}
@@ -240,6 +250,7 @@ type answer struct {
 type browser struct {
 	h      *hub
 	cookie string
+	secret session.Secret // of who has logged in
 }
 
 func (b *browser) do(method, path string, change func(*http.Request)) answer {
@@ -248,6 +259,9 @@ func (b *browser) do(method, path string, change func(*http.Request)) answer {
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if b.cookie != "" {
 		r.AddCookie(&http.Cookie{Name: cookieName, Value: b.cookie})
+	}
+	if !b.secret.Zero() {
+		r.AddCookie(b.secret.Cookie(session.CookieName))
 	}
 	if change != nil {
 		change(r)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -24,7 +25,15 @@ const maxForm = 8 << 10
 // "seen" names the state that the person decided on. Whoever posts it later, for another plan or a second time gets a refusal and not what
 // was meant for then. The session's cookie is the key, so that nothing has to be kept and a new session makes all forms of the old one void.
 
-// formToken is the token of a form that posts to path after seen was shown.
+// tokenOf is the token of a form of r's session that posts to path after seen was shown; empty where there is no session.
+func (c *Console) tokenOf(r *http.Request, path, seen string) string {
+	if c.cfg.Login == nil {
+		return formToken(cookieOf(r), path, seen)
+	}
+	return session.FromRequest(r, session.CookieName).Derive(fmt.Sprintf("console form %d:%s%s", len(path), path, seen))
+}
+
+// formToken is tokenOf of a session that a ticket opened.
 func formToken(cookie, path, seen string) string {
 	mac := hmac.New(sha256.New, []byte(cookie))
 	_, _ = fmt.Fprintf(mac, "musubi console form\x00%s\x00%s", path, seen)
@@ -37,8 +46,8 @@ type form struct {
 }
 
 // formOf makes a form for the session of r.
-func formOf(r *http.Request, path, seen string) form {
-	return form{path, seen, formToken(cookieOf(r), path, seen)}
+func (c *Console) formOf(r *http.Request, path, seen string) form {
+	return form{path, seen, c.tokenOf(r, path, seen)}
 }
 
 // conflict is a request that made sense once: what it is about has changed meanwhile, or doesn't allow it now.
@@ -66,10 +75,10 @@ func (c *Console) submit(do func(context.Context, http.ResponseWriter, *http.Req
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		// Who isn't signed in, or whose form is forged, attempted nothing: only then is the right to it asked, and a refusal recorded.
-		_, err := c.authenticate(ctx, r)
+		_, _, err := c.authenticate(ctx, r)
 		var in submitted
 		if err == nil {
-			in, err = readForm(r)
+			in, err = c.readForm(r)
 		}
 		var v viewer
 		if err == nil {
@@ -84,7 +93,7 @@ func (c *Console) submit(do func(context.Context, http.ResponseWriter, *http.Req
 	})
 }
 
-func readForm(r *http.Request) (submitted, error) {
+func (c *Console) readForm(r *http.Request) (submitted, error) {
 	unreadable := badRequest{label{"送信された内容を読み取れません。", "The form can't be read."}}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
@@ -101,8 +110,8 @@ func readForm(r *http.Request) (submitted, error) {
 		in.fields[name] = values[0]
 	}
 	in.seen = in.fields["seen"]
-	want := formToken(cookieOf(r), r.URL.Path, in.seen)
-	if !hmac.Equal([]byte(want), []byte(in.fields["token"])) {
+	want := c.tokenOf(r, r.URL.Path, in.seen)
+	if want == "" || !hmac.Equal([]byte(want), []byte(in.fields["token"])) {
 		return submitted{}, errForm
 	}
 	return in, nil
@@ -142,7 +151,7 @@ func refusal(err error, back string) error {
 		return say("ほかの計画を適用しています", "Another plan is being applied", "終わるのを待つか、止めてから適用してください。", "Wait until it ends, or stop it.")
 	case errors.Is(err, provision.ErrNotRunning):
 		return say("適用していません", "It isn't being applied", "この計画は適用中ではないため、止めるものがありません。", "This plan isn't being applied: there is nothing to stop.")
-	case errors.Is(err, access.ErrPersonEnded):
+	case errors.Is(err, access.ErrPersonEnded), errors.Is(err, access.ErrPostEnded):
 		return fmt.Errorf("%w: %w", errSessionEnded, err)
 	case errors.Is(err, identity.ErrRefused):
 		return err

@@ -194,6 +194,7 @@ type orgBody struct {
 	Below    string // address of the list of a prefecture's municipalities
 	Known    bool   // whether the viewer may see its people
 	HasStaff bool   // wards have none
+	Manage   bool   // there is a page about how each person logs in
 	InCharge int    // people in service
 	Seats    []tile
 	Query    string
@@ -231,7 +232,7 @@ func (c *Console) orgPage(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
-	body := orgBody{Org: o, Kind: kindLabel(o.Kind), Number: numberLabel(o), State: onboardingLabel(o.State), Contacts: contacts(o), Over: !o.Exists(c.cfg.Now().UnixMicro()), Known: v.people.Covers(o.ID), HasStaff: o.Kind != policies.KindWard, Query: query}
+	body := orgBody{Org: o, Kind: kindLabel(o.Kind), Number: numberLabel(o), State: onboardingLabel(o.State), Contacts: contacts(o), Over: !o.Exists(c.cfg.Now().UnixMicro()), Known: v.people.Covers(o.ID), HasStaff: o.Kind != policies.KindWard, Query: query, Manage: c.cfg.Accounts != nil}
 	names := orgNames{console: c, scope: v.orgs}
 	if body.Parent, err = names.find(ctx, o.Parent); err != nil {
 		return err

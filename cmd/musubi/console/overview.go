@@ -140,12 +140,12 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 	}
 	if body.MayReadPlans && c.cfg.Planner != nil {
-		may, err := c.cfg.Resolver.Ask(ctx, v.actor, policies.ActionPlanMake, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
+		may, err := c.cfg.Resolver.Hint(ctx, v.actor, policies.ActionPlanMake, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
 		if err != nil {
 			return err
 		}
-		if may.For(policies.ActionPlanMake) && may.All() {
-			f := formOf(r, "/plans", newestSeen(body.Plans))
+		if may.Everywhere() {
+			f := c.formOf(r, "/plans", newestSeen(body.Plans))
 			body.Make = &f
 		}
 	}

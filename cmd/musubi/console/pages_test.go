@@ -17,14 +17,13 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
 
 func TestOverview(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, func(c *Config) { c.Notice = "流量枠は実演用に 100 倍です" })
 		people := h.country()
 		h.account(people.sapporoStaff, policies.ProductJira, policies.SeatPortalCustomer)
@@ -61,7 +60,7 @@ func firstMatch(text, pattern string) string {
 }
 
 func TestEmptyStates(t *testing.T) {
-	h := newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), func(c *Config) { c.Connectors, c.ProductLinks = nil, nil })
+	h := newHub(t, migrated.Open(t, sqldb.SQLite), func(c *Config) { c.Connectors, c.ProductLinks = nil, nil })
 	h.org(agency, policies.KindAgency, "デジタル庁", "", "")
 	admin := h.person(agency, policies.RoleSystemAdministrator, "計画", "一郎")
 	b := h.open(admin)
@@ -126,7 +125,7 @@ func (b *browser) walk() map[string]answer {
 }
 
 func TestScope(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		for _, p := range []identity.Person{people.sapporoStaff, people.sapporoAdmin, people.aomoriStaff} {
@@ -258,7 +257,7 @@ func TestCaretaker(t *testing.T) {
 }
 
 func TestOrganizationsAndPeople(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		h.account(people.sapporoStaff, policies.ProductJira, policies.SeatPortalCustomer)
@@ -361,7 +360,7 @@ func TestPaging(t *testing.T) {
 // Names that want to be markup stay text, wherever they are shown.
 func TestHostileNames(t *testing.T) {
 	const hostile = `<script>alert('x')</script>"><b onmouseover=a>`
-	h := newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), func(c *Config) {
+	h := newHub(t, migrated.Open(t, sqldb.SQLite), func(c *Config) {
 		c.Notice = hostile
 		d := c.Connectors[policies.ProductJira]
 		d.DataRegion, d.ISMAP, d.Limits.Budgets = hostile, hostile, []connectors.Budget{{Class: hostile, Rate: 1, Burst: 1}}
@@ -584,7 +583,7 @@ func TestNumbersAndTimes(t *testing.T) {
 
 // The seats of named people stay inside the scope that asks.
 func TestSeatsOfPeople(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		for _, p := range []identity.Person{people.sapporoStaff, people.aomoriStaff} {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -24,7 +23,7 @@ func (h *hub) refuse(id string, p identity.Person, kind provision.OpKind, words 
 }
 
 func TestQuarantine(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		planner, town, other, staff := h.open(people.planner), h.open(people.sapporoAdmin), h.open(people.aomoriAdmin), h.open(people.sapporoStaff)

@@ -57,6 +57,7 @@ func assetPath(name string, content []byte) string {
 // pages are the parsed templates, one for each page, with the layout around it.
 type pages struct {
 	overview, orgs, org, plan, progress, quarantine, breakers, breaker, tries, try, story, open, message *template.Template
+	person, act, done, records, logouts, prove                                                           *template.Template
 }
 
 func parsePages() (pages, error) {
@@ -70,11 +71,12 @@ func parsePages() (pages, error) {
 	}
 	functions := template.FuncMap{
 		"num": num, "jst": moment, "day": day, "asset": func(name string) string { return paths[name] },
-		"short": func(hash string) string { return hash[:min(12, len(hash))] },
-		"bar":   func(done, total int, name label) bar { return bar{done, total, name} },
-		"yen":   yen,
-		"less":  func(n, by int) int { return n - by },
-		"label": func(text string) label { return label{JA: text} },
+		"short":   func(hash string) string { return hash[:min(12, len(hash))] },
+		"bar":     func(done, total int, name label) bar { return bar{done, total, name} },
+		"yen":     yen,
+		"success": func(ja, en string) badge { return badge{label{ja, en}, "success"} },
+		"less":    func(n, by int) int { return n - by },
+		"label":   func(text string) label { return label{JA: text} },
 		"trouble": func(n int) badge {
 			return badge{label{"要確認 " + num(n), ""}, "warning"}
 		},
@@ -97,6 +99,12 @@ func parsePages() (pages, error) {
 		{&p.story, "story"},
 		{&p.open, "open"},
 		{&p.message, "message"},
+		{&p.person, "person"},
+		{&p.act, "act"},
+		{&p.done, "done"},
+		{&p.records, "records"},
+		{&p.logouts, "logouts"},
+		{&p.prove, "prove"},
 	} {
 		parsed, err := template.New("layout.html").Funcs(functions).Option("missingkey=error").
 			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+t.name+".html")
@@ -142,13 +150,16 @@ type crumb struct {
 
 // visitor is who looks, as the head of the page says it.
 type visitor struct {
-	Name  string
-	Org   string
-	Role  label
-	Scope label
+	Name    string
+	Org     string
+	Role    label
+	Scope   label       // empty: not known here
+	Network label       // empty: nobody logged in
+	Links   []crumb     // own sessions, another post
+	Logout  *LogoutForm // nil: the console's own
 }
 
-func visitorOf(v viewer) *visitor {
+func (c *Console) visitorOf(r *http.Request, v viewer) *visitor {
 	whole := label{"すべての組織", "every organization"}
 	switch {
 	case v.people.All():
@@ -157,11 +168,27 @@ func visitorOf(v viewer) *visitor {
 	default:
 		whole = label{v.actor.Org.Name + "の職員", "people of one organization"}
 	}
-	return &visitor{Name: v.actor.Person.DisplayName(), Org: v.actor.Org.Name, Role: roleLabel(v.actor.Person.Role), Scope: whole}
+	out := &visitor{Name: v.actor.Person.DisplayName(), Org: v.actor.Org.Name, Role: roleLabel(v.actor.Person.Role), Scope: whole}
+	c.cfg.Login.describe(r, v.visit, out)
+	return out
+}
+
+// visitorAt is who looks at a page that no scope was minted for; nil where nobody has logged in.
+func (c *Console) visitorAt(r *http.Request) *visitor {
+	if c.cfg.Login == nil {
+		return nil
+	}
+	actor, visit, err := c.authenticate(r.Context(), r)
+	if err != nil {
+		return nil
+	}
+	out := &visitor{Name: actor.Person.DisplayName(), Org: actor.Org.Name, Role: roleLabel(actor.Person.Role)}
+	c.cfg.Login.describe(r, visit, out)
+	return out
 }
 
 // menu is which parts of the console the visitor has.
-type menu struct{ Trials, Breakers, Quarantine bool }
+type menu struct{ Trials, Breakers, Quarantine, Records, Logouts bool }
 
 // render writes a page, whole or not at all.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, page *template.Template, f frame) {
@@ -179,7 +206,10 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, pag
 
 // show renders a page for a viewer.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, v viewer, page *template.Template, f frame) error {
-	f.Visitor = visitorOf(v)
+	f.Visitor = c.visitorOf(r, v)
+	if err := c.accountsMenu(r.Context(), v, &f.Menu); err != nil {
+		return err
+	}
 	f.Menu.Quarantine = v.seesPlans()
 	f.Menu.Breakers = c.cfg.Breakers != nil && v.mayReadPlans()
 	f.Menu.Trials = c.cfg.Trials != nil && v.mayReadPlans()
@@ -187,9 +217,24 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, v viewer, page *t
 	return nil
 }
 
+// messageBody is a page of a few sentences.
+type messageBody struct {
+	message
+	Incident string // the number of the audit row that tells what happened; empty: there is none
+}
+
 // message shows a page of a few sentences.
 func (c *Console) message(w http.ResponseWriter, r *http.Request, status int, m message) {
-	c.render(w, r, status, c.pages.message, frame{label: m.label, Body: m})
+	c.messageOf(w, r, status, m, "")
+}
+
+func (c *Console) messageOf(w http.ResponseWriter, r *http.Request, status int, m message, incident string) {
+	c.render(w, r, status, c.pages.message, frame{label: m.label, Visitor: c.visitorAt(r), Body: messageBody{m, incident}})
+}
+
+// refused shows that something was refused, with the number to name to an administrator.
+func (c *Console) refused(w http.ResponseWriter, r *http.Request, m message, incident string) {
+	c.messageOf(w, r, http.StatusForbidden, m, incident)
 }
 
 // num writes a number with a comma between thousands.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -18,6 +19,9 @@ import (
 const pageTime = 30 * time.Second
 
 const contentSecurity = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// strictTransport: RFC 6797. No subdomain is spoken for: card host and login host are names of their own.
+const strictTransport = "max-age=31536000"
 
 // badRequest is a request that makes no sense; the sentence is shown.
 type badRequest struct{ label }
@@ -55,10 +59,19 @@ func (c *Console) Handler() http.Handler {
 		mux.Handle("POST /try/other", c.submit(c.other, plans))
 		mux.Handle("GET /try/stories/{id}", c.page(c.storyPage, plans, orgs, people))
 	}
-	mux.HandleFunc("GET /open/{ticket}", c.showTicket)
-	mux.HandleFunc("POST /open/{ticket}", c.useTicket)
-	mux.HandleFunc("POST /logout", c.logout)
-	mux.HandleFunc("GET /closed", c.closed)
+	if c.cfg.Accounts != nil {
+		mux.Handle("GET /people/{id}", c.page(c.personPage, people, orgs, plans))
+		mux.Handle("GET /people/{id}/{act}", c.page(c.actPage, people, orgs, plans))
+		mux.Handle("POST /people/{id}/{act}", c.submit(c.act, people, orgs, plans))
+		mux.Handle("GET /records", c.page(c.recordsPage, orgs, people, plans))
+		mux.Handle("GET /logouts", c.page(c.logoutsPage, orgs, people, plans))
+	}
+	if c.cfg.Login == nil {
+		mux.HandleFunc("GET /open/{ticket}", c.showTicket)
+		mux.HandleFunc("POST /open/{ticket}", c.useTicket)
+		mux.HandleFunc("POST /logout", c.logout)
+		mux.HandleFunc("GET /closed", c.closed)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -69,13 +82,13 @@ func (c *Console) Handler() http.Handler {
 	})
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.message(w, r, http.StatusForbidden, messageCrossSite)
+		c.refused(w, r, messageCrossSite, c.incident(r, "a request from another site"))
 	}))
 	return c.guard(crossOrigin.Handler(mux))
 }
 
-// guard puts the safe headers on every answer, and answers only to this machine's own names: a foreign name that resolves to loopback
-// (DNS rebinding) gets nothing.
+// guard puts the safe headers on every answer. Without a Login it answers only to this machine's own names: a foreign name that resolves to
+// loopback (DNS rebinding) gets nothing. With one, whoever listens has held the host name to the network (identity/network).
 func (c *Console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -88,11 +101,14 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Language", "ja")
+		if c.cfg.Login != nil {
+			h.Set("Strict-Transport-Security", strictTransport)
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), pageTime)
 		defer cancel()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if !loopback(r.Host) {
+		if c.cfg.Login == nil && !loopback(r.Host) {
 			c.message(w, r, http.StatusMisdirectedRequest, messageHost)
 			return
 		}
@@ -129,14 +145,20 @@ func (c *Console) page(show func(context.Context, http.ResponseWriter, *http.Req
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var bad badRequest
 	var gone conflict
+	var again proofNeeded
 	switch {
+	case errors.Is(err, errNoSession) && c.cfg.Login != nil:
+		w.Header().Set("WWW-Authenticate", "MusubiLogin") // RFC 9110 wants a challenge; browsers know none for a login page
+		c.message(w, r, http.StatusUnauthorized, messageLogin)
 	case errors.Is(err, errSessionEnded):
 		setCookie(w, "", -1)
 		c.unauthorized(w, r, messageSessionEnded)
 	case errors.Is(err, errNoSession):
 		c.unauthorized(w, r, messageNoSession)
 	case errors.Is(err, errForm):
-		c.message(w, r, http.StatusForbidden, messageForm)
+		c.refused(w, r, messageForm, c.incident(r, "the form isn't of this session and page"))
+	case errors.As(err, &again):
+		c.render(w, r, http.StatusForbidden, c.pages.prove, frame{label: label{"もう一度、本人を確認してください", "Prove yourself again"}, Visitor: c.visitorAt(r), Body: again.proof})
 	case errors.As(err, &gone):
 		c.message(w, r, http.StatusConflict, gone.message)
 	case errors.As(err, &bad):
@@ -144,14 +166,19 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, identity.ErrNotFound):
 		c.message(w, r, http.StatusNotFound, messageNotFound)
 	case errors.Is(err, identity.ErrRefused):
-		c.message(w, r, http.StatusForbidden, messageRefused)
+		number := access.Incident(err)
+		if number == "" {
+			number = c.incident(r, "the page takes more than the policies permit")
+		}
+		c.refused(w, r, messageRefused, number)
 	case r.Context().Err() != nil:
 		c.cfg.Logger.WarnContext(r.Context(), "console: page took too long, or nobody waited for it", "page", r.Pattern, "error", err)
 		w.Header().Set("Retry-After", "10")
 		c.message(w, r, http.StatusServiceUnavailable, messageBusy)
 	default:
-		c.cfg.Logger.ErrorContext(r.Context(), "console: page failed", "page", r.Pattern, "error", err)
-		c.message(w, r, http.StatusInternalServerError, messageFailed)
+		number := c.incident(r, "the page failed: the hub's log says why")
+		c.cfg.Logger.ErrorContext(r.Context(), "console: page failed", "page", r.Pattern, "incident", number, "error", err)
+		c.messageOf(w, r, http.StatusInternalServerError, messageFailed, number)
 	}
 }
 

@@ -50,9 +50,9 @@ func cookieOf(r *http.Request) string {
 	return cookies[0].Value
 }
 
-// authenticate gives the person behind the request's session. Everything is read anew: the session, the credential that it was begun with,
+// ticketed gives the person behind the session that a ticket opened. Everything is read anew: the session, the credential that it was begun with,
 // the person. A session that has ended, or whose person or credential has, wraps errNoSession.
-func (c *Console) authenticate(ctx context.Context, r *http.Request) (access.Actor, error) {
+func (c *Console) ticketed(ctx context.Context, r *http.Request) (access.Actor, error) {
 	cookie := cookieOf(r)
 	if cookie == "" {
 		return access.Actor{}, errNoSession

@@ -18,12 +18,11 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 )
 
 func TestTicketWorksOnce(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		path := h.ticket(people.planner)
@@ -61,7 +60,7 @@ func TestTicketWorksOnce(t *testing.T) {
 }
 
 func TestTicketExpires(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 		path := h.ticket(people.planner)
@@ -86,7 +85,7 @@ func TestTicketExpires(t *testing.T) {
 
 // Of many who press the button at once, one gets a session.
 func TestTicketRace(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		path := h.ticket(h.country().planner)
 		var wg sync.WaitGroup
@@ -148,7 +147,7 @@ func TestOnlyPeopleGetTickets(t *testing.T) {
 }
 
 func TestSessionEnds(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	migrated.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHub(t, db, nil)
 		people := h.country()
 
@@ -237,7 +236,7 @@ func TestSessionEndsWithItsCredential(t *testing.T) {
 
 func TestSecretsStayOut(t *testing.T) {
 	var logged bytes.Buffer
-	h := newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), func(c *Config) {
+	h := newHub(t, migrated.Open(t, sqldb.SQLite), func(c *Config) {
 		c.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	people := h.country()

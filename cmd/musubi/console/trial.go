@@ -124,7 +124,7 @@ type triesBody struct {
 	Offers  []Offer
 	Stories []storyRow
 	Other   string // whom the other administrator's form opens the console as
-	Switch  form
+	Switch  *form  // nil: people log in, and each as themselves
 	Places  []Place
 }
 
@@ -179,7 +179,11 @@ func (c *Console) triesPage(ctx context.Context, w http.ResponseWriter, r *http.
 	if err := c.trying(v); err != nil {
 		return err
 	}
-	body := triesBody{Other: c.cfg.Trials.OtherName(v.actor), Switch: formOf(r, "/try/other", ""), Places: c.cfg.Trials.Places()}
+	body := triesBody{Other: c.cfg.Trials.OtherName(v.actor), Places: c.cfg.Trials.Places()}
+	if c.cfg.Login == nil {
+		f := c.formOf(r, "/try/other", "")
+		body.Switch = &f
+	}
 	var err error
 	if body.Offers, err = c.cfg.Trials.Offers(ctx, v.actor); err != nil {
 		return err
@@ -212,7 +216,7 @@ func (c *Console) tryPage(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return err
 	}
-	body := tryBody{o, formOf(r, "/try/"+o.Kind, o.Subject)}
+	body := tryBody{o, c.formOf(r, "/try/"+o.Kind, o.Subject)}
 	return c.show(w, r, v, c.pages.try, frame{label: o.Title, Section: "try", Body: body, Crumbs: []crumb{{label{"試してみる", "Things to try"}, "/try"}}})
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
+	"github.com/musubi-hub/musubi/identity/sqldb"
 )
 
 // fakeTrials remembers what was begun.
@@ -71,7 +71,7 @@ func TestNoTrials(t *testing.T) {
 
 func TestTrials(t *testing.T) {
 	fake := &fakeTrials{}
-	h := newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), func(c *Config) { c.Trials = fake })
+	h := newHub(t, migrated.Open(t, sqldb.SQLite), func(c *Config) { c.Trials = fake })
 	people := h.country()
 	planner, town := h.open(people.planner), h.open(people.sapporoAdmin)
 	wantText(t, planner.get("/"), http.StatusOK, `href="/try/leaver"`, `href="/try/transfer"`, `href="/try/fault"`)
@@ -131,7 +131,7 @@ func TestTrials(t *testing.T) {
 // A story keeps itself up to date until it has ended, unless its reader stops that.
 func TestStory(t *testing.T) {
 	fake := &fakeTrials{}
-	h := newHub(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)), func(c *Config) { c.Trials = fake })
+	h := newHub(t, migrated.Open(t, sqldb.SQLite), func(c *Config) { c.Trials = fake })
 	b := h.open(h.country().planner)
 	wantText(t, b.get("/try/stories/1"), http.StatusNotFound)
 	began := h.clock.now()

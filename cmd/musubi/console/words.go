@@ -44,6 +44,11 @@ var (
 		},
 		openCommand, "",
 	}
+	messageLogin = message{
+		label{"ログインしていません", "You aren't logged in"},
+		label{"ログインの期限が切れたか、終了しています。もう一度ログインしてください。", "Your login has ended. Please log in again."},
+		"", "/",
+	}
 	messageTicketUnknown = message{
 		label{"このアドレスは使えません", "This address doesn't work"},
 		label{"アドレスが途中で切れていないか確かめてください。新しいアドレスは次のコマンドで表示できます。", "Check that the address is complete. This command prints a new one:"},
@@ -74,7 +79,7 @@ var (
 	}
 	messageRefused = message{
 		label{"見る権限がありません", "You may not see this"},
-		label{"この内容を見る権限が方針で認められていません。必要なときは、システム管理者に相談してください。", "The policies don't let you see this. If you need it, ask a system administrator."},
+		label{"この内容を見る権限が方針で認められていません。必要なときは、システム管理者に相談してください。兼務しているときは、ほかの職で見られることがあります。", "The policies don't let you see this. If you need it, ask a system administrator. If you hold several posts, another one may let you."},
 		"", "",
 	}
 	messageMethod = message{

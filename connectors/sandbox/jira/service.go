@@ -34,6 +34,7 @@ type Options struct {
 	AppToken      string        // bearer token of an OAuth 2.0 app, which alone may register webhooks that expire. Empty: there is no app
 	SearchLag     time.Duration // how long search/jql misses what was written, at most a minute; 0: 3 s; negative: not at all
 	WorkflowTime  time.Duration // how long a transition takes, while another one conflicts; 0: 20 ms; negative: no time
+	PortalURL     string        // where customers see their requests, for links, without the prefix; "": where the API is
 }
 
 // Sending is how webhooks leave. The zero value registers them and sends nothing.
@@ -79,6 +80,7 @@ type Service struct {
 	deskUsers site.Members // customers added to the service desk
 	deskOrgs  site.Members // organizations added to it, by decimal id
 	search    site.PrefixIndex
+	links     site.Links // who of the identity provider has which account
 }
 
 // customer is one version of a portal-only account; it is never changed once stored.
@@ -125,6 +127,7 @@ const (
 	changeMembers   = "org.members"
 	changeDeskUsers = "desk.customers"
 	changeDeskOrgs  = "desk.orgs"
+	changeLink      = "link"
 )
 
 // New makes an empty service.
@@ -145,7 +148,7 @@ func New(opt Options, seed uint64, licensed Licensed, log Log, sending Sending) 
 	s := &Service{opt: opt, seed: seed, log: log, licensed: licensed, siteID: site.DeriveUUID(seed, Name, "site"), sending: sending}
 	s.tracker = work.New(work.Options{
 		ServiceDeskID: opt.ServiceDeskID, ProjectKey: opt.ProjectKey, ProjectName: opt.ProjectName, ProjectID: opt.ProjectID,
-		SearchLag: opt.SearchLag, WorkflowTime: opt.WorkflowTime,
+		SearchLag: opt.SearchLag, WorkflowTime: opt.WorkflowTime, PortalURL: opt.PortalURL,
 	}, seed, &s.mu, host{s})
 	s.clear()
 	s.table = site.NewTable(append(s.routes(), s.tracker.Routes(s.inDesk)...))
@@ -191,6 +194,7 @@ func (s *Service) clear() {
 	s.orgs, s.orgOrder, s.byName, s.nextOrg = map[int64]*organization{}, nil, map[string]int64{}, 1
 	s.memberOf, s.deskUsers, s.deskOrgs = map[string]map[int64]struct{}{}, site.Members{}, site.Members{}
 	s.search.Reset()
+	s.links = site.Links{}
 	s.tracker.Clear()
 	if s.queue != nil {
 		s.queue.Clear()
@@ -255,6 +259,12 @@ func (s *Service) apply(c site.Change) error {
 			return err
 		}
 		s.nextOrg = max(s.nextOrg, r.ID)
+	case changeLink:
+		var r site.Link
+		if err := json.Unmarshal(c.Data, &r); err != nil {
+			return err
+		}
+		s.links.Put(r)
 	case changeMembers, changeDeskUsers, changeDeskOrgs:
 		var r memberRecord
 		if err := json.Unmarshal(c.Data, &r); err != nil {
@@ -385,6 +395,11 @@ func (s *Service) SnapshotLocked(emit func([]site.Change) error) error {
 	}
 	if err := members(changeDeskOrgs, 0, &s.deskOrgs, 0); err != nil {
 		return err
+	}
+	for _, k := range s.links.All() {
+		if err := put(changeLink, k); err != nil {
+			return err
+		}
 	}
 	if err := s.tracker.Snapshot(put); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -311,7 +312,7 @@ func (w *Workspace) permalink(q *request) (map[string]any, *failure) {
 	if m == nil {
 		return nil, fail("message_not_found")
 	}
-	link := q.Base + "/" + Name + "/archives/" + c.ID + "/p" + strings.ReplaceAll(m.TS, ".", "")
+	link := cmp.Or(w.opt.ClientURL, q.Base) + "/" + Name + "/archives/" + c.ID + "/p" + strings.ReplaceAll(m.TS, ".", "")
 	if m.Thread != "" {
 		link += "?thread_ts=" + m.Thread + "&cid=" + c.ID
 	}

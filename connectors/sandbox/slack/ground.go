@@ -26,6 +26,11 @@ func (w *Workspace) SnapshotLocked(emit func([]site.Change) error) error {
 			return err
 		}
 	}
+	for _, k := range w.links.All() {
+		if err := put(changeLink, k); err != nil {
+			return err
+		}
+	}
 	if s, own := w.sender.subscription(); own {
 		if err := put(changeSubscription, s); err != nil {
 			return err

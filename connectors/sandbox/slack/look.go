@@ -82,9 +82,20 @@ func (w *Workspace) Thread(channelID string, start, limit int) (row ChannelRow, 
 		return ChannelRow{}, nil, nil, 0, false
 	}
 	now := w.ground.Now()
+	rows, total = w.thread(c, start, limit, func(*message) bool { return true })
+	for _, id := range c.members.IDs(time.Time{}) {
+		if u := w.alive(id, now); u != nil && !u.Bot && len(people) < maxActors {
+			people = append(people, PersonRow{id, w.shownName(id)})
+		}
+	}
+	return w.channelRow(c), rows, people, total, true
+}
+
+// thread gives one page of the messages that show lets through, newest first, each with its replies. The caller holds the lock.
+func (w *Workspace) thread(c *channel, start, limit int, show func(*message) bool) (rows []MessageRow, total int) {
 	var top []*message
 	for _, m := range slices.Backward(c.messages) {
-		if m.Thread == "" {
+		if m.Thread == "" && show(m) {
 			top = append(top, m)
 		}
 	}
@@ -95,12 +106,7 @@ func (w *Workspace) Thread(channelID string, start, limit int) (row ChannelRow, 
 		}
 		rows = append(rows, r)
 	}
-	for _, id := range c.members.IDs(time.Time{}) {
-		if u := w.alive(id, now); u != nil && !u.Bot && len(people) < maxActors {
-			people = append(people, PersonRow{id, w.shownName(id)})
-		}
-	}
-	return w.channelRow(c), rows, people, len(top), true
+	return rows, len(top)
 }
 
 var jst = time.FixedZone("JST", 9*60*60)

@@ -41,6 +41,8 @@ type Options struct {
 	InteractivityURL string   // where pressed buttons go
 	Events           []string // names of the events that are subscribed to; nil: all
 
+	ClientURL string // where members read, for permalinks, without the prefix; "": where the API is
+
 	HideExternalID bool // SCIM answers have an empty externalId, as some workspaces' do
 
 	UpdateTime time.Duration // how long a SCIM write holds the lock of its user or group; 0: 20 ms; negative: no time
@@ -82,6 +84,7 @@ type Workspace struct {
 	serial     int64
 	lastTS     int64 // µs of the newest message
 	search     site.PrefixIndex
+	links      site.Links // who of the identity provider has which account
 }
 
 // user is one version of an account; it is never changed once stored.
@@ -140,6 +143,7 @@ const (
 	changeMessage       = "message"
 	changeMessageDelete = "message.delete"
 	changeSubscription  = "subscription"
+	changeLink          = "link"
 )
 
 // New makes an empty workspace.
@@ -212,6 +216,7 @@ func (w *Workspace) clear() {
 	w.triggers, w.views = map[string]trigger{}, map[string]*view{}
 	w.serial, w.lastTS = 0, 0
 	w.search.Reset()
+	w.links = site.Links{}
 	born := time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 	w.putChannel(channelRecord{ID: w.generalID(), Name: generalName, Kind: kindPublic, Creator: w.botID(), Serial: w.serial + 1, Created: born})
 	w.putUser(&user{
@@ -318,6 +323,8 @@ func (w *Workspace) apply(c site.Change) error {
 		return decoded(c.Data, w.putMessage)
 	case changeMessageDelete:
 		return decoded(c.Data, w.dropMessage)
+	case changeLink:
+		return decoded(c.Data, func(k site.Link) error { w.links.Put(k); return nil })
 	case changeSubscription:
 		return decoded(c.Data, func(s Subscription) error { w.sender.set(s); return nil })
 	}

@@ -1,9 +1,11 @@
 package testpki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -134,6 +136,26 @@ func newCA(random io.Reader, tree Tree, generation int, from time.Time, kind Kin
 	}.Der(key)
 	return ca, nil
 }
+
+// Resume gives a CA that was made before, from its certificate and key, so that it goes on issuing: serial is that of the last certificate that it
+// issued, and random is where the keys of its next cards come from.
+func Resume(random io.Reader, tree Tree, generation int, raw []byte, key crypto.Signer, serial uint64) (*CA, error) {
+	c, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, fmt.Errorf("testpki: resume: %w", err)
+	}
+	spki := SPKI(key.Public())
+	if !bytes.Equal(spki, c.RawSubjectPublicKeyInfo) {
+		return nil, errors.New("testpki: resume: the key isn't the certificate's")
+	}
+	return &CA{
+		Signer: Signer{Name: c.RawSubject, Key: key, SPKI: spki, Raw: c.Raw},
+		Tree:   tree, Generation: generation, random: random, serial: serial, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+	}, nil
+}
+
+// Serial is the number of the last certificate that ca issued: what Resume needs.
+func (ca *CA) Serial() uint64 { return ca.serial }
 
 // Municipality is who hands a card out: it names the partition of the revocation list. All of them are invented.
 type Municipality struct{ Code, Prefecture, City string }

@@ -134,6 +134,16 @@ func (w *World) Pass(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
+// Put lets somebody be of an organization, with posts in others beside it. What was known of them before is forgotten.
+func (w *World) Put(p identity.Person, org identity.Organization, posts []identity.Post, others ...identity.Organization) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.people[p.ID], w.held[p.ID] = p, posts
+	for _, o := range append(others, org) {
+		w.orgs[o.ID] = o
+	}
+}
+
 // End ends a person's service, and nothing else: no session hears of it.
 func (w *World) End(id policies.PersonID) {
 	w.mu.Lock()

@@ -27,12 +27,17 @@ const (
 	minRSA    = 2048
 	maxRSA    = 4096
 	maxSecret = 2
+	maxScopes = 2000 // bytes of a resource's scopes, which stand in each token
 )
 
 var (
 	idForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 	sectorForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 	hashForm   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// subjectForm is what identity/ppid draws.
+	subjectForm = regexp.MustCompile(`^[a-z2-7]{32}$`)
+	// scopeForm is a scope-token (RFC 6749, section 3.3) without what would make the audit log take it for a mail address.
+	scopeForm = regexp.MustCompile(`^[!#-?A-\[\]-~]{1,100}$`)
 )
 
 // Check says everything that is wrong with a party, each with the field; nil for nothing.
@@ -46,13 +51,20 @@ func (p Party) Check() error {
 	add(!idForm.MatchString(string(p.ID)), "id: want 1 to 64 of a-z, 0-9, \".\", \"_\", \"-\", beginning with a letter or digit")
 	add(p.Name == "" || len(p.Name) > maxName || !utf8.ValidString(p.Name) || strings.ContainsFunc(p.Name, unicode.IsControl),
 		"name: want 1 to %d bytes without control characters", maxName)
-	add(!sectorForm.MatchString(p.Sector), "sector: want a host name or a name of a-z, 0-9, \".\", \"-\"; parties of one sector see the same subject")
+	// A face without anything is held for one where people log in.
+	people := p.LogsIn() || !slices.ContainsFunc(p.Faces, func(f Face) bool { return len(f.Resources)+len(f.Serves) > 0 })
+	add((people || p.Sector != "") && !sectorForm.MatchString(p.Sector), "sector: want a host name or a name of a-z, 0-9, \".\", \"-\"; parties of one sector see the same subject")
 	add(p.Alg != jose.ES256 && p.Alg != jose.RS256, "alg: %q isn't ES256 or RS256", p.Alg)
-	add(!slices.Contains(policies.Assurances(), p.Least), "least: %d is no level of assurance", p.Least)
+	add((people || p.Least != 0) && !slices.Contains(policies.Assurances(), p.Least), "least: %d is no level of assurance", p.Least)
 	for _, s := range p.Scopes {
 		add(!slices.Contains(Scopes(), s), "scopes: there is no scope %q; there are %s", s, strings.Join(Scopes(), ", "))
 	}
+	add(p.ID == HubID, "id: %q is the hub's own pages and can't be registered", HubID)
+	faults = append(faults, oneEach("functions", p.Functions, policies.Functions())...)
+	faults = append(faults, oneEach("products", p.Products, policies.Products())...)
 	faults = append(faults, p.checkAuth()...)
+	// Its id becomes the sub of its tokens, where a resource must not take it for a person (RFC 9068, section 5).
+	add(p.Acts() && subjectForm.MatchString(string(p.ID)), "id: a party with resources can't be called %s: a person's subject looks like that", p.ID)
 	add(len(p.Faces) == 0, "faces: a party is reached in at least one network")
 	seen := map[policies.Network]bool{}
 	for _, f := range p.Faces {
@@ -62,6 +74,19 @@ func (p Party) Check() error {
 		faults = append(faults, p.checkFace(f)...)
 	}
 	return errors.Join(faults...)
+}
+
+// oneEach holds a list to words that there are, each once.
+func oneEach[T ~string](field string, list, all []T) (faults []error) {
+	for i, v := range list {
+		switch {
+		case !slices.Contains(all, v):
+			faults = append(faults, fmt.Errorf("%s: there is no %q; there are %q", field, v, all))
+		case slices.Contains(list[:i], v):
+			faults = append(faults, fmt.Errorf("%s: %q stands there twice", field, v))
+		}
+	}
+	return faults
 }
 
 func (p Party) checkAuth() (faults []error) {
@@ -86,6 +111,7 @@ func (p Party) checkAuth() (faults []error) {
 	default:
 		add(true, "auth: there is no method %q", p.Auth)
 	}
+	add(p.Acts() && (p.Native || p.Auth == AuthNone), "resources: an application on a person's own machine can't keep a secret, so it can't act in its own name (RFC 6749, section 4.4)")
 	return faults
 }
 
@@ -123,9 +149,14 @@ func (p Party) checkFace(f Face) (faults []error) {
 			faults = append(faults, fmt.Errorf("%s, %s: %w", f.Network, what, err))
 		}
 	}
-	if len(f.Redirects) == 0 {
-		faults = append(faults, fmt.Errorf("%s, redirects: want at least one redirect URI", f.Network))
+	switch {
+	case len(f.Redirects) > 0:
+	case len(f.Resources)+len(f.Serves) == 0:
+		faults = append(faults, fmt.Errorf("%s, redirects: want at least one redirect URI; or resources, for a program that acts in its own name", f.Network))
+	case len(f.PostLogout) > 0 || f.Backchannel != "" || f.Frontchannel != "":
+		faults = append(faults, fmt.Errorf("%s: addresses of logouts without a redirect URI: nobody logs in there", f.Network))
 	}
+	faults = append(faults, f.checkResources()...)
 	if len(f.Redirects) > maxURIs || len(f.PostLogout) > maxURIs {
 		faults = append(faults, fmt.Errorf("%s: at most %d URIs of a kind", f.Network, maxURIs))
 	}

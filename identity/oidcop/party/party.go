@@ -40,22 +40,37 @@ type Party struct {
 	Auth    AuthMethod              `json:"auth"`
 	JWKS    json.RawMessage         `json:"jwks,omitempty"`    // public keys for AuthPrivateKeyJWT, each with its kid
 	Secrets []Secret                `json:"secrets,omitempty"` // for AuthSecretBasic; two while one replaces the other
-	Alg     jose.SignatureAlgorithm `json:"alg"`               // of ID and logout tokens: ES256 or RS256
+	Alg     jose.SignatureAlgorithm `json:"alg"`               // of what is signed for it: ES256 or RS256
 	Native  bool                    `json:"native,omitempty"`  // an application on a person's own machine: loopback redirects
 	PAR     bool                    `json:"par,omitempty"`     // only pushed authorization requests are taken (RFC 9126)
 	Refresh bool                    `json:"refresh,omitempty"` // refresh tokens are given
 	IDClaim bool                    `json:"id_claim,omitempty"`
 	Least   policies.Assurance      `json:"least"`  // what a login must reach
 	Scopes  []string                `json:"scopes"` // what may be asked for beside openid
+
+	// What policies read of it beside its networks, which are those of its faces.
+	Functions []policies.Function `json:"functions,omitempty"` // that it carries: who may use one of them enters. Empty: nobody enters
+	Products  []policies.Product  `json:"products,omitempty"`  // who enters holds a seat in one of them; empty where there are no seats
 }
 
-// Face is where a party is reached in one network.
+// Face is where a party is reached in one network. Without Redirects nobody logs in there: the party is a program, or a resource, alone.
 type Face struct {
 	Network      policies.Network `json:"network"`
-	Redirects    []string         `json:"redirects"`
+	Redirects    []string         `json:"redirects,omitempty"`
 	PostLogout   []string         `json:"post_logout,omitempty"`
 	Backchannel  string           `json:"backchannel,omitempty"`
 	Frontchannel string           `json:"frontchannel,omitempty"`
+	// Resources are what the party may call in its own name, by the client credentials grant (RFC 6749, section 4.4); the first is the one
+	// that is meant where a request names none (RFC 9068, section 3). Empty: the grant is refused.
+	Resources []Resource `json:"resources,omitempty"`
+	// Serves are the resources that the party is: it may introspect access tokens that are for them.
+	Serves []string `json:"serves,omitempty"`
+}
+
+// Resource is something that takes access tokens: an API.
+type Resource struct {
+	URI    string   `json:"uri"`              // aud of its tokens; what the parameter resource must be, octet by octet (RFC 8707, section 2)
+	Scopes []string `json:"scopes,omitempty"` // what the party may ask for there; all of it where a request names none
 }
 
 // Secret is a shared secret as it is kept. Times are UTC in microseconds.
@@ -100,6 +115,25 @@ func (p Party) Face(n policies.Network) (Face, bool) {
 		return Face{}, false
 	}
 	return p.Faces[i], true
+}
+
+// LogsIn reports whether people log in to the party, in any network.
+func (p Party) LogsIn() bool {
+	return slices.ContainsFunc(p.Faces, func(f Face) bool { return len(f.Redirects) > 0 })
+}
+
+// Acts reports whether the party acts in its own name, in any network.
+func (p Party) Acts() bool {
+	return slices.ContainsFunc(p.Faces, func(f Face) bool { return len(f.Resources) > 0 })
+}
+
+// Resource gives what the party may call by its URI, or the first where the URI is empty.
+func (f Face) Resource(uri string) (Resource, bool) {
+	i := slices.IndexFunc(f.Resources, func(r Resource) bool { return uri == "" || r.URI == uri })
+	if i < 0 {
+		return Resource{}, false
+	}
+	return f.Resources[i], true
 }
 
 // Redirects reports whether uri is one of the face's, octet by octet (RFC 9700, section 2.1). A native application's loopback address may

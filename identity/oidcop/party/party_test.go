@@ -131,6 +131,11 @@ func TestCheck(t *testing.T) {
 		"a key for encryption":         {"not for signing", keys(jose.JSONWebKey{Key: private.Public(), KeyID: "k", Use: "enc"})},
 		"a P-256 key that says RS256":  {"says alg", keys(jose.JSONWebKey{Key: private.Public(), KeyID: "k", Algorithm: "RS256"})},
 		"a P-256 key that says HS256":  {"says alg", keys(jose.JSONWebKey{Key: private.Public(), KeyID: "k", Algorithm: "HS256"})},
+		"the hub's own id":             {"can't be registered", func(p *party.Party) { p.ID = party.HubID }},
+		"an unknown function":          {"functions: there is no", func(p *party.Party) { p.Functions = []policies.Function{"gossip"} }},
+		"a function twice":             {"stands there twice", func(p *party.Party) { p.Functions = []policies.Function{"faq", "faq"} }},
+		"an unknown product":           {"products: there is no", func(p *party.Party) { p.Products = []policies.Product{"fax"} }},
+		"a product without accounts":   {"products: there is no", func(p *party.Party) { p.Products = []policies.Product{policies.ProductMail} }},
 		"a native app on another host": {"want https, or http on 127.0.0.1", func(p *party.Party) { p.Native = true; p.Faces[0].Redirects = []string{"http://localhost/cb"} }},
 	} {
 		p := good(t)
@@ -289,8 +294,8 @@ func TestRegistry(t *testing.T) {
 		if all, err := r.List(ctx); err != nil || len(all) != 1 || all[0].Name != p.Name {
 			t.Errorf("%v: %v", all, err)
 		}
-		expect("remove", r.Remove(ctx, by, p.ID, at), nil)
-		expect("remove again", r.Remove(ctx, by, p.ID, at), identity.ErrNotFound)
+		expect("remove", r.Remove(ctx, by, p.ID, "契約終了", at), nil)
+		expect("remove again", r.Remove(ctx, by, p.ID, "契約終了", at), identity.ErrNotFound)
 		_, err = r.Party(ctx, db.Reader(), p.ID)
 		expect("read what is gone", err, identity.ErrNotFound)
 		_, err = r.Party(ctx, db.Reader(), "Robert'); DROP TABLE oidc_party;--")

@@ -28,12 +28,9 @@ type Querier interface {
 // Put adds a party, or replaces the one with its id where replace is set; at is UTC in microseconds. The error wraps identity.ErrExists or
 // identity.ErrNotFound where there is one and should be none, or the other way round. Who may do this is for the caller to ask.
 func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bool, at int64) error {
-	if err := p.Check(); err != nil {
-		return fmt.Errorf("relying party %q: %w", p.ID, err)
-	}
-	config, err := json.Marshal(p)
+	config, err := p.encode()
 	if err != nil {
-		return fmt.Errorf("relying party %q: %w", p.ID, err)
+		return err
 	}
 	statement, action := `INSERT INTO oidc_party (id, config, created_at, updated_at) VALUES ($1, $2, $3, $3) ON CONFLICT DO NOTHING`, "rp.add"
 	wrong := identity.ErrExists
@@ -41,27 +38,87 @@ func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bo
 		statement, action = `UPDATE oidc_party SET config = $2, updated_at = $3 WHERE id = $1`, "rp.change"
 		wrong = identity.ErrNotFound
 	}
-	return r.change(ctx, by, p.ID, action, at, wrong, statement, string(p.ID), string(config), at)
-}
-
-// Remove takes a party out. Its tokens stop counting at once, because each use asks for the party.
-func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
-	return r.change(ctx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
-}
-
-func (r *Registry) change(ctx context.Context, by access.Actor, id policies.RelyingPartyID, action string, at int64, wrong error, statement string, args ...any) error {
+	row := by.AuditRow(at, action, audit.Done)
+	row.Object = string(p.ID)
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
+		return write(ctx, tx, row, wrong, statement, string(p.ID), config, at)
+	})
+}
+
+// Remove takes a party out, for a reason that the audit log keeps. Its tokens stop counting at once, because each use asks for the party.
+func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
+	row := by.AuditRow(at, "rp.remove", audit.Done)
+	row.Object, row.Reason = string(id), why
+	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+	})
+}
+
+// Rotate gives a party another secret beside the one that it has, which goes on counting until then (UTC, microseconds). What was there of older
+// ones is void. Two that rotate at the same time rotate one after the other.
+func (r *Registry) Rotate(ctx context.Context, by access.Actor, id policies.RelyingPartyID, fresh Secret, until, at int64) error {
+	row := by.AuditRow(at, "rp.secret", audit.Done)
+	row.Object, row.Detail = string(id), map[string]any{"former_until": until}
+	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// An UPDATE that changes nothing locks the row on both engines.
+		if _, err := tx.ExecContext(ctx, `UPDATE oidc_party SET updated_at = updated_at WHERE id = $1`, string(id)); err != nil {
 			return fmt.Errorf("relying party %q: %w", id, err)
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, fmt.Errorf("relying party %q: %w", id, wrong))
+		p, err := r.Party(ctx, tx, id)
+		if err != nil {
+			return err
 		}
-		row := by.AuditRow(at, action, audit.Done)
-		row.Object = string(id)
-		return audit.Append(ctx, tx, row)
+		if p.Auth != AuthSecretBasic {
+			return fmt.Errorf("relying party %q: %w: it proves itself by %s and has no secret", id, ErrNoSecret, p.Auth)
+		}
+		p.Secrets = rotated(p.Secrets, fresh, until, at)
+		config, err := p.encode()
+		if err != nil {
+			return err
+		}
+		return write(ctx, tx, row, identity.ErrNotFound, `UPDATE oidc_party SET config = $2, updated_at = $3 WHERE id = $1`, string(id), config, at)
 	})
+}
+
+// ErrNoSecret says that a party has no secret to rotate.
+var ErrNoSecret = errors.New("nothing to rotate")
+
+// rotated keeps the newest secret that counts, until then at the latest, beside the fresh one.
+func rotated(have []Secret, fresh Secret, until, at int64) []Secret {
+	for i := len(have) - 1; i >= 0; i-- {
+		s := have[i]
+		if s.Until != 0 && s.Until <= at || until <= at {
+			continue
+		}
+		if s.Until == 0 || s.Until > until {
+			s.Until = until
+		}
+		return []Secret{s, fresh}
+	}
+	return []Secret{fresh}
+}
+
+func (p Party) encode() (string, error) {
+	if err := p.Check(); err != nil {
+		return "", fmt.Errorf("relying party %q: %w", p.ID, err)
+	}
+	config, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("relying party %q: %w", p.ID, err)
+	}
+	return string(config), nil
+}
+
+// write changes the one row that there must be, with its audit row.
+func write(ctx context.Context, tx *sql.Tx, row audit.Row, wrong error, statement string, args ...any) error {
+	res, err := tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("relying party %q: %w", row.Object, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("relying party %q: %w", row.Object, wrong))
+	}
+	return audit.Append(ctx, tx, row)
 }
 
 // Party gives the party; the error wraps identity.ErrNotFound where there is none.

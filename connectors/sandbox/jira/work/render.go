@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/url"
@@ -247,7 +248,7 @@ func (t *Tracker) renderHistory(c *site.Call, h history) doc {
 func (t *Tracker) requestLinks(c *site.Call, x *issue) doc {
 	return doc{
 		"self": wire.Rest(c.Base, "/servicedeskapi/request/"+strconv.FormatInt(x.ID, 10)), "jiraRest": wire.Rest(c.Base, "/api/2/issue/"+strconv.FormatInt(x.ID, 10)),
-		"web": c.Base + "/" + wire.Name + "/requests/" + x.Key, "agent": c.Base + "/" + wire.Name + "/requests/" + x.Key,
+		"web": cmp.Or(t.opt.PortalURL, c.Base) + "/" + wire.Name + "/requests/" + x.Key, "agent": c.Base + "/" + wire.Name + "/requests/" + x.Key,
 	}
 }
 

@@ -21,6 +21,7 @@ type Options struct {
 	ProjectID     string
 	SearchLag     time.Duration // how long a search misses what was written; at most site.StaleWindow
 	WorkflowTime  time.Duration // how long a transition takes; another one of the same issue conflicts meanwhile
+	PortalURL     string        // where customers see their requests, without the prefix; "": where the API is
 }
 
 // OrgRef is a customer organization as an issue's field shows it.

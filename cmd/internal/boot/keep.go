@@ -1,0 +1,53 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/sync/logout"
+	"github.com/musubi-hub/musubi/sync/upkeep"
+)
+
+// issuer delivers logouts by the hub's OpenID provider, which is made after the engine of jobs that calls it.
+type issuer struct{ h *Hub }
+
+var errNoProvider = fmt.Errorf("%w: no network has a login: its section is gone from the configuration, or this node serves none", logout.ErrNoIssuer)
+
+// Deliver implements logout.Issuer.
+func (i issuer) Deliver(ctx context.Context, id string) error {
+	if p := i.h.provider.Load(); p != nil {
+		return p.Deliver(ctx, id)
+	}
+	return errNoProvider
+}
+
+// Abandon implements logout.Issuer.
+func (i issuer) Abandon(ctx context.Context, id string) error {
+	if p := i.h.provider.Load(); p != nil {
+		return p.Abandon(ctx, id)
+	}
+	return errNoProvider
+}
+
+// Keep clears away what login leaves behind and reads the lists of revoked cards, until the hub is closed.
+func (h *Hub) Keep(ctx context.Context, f *Federation) error {
+	sweeps := []upkeep.Sweep{
+		upkeep.LoginRequests(f.Dispatcher), upkeep.Sessions(h.Sessions, h.Now), upkeep.Passwords(f.Passwords, h.Now), upkeep.OpenID(f.Provider),
+		upkeep.Logouts(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now)), upkeep.Notices(h.Persons, h.Now),
+	}
+	if f.Challenges != nil {
+		sweeps = append(sweeps, upkeep.Challenges(f.Challenges, h.Now))
+	}
+	keeper, err := upkeep.New(h.DB, h.node, h.Now, h.Log, sweeps...)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { keeper.Run(ctx) })
+	running.Go(func() { h.WatchCards(ctx, f) })
+	h.kept = func() { cancel(); running.Wait() }
+	return nil
+}

@@ -1,0 +1,96 @@
+package page
+
+import "time"
+
+// Way is one way to prove oneself, as the choice shows it.
+type Way struct {
+	ID                   string
+	Title, About, Button Label
+	Steps                []Label
+	Warn                 *Label
+	Page                 bool // it is a form on this host; else the browser goes to another
+}
+
+// MethodsBody is the body of Methods. Path is that of the login: "/login/ID".
+type MethodsBody struct {
+	Path, Form string
+	For        *Label // what the person wants to use; nil where nobody knows its name
+	Linking    bool
+	Ways       []Way
+}
+
+// Field is a field of a form.
+type Field struct {
+	Name, Type, Autocomplete, Value string
+	Max                             int
+	Label                           Label
+	Hint                            *Hint
+}
+
+// Hint explains the field For.
+type Hint struct {
+	For  string
+	Text Label
+}
+
+// SecretBody is the body of Secret.
+type SecretBody struct {
+	Path, Form, ID string
+	About, Button  Label
+	Fields         []Field
+}
+
+// Post is a post to act in.
+type Post struct {
+	Org, Name, Section, Title string
+	Role                      Label
+}
+
+// PostsBody is the body of Posts.
+type PostsBody struct {
+	Path, Form string
+	Posts      []Post
+}
+
+// AnswerBody is the body of Answer.
+type AnswerBody struct {
+	Say, Button Label
+	Action      string
+	Fields      [][2]string
+}
+
+// MessageBody is the body of Message. Where there are Fields the way on is a form that is posted to Link.
+type MessageBody struct {
+	Say, Do  Label
+	Steps    []Label
+	Warn     *Label
+	Link     string
+	Button   Label
+	Fields   [][2]string
+	Incident string
+}
+
+// ConfirmBody is the body of Confirm.
+type ConfirmBody struct {
+	Say, Button         Label
+	Action, Token, Back string
+}
+
+// Session is a session in one's own list. Times are UTC in microseconds.
+type Session struct {
+	ID, Org         string
+	Agent           Label
+	This            bool
+	Since, Seen     int64
+	Network, Method Label
+}
+
+// SessionsBody is the body of Sessions. Idle and Age are how long the visitor's session lasts.
+type SessionsBody struct {
+	Token     string
+	Post      Post
+	Others    []Post
+	List      []Session
+	More      bool // there are others than this one
+	Idle, Age time.Duration
+}
