@@ -32,6 +32,7 @@ has_token()    {
 }
 has_nss()      { command -v certutil >/dev/null && command -v pk12util >/dev/null; }
 has_xmlsec()   { command -v xmlsec1 >/dev/null; }
+has_mellon()   { [[ -x /usr/sbin/apache2 && -e /usr/lib/apache2/modules/mod_auth_mellon.so ]]; }
 complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec; }
 
 if complete; then
@@ -82,6 +83,9 @@ if ! has_nss; then
 fi
 if ! has_xmlsec; then
   apt install -y --no-install-recommends xmlsec1
+fi
+if ! has_mellon; then
+  apt install -y --no-install-recommends apache2-bin libapache2-mod-auth-mellon
 fi
 complete || { echo 'setup: something is still missing after the installation' >&2; exit 1; }
 echo 'setup: installed'
