@@ -33,14 +33,14 @@ has_token()    {
 has_nss()      { command -v certutil >/dev/null && command -v pk12util >/dev/null; }
 has_xmlsec()   { command -v xmlsec1 >/dev/null; }
 has_mellon()   { [[ -x /usr/sbin/apache2 && -e /usr/lib/apache2/modules/mod_auth_mellon.so ]]; }
-complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec; }
+complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec && has_mellon; }
 
 if complete; then
-  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM, the tools of NSS and xmlsec1 are installed'
+  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM, the tools of NSS, xmlsec1 and mod_auth_mellon are installed'
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl, libnss3-tools and xmlsec1 by hand' >&2
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl, libnss3-tools, xmlsec1, apache2-bin and libapache2-mod-auth-mellon by hand' >&2
   exit 1
 fi
 
