@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font, openssl;
 # test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors); curl with a key in SoftHSM behind PKCS#11, which
-# plays a card; certutil and pk12util (libnss3-tools), which put a test card where Chromium looks for certificates; and xmlsec1, another
-# reader of signed and encrypted XML.
+# plays a card; certutil and pk12util (libnss3-tools), which put a test card where Chromium looks for certificates; xmlsec1, another reader
+# of signed and encrypted XML; and Apache's binaries with mod_auth_mellon, a SAML service provider, without a running server.
 # For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
 # Does nothing where everything is there, so it is safe to run again.
 set -euo pipefail

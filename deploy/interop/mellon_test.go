@@ -85,7 +85,7 @@ func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client)
 		noError(t, os.Chmod(filepath.Join(dir, d), 0o777)) // its workers may be somebody else
 	}
 	noError(t, os.WriteFile(filepath.Join(dir, "pages", "secret"), []byte("in"), 0o644))
-	metadata, err := h.provider.Metadata(t.Context(), h.origin)
+	metadata, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
 	noError(t, err)
 	noError(t, os.WriteFile(filepath.Join(dir, "idp.xml"), metadata, 0o644))
 	der, key, certificate := ownKey(t)

@@ -76,7 +76,7 @@ func startSAMLHub(t *testing.T) *samlHub {
 	dir := t.TempDir()
 	h.tls, h.cert = filepath.Join(dir, "tls.pem"), filepath.Join(dir, "idp.pem")
 	noError(t, os.WriteFile(h.tls, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
-	metadata, err := h.provider.Metadata(t.Context(), h.origin)
+	metadata, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
 	noError(t, err)
 	el, err := wire.Parse(metadata, wire.MetadataLimits)
 	noError(t, err)

@@ -195,7 +195,10 @@ func (h *house) party(id policies.RelyingPartyID) sp.SP {
 		ID: id, Name: "試験アプリ " + string(id), EntityID: entityOf(id), Sector: "sp.example", Sign: sp.SignBoth, NameID: sp.NameIDPersistent, Least: policies.AssuranceTwo,
 		Attributes: []sp.Attribute{
 			{Field: sp.FieldEmail, Name: "urn:oid:0.9.2342.19200300.100.1.3", Format: "urn:oasis:names:tc:SAML:2.0:attrname-format:uri", Friendly: "mail"},
-			{Field: sp.FieldDisplayName, Name: "displayName"}, {Field: sp.FieldOrg, Name: "org"}, {Field: sp.FieldTitle, Name: "title"}, {Field: sp.FieldExtension, Name: "extension"},
+			{Field: sp.FieldDisplayName, Name: "displayName"},
+			{Field: sp.FieldOrg, Name: "org"},
+			{Field: sp.FieldTitle, Name: "title"},
+			{Field: sp.FieldExtension, Name: "extension"},
 		},
 		Functions: policies.Functions()[:1],
 	}
