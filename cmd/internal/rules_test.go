@@ -117,6 +117,8 @@ var closedImports = []closed{
 		"github.com/coreos/go-oidc/v3/...",
 		[]string{"connectors/sandbox/relying"},
 		"it asks the provider for its keys at each unknown kid, whoever wrote it; the package that imports it reads keys itself",
+	},
+	{
 		"github.com/russellhaering/goxmldsig/...",
 		[]string{"identity/samlidp/wire"},
 		"one form of signature is taken, and what is read of a document is what was signed; one package holds both",
