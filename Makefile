@@ -101,7 +101,8 @@ $(TOOLS)/gofumpt: deploy/tools/go.mod deploy/tools/go.sum
 interop: ## tests against programs that others wrote; needs node 20 or newer, and Chromium for the pages
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
 		$(MAKE) -s $(INTEROP)/node_modules/.package-lock.json; \
-		$(GO) test -count=1 -tags interop ./$(INTEROP)/...; \
+		$(GO) test -count=1 -tags interop ./$(INTEROP)/... && \
+		$(GO) test -count=1 -tags interop -run Chromium ./cmd/musubi/console ./cmd/musubi/signin; \
 	elif [ -n "$${CI:-}" ]; then \
 		echo "make interop: node and npm are not installed; CI needs node 20 or newer" >&2; exit 1; \
 	else \

@@ -23,6 +23,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/network"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -61,6 +62,8 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 	}
 	pages, err := newPages(h, bySession(), accountsOf(h, accounts, func(org identity.Organization, path string) string {
 		return table.URL(networkOf(h, org), network.RoleLogin, "/invitation/"+url.PathEscape(path))
+	}, func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error) {
+		return e.Provider.Logouts(ctx, state, limit) // made below, before the first request
 	}), o.pages)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -58,9 +59,13 @@ func bySession() *console.Login {
 	}
 }
 
+// logoutList is oidcop.Provider.Logouts.
+type logoutList = func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error)
+
 // accountsOf is what administrators do on the pages about how people log in.
-func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string) *console.Accounts {
+func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string, logouts logoutList) *console.Accounts {
 	return &console.Accounts{
-		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations,
+		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations, Logouts: logouts,
+		Tell: h.TellPerson,
 	}
 }

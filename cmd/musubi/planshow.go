@@ -182,7 +182,7 @@ func writeObjects(w io.Writer, plan provision.Plan, c provision.Change) {
 	}
 }
 
-func joined(ids []policies.PersonID) string {
+func joined[T ~string](ids []T) string {
 	texts := make([]string, len(ids))
 	for i, id := range ids {
 		texts[i] = string(id)

@@ -14,6 +14,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/load"
 )
@@ -27,7 +28,7 @@ Checks the policies and tells why a decision is as it is. How to read both: docs
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyCheck(e), newPolicyExplain(e))
+	cmd.AddCommand(newPolicyCheck(e), newPolicyExplain(e), newPolicyTable(e))
 	return cmd
 }
 
@@ -149,20 +150,24 @@ func policySet(dir string) (policies.Set, error) {
 }
 
 func newPolicyExplain(e *env) *cobra.Command {
-	var person, dir string
-	var ownPlan bool
+	var person, dir, network, assurance string
+	var ownPlan, sealed bool
 	cmd := &cobra.Command{
-		Use:   "explain ACTION ORG | ACTION workspace | SEAT PRODUCT",
+		Use:   "explain ACTION ORG | ACTION workspace | SEAT PRODUCT | function.USE FUNCTION | network.enter NETWORK | login.enter RP | release.ATTRIBUTE RP",
 		Short: "なぜできるのか、なぜできないのかを示す / tell why somebody may or may not do something",
 		Long: `--as の本人、または --person の職員について、判断とその理由を示します。許可がないときは、最も近い許可の方針と、
-足りなかった条件を示します。ほかの人について尋ねるには、その人の情報を見る権限が必要です。
+足りなかった条件を示します。login.enter では、伝わる属性も示します。ほかの人について尋ねるには、その人の情報を見る権限が必要です。
+兼務の所属は見ません。ログインできるかどうかの全体は musubi why login が、種別ごとの一覧は musubi policy table が示します。
 Tells the decision about the acting person, or about --person, and why. Where nothing permits it, the closest permit is
-shown with the conditions that don't hold. Asking about somebody else needs the right to see that person's data.
+shown with the conditions that don't hold. login.enter tells the attributes that are released, too. Asking about somebody else needs the right to
+see that person's data. It is about the main post alone: musubi why login tells whether somebody can log in, musubi policy table who can at all.
 
 ` + explainWords(),
 		Example: "  musubi policy explain people.write 131016 --as planner.cred\n" +
 			"  musubi policy explain seat.portal_customer jira --person pabc... --as planner.cred\n" +
-			"  musubi policy explain plan.approve workspace --own-plan --as planner.cred",
+			"  musubi policy explain plan.approve workspace --own-plan --as planner.cred\n" +
+			"  musubi policy explain login.enter jira --network lgwan --person pabc... --as planner.cred\n" +
+			"  musubi policy explain function.answer questionnaire --as town.cred",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
@@ -177,12 +182,20 @@ shown with the conditions that don't hold. Asking about somebody else needs the 
 					}
 				}
 				q := explainQuestion{action: args[0], thing: args[1], person: policies.PersonID(person), ownPlan: ownPlan}
+				q.entry = policies.Entry{Network: policies.Network(network), Sealed: sealed}
+				var err error
+				if q.entry.Assurance, err = parseAssurance("--assurance", assurance); err != nil {
+					return err
+				}
 				return e.explainDecision(ctx, h, engine, q)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&person, "person", "", "id of the person to ask about, instead of the acting person")
 	cmd.Flags().BoolVar(&ownPlan, "own-plan", false, "for plan.approve: ask about a plan that the person made; otherwise somebody else made it")
+	cmd.Flags().StringVar(&network, "network", string(policies.NetworkInternet), "for login.enter: from where the person comes")
+	cmd.Flags().StringVar(&assurance, "assurance", "card", "for login.enter: how the person is proven: "+assuranceWords())
+	cmd.Flags().BoolVar(&sealed, "sealed", false, "for login.enter: by a sealed break-glass account")
 	cmd.Flags().StringVar(&dir, "policies", "", "ask the policies of this folder, instead of those in force")
 	return cmd
 }
@@ -201,13 +214,16 @@ func explainWords() string {
 	for _, s := range policies.Seats() {
 		seats = append(seats, seatPrefix+string(s))
 	}
-	return fmt.Sprintf("ACTION: %s\nSEAT: %s; PRODUCT: %s", strings.Join(actions, ", "), strings.Join(seats, ", "), strings.Join(products, ", "))
+	return fmt.Sprintf("ACTION: %s\nSEAT: %s; PRODUCT: %s\nUSE: %s; FUNCTION: %s\nNETWORK: %s\nATTRIBUTE: %s; RP: %s, musubi rp list",
+		strings.Join(actions, ", "), strings.Join(seats, ", "), strings.Join(products, ", "), joinedBy(policies.Uses(), ", "), joinedBy(policies.Functions(), ", "),
+		joinedBy(policies.Networks(), ", "), joinedBy(policies.Attributes(), ", "), party.HubID)
 }
 
 type explainQuestion struct {
 	action, thing string
 	person        policies.PersonID
 	ownPlan       bool
+	entry         policies.Entry // for login.enter
 }
 
 // explanation is the --json answer of policy explain.
@@ -218,6 +234,15 @@ type explanation struct {
 	Question policies.Text      `json:"question"`
 	Decisive []policies.Account `json:"decisive,omitempty"`
 	Nearest  []policies.Account `json:"nearest,omitempty"`
+	Release  []releaseView      `json:"release,omitempty"` // for login.enter: each attribute
+}
+
+// releaseView says whether a relying party is told an attribute of somebody who is in.
+type releaseView struct {
+	Attribute policies.Attribute `json:"attribute"`
+	Told      bool               `json:"told"`
+	Policies  []string           `json:"policies,omitempty"`
+	Closest   policies.Text      `json:"closest,omitzero"` // what the nearest permit would need, where it isn't told
 }
 
 func (e *env) explainDecision(ctx context.Context, h *boot.Hub, engine *policies.Engine, q explainQuestion) error {
@@ -229,13 +254,21 @@ func (e *env) explainDecision(ctx context.Context, h *boot.Hub, engine *policies
 	if err != nil {
 		return err
 	}
+	var release []releaseView
+	if q.action == actionEnter {
+		if release, err = releases(ctx, h, engine, p, q.thing); err != nil {
+			return err
+		}
+	}
 	if e.json {
 		return e.printJSON("musubi.policy-explain.v1", explanation{
-			Person: p.ID, Allow: x.Decision.Allow, Hash: x.Decision.Hash, Question: x.Question, Decisive: x.Decisive, Nearest: x.Nearest,
+			Person: p.ID, Allow: x.Decision.Allow, Hash: x.Decision.Hash, Question: x.Question, Decisive: x.Decisive, Nearest: x.Nearest, Release: release,
 		})
 	}
 	text := x.Text()
-	say(e.stdout, "%s\n%s\nハッシュ / hash %s", text.JA, strings.TrimSuffix(text.EN, "\n"), x.Decision.Hash)
+	say(e.stdout, "%s\n%s", text.JA, strings.TrimSuffix(text.EN, "\n"))
+	e.tellRelease(release)
+	say(e.stdout, "ハッシュ / hash %s", x.Decision.Hash)
 	return nil
 }
 
@@ -285,6 +318,9 @@ func explain(ctx context.Context, e *env, h *boot.Hub, engine *policies.Engine, 
 			return x, boot.Usage(err)
 		}
 		return x, nil
+	}
+	if x, ok, err := explainEntrance(ctx, h, engine, p, q); ok {
+		return x, err
 	}
 	action := policies.Action(q.action)
 	if !slices.Contains(policies.Actions(), action) {

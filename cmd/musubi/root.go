@@ -71,11 +71,12 @@ Or see it all at once, with a stand-in of the SaaS on this machine:
 		newInit(e), newImport(e), newPeople(e), newPlan(e), newSeats(e), newApprove(e), newApply(e), newServe(e), newDemo(e), newSandbox(e), newOpen(e), newCredential(e),
 		newConfig(e), newConnectors(e),
 		newBackup(e), newRestore(e),
-		newPolicy(e),
+		newPolicy(e), newWhy(e), newRP(e),
 		newJobs(e), newBreakers(e), newQuarantine(e), newApprovals(e),
 		newAudit(e), newKeys(e),
 		newOrgs(e), newExport(e), newSample(e),
 		newTransfers(e), newNotices(e),
+		newPassword(e), newInvite(e), newCard(e), newSessions(e), newLogouts(e),
 		newTestPKI(e),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return boot.Usage(err) })

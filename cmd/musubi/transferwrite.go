@@ -290,6 +290,7 @@ wait for approval, newest first, and who lacks an administrator now.`,
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", directory.DefaultPage, "how many at most, up to 1000")
+	cmd.AddCommand(newNoticesPeople(e))
 	return cmd
 }
 

@@ -2,16 +2,20 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/musubi-hub/musubi/cmd/internal/testcard"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -35,6 +39,7 @@ func (v visitor) do(method, path string, fields url.Values) (status int, at, bod
 		v.t.Fatal(err)
 	}
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Accept", "text/html")
 	if fields != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -80,17 +85,58 @@ func (v visitor) press(page, path string) (at, body string) {
 	return at, body
 }
 
-// visit opens the pages by a one-time address.
-func (i *install) visit(t *testing.T, address, credential string) visitor {
+// formOf gives the action and the hidden fields of the first form on a page whose action has the suffix.
+func (v visitor) formOf(body, suffix string) (action string, fields url.Values) {
+	v.t.Helper()
+	m := regexp.MustCompile(`(?s)<form method="post" action="([^"]*` + regexp.QuoteMeta(suffix) + `)"(.*?)</form>`).FindStringSubmatch(body)
+	if m == nil {
+		v.t.Fatalf("no form for %s:\n%s", suffix, body)
+	}
+	fields = url.Values{}
+	for _, f := range regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)"`).FindAllStringSubmatch(m[2], -1) {
+		fields.Set(f[1], html.UnescapeString(f[2]))
+	}
+	return html.UnescapeString(m[1]), fields
+}
+
+// logIn logs in to the demonstration at an address with a test card, by the page that plays it.
+func (i *install) logIn(t *testing.T, address, card string) visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := visitor{t: t, client: &http.Client{Jar: jar}, base: "http://" + address}
-	ticket := regexp.MustCompile(`/open/[A-Za-z0-9_-]+`).FindString(i.must(t, "open", "--as", credential))
-	if status, _, body := v.do(http.MethodPost, ticket, url.Values{}); status != http.StatusOK || !strings.Contains(body, "概要") {
-		t.Fatalf("open: %d\n%s", status, body)
+	ca, err := os.ReadFile(i.path("card/web-ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	v := visitor{t: t, client: &http.Client{Jar: jar, Transport: &http.Transport{
+		DialContext: testcard.Dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}, base: address}
+	login := v.get("/")
+	begin, fields := v.formOf(login, "/begin")
+	_, _, body := v.do(http.MethodPost, begin, fields)
+	on := regexp.MustCompile(`href="(https://sandbox\.localhost:[0-9]+)(/card\?to=[^"]+)"`).FindStringSubmatch(body)
+	if on == nil {
+		t.Fatalf("no way on to a page that plays a card:\n%s", body)
+	}
+	played := v
+	played.base = on[1]
+	_, fields = v.formOf(played.get(html.UnescapeString(on[2])), "/card")
+	fields.Set("card", card)
+	fields.Set("pin", testcard.PIN)
+	status, _, body := played.do(http.MethodPost, "/card", fields)
+	if status != http.StatusOK {
+		t.Fatalf("the card wasn't played: %d\n%s", status, body)
+	}
+	back := regexp.MustCompile(`href="(` + regexp.QuoteMeta(address) + `[^"]*/return[^"]*)"`).FindStringSubmatch(body)
+	if back == nil {
+		t.Fatalf("no way back to the login:\n%s", body)
+	}
+	if status, _, body = v.do(http.MethodGet, strings.TrimPrefix(html.UnescapeString(back[1]), address), nil); status != http.StatusOK {
+		t.Fatalf("not logged in: %d\n%s", status, body)
 	}
 	return v
 }
@@ -104,9 +150,9 @@ func TestTrials(t *testing.T) {
 	write(t, file, orgs)
 	p := i.start(t, "demo", "--headless", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0", "--orgs", file, "--people-per-org", "4", "--hold", "10m")
 	box := newControl(t, p.match(t, `sandbox http://([0-9.:]+)/`))
-	address := p.match(t, `hub http://([0-9.:]+)`)
+	address := p.match(t, `hub (https://[a-z0-9.:]+)`)
 	p.match(t, `(秒 / seconds)`)
-	v := i.visit(t, address, i.planner())
+	v := i.logIn(t, address, "planner")
 	for _, kind := range []string{"leaver", "transfer", "fault"} {
 		story, _ := v.press("/try/"+kind, "/try/"+kind)
 		var body string
@@ -139,10 +185,11 @@ func TestTrials(t *testing.T) {
 	if mail := box.state(t, policies.ProductMail); len(mail.Mails) == 0 || !strings.Contains(mail.Mails[0].Subject, "計画が承認を待っています") {
 		t.Errorf("nobody was told by mail: %+v", mail.Mails)
 	}
-	// The other administrator's side of an approval, in the same browser.
-	at, _ := v.press("/try", "/try/other")
-	if status, _, body := v.do(http.MethodPost, at, url.Values{}); status != http.StatusOK || !strings.Contains(body, "承認 太郎") {
-		t.Errorf("not the other administrator: %d\n%s", status, body)
+	// The other administrator's side of an approval takes the other administrator's card.
+	if other := i.logIn(t, address, "approver").get("/"); !strings.Contains(other, "承認 太郎") {
+		t.Errorf("not the other administrator:\n%s", other)
 	}
-	v.get("/try")
+	if again := v.get("/"); !strings.Contains(again, "計画 花子") {
+		t.Errorf("not the one who was there:\n%s", again)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira"
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
@@ -42,7 +43,8 @@ type customerView struct {
 	Tabs           []customerTab
 	Tab            string
 	Person, Form   string // "": nobody is logged in
-	ACR            string
+	ACR            string // how the person was identified, as the provider said
+	Since          time.Time
 	Query          string
 	Searchable     bool
 	Pager          pager
@@ -121,7 +123,6 @@ func (x *customerSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the browser say that a form comes from nowhere
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Strict-Transport-Security", "max-age=86400")
 	if x.s.pages.file(w, r.URL.Path) || x.party.Handle(w, r) {
 		return
 	}
@@ -164,8 +165,13 @@ func (v *visit) form(path string) {
 
 // show writes a page for whoever is logged in.
 func (v *visit) show(status int, name string, page customerView) {
-	page.Person, page.Form, page.ACR = v.name(v.session.Account), v.session.Form, v.session.ACR
+	v.greet(&page, v.session)
 	v.write(v.w, status, name, page)
+}
+
+// greet puts who is logged in on a page.
+func (x *customerSite) greet(page *customerView, session relying.Session) {
+	page.Person, page.Form, page.ACR, page.Since = x.name(session.Account), session.Form, session.ACR, session.Began
 }
 
 // write writes a page of the site.

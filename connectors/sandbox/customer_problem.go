@@ -107,7 +107,7 @@ var toldOfCode = map[string]told{
 		"ログインは認められませんでした", "The login was not permitted",
 		problem{
 			What: "ログイン先が、このサービスの利用を認めなかったか、操作が取り消されました。", WhatEN: "The login service doesn't permit you to use this service, or the login was cancelled.",
-			Do: "受付番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
+			Do: "問い合わせ番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
 		},
 	},
 	"login_required":          beginAgain,
@@ -120,7 +120,7 @@ var refusedByProvider = told{
 	"ログイン先が要求を断りました", "The login service refused the request",
 	problem{
 		What: "このサイトの登録か設定が、ログイン先と合っていません。", WhatEN: "This site isn't registered or configured as the login service expects.",
-		Do: "下の記号と受付番号を、このサービスの管理者に伝えてください。", DoEN: "Tell this service's administrator the code and the incident number below.", Again: true,
+		Do: "下の記号と問い合わせ番号を、このサービスの管理者に伝えてください。", DoEN: "Tell this service's administrator the code and the incident number below.", Again: true,
 	},
 }
 
@@ -165,17 +165,12 @@ func (x *customerSite) Refused(w http.ResponseWriter, r *http.Request, no relyin
 	t := problemOf(no)
 	page := customerView{Title: t.title, TitleEN: t.titleEN, Problem: t.problem}
 	if session, ok := x.party.Current(r); ok { // somebody is logged in already: a form was refused, or another login
-		page.Person, page.Form, page.ACR = x.name(session.Account), session.Form, session.ACR
+		x.greet(&page, session)
 	}
 	x.write(w, no.Status, "customer-problem", page)
 }
 
 // LoggedOut ends a logout.
-func (x *customerSite) LoggedOut(w http.ResponseWriter, r *http.Request, everywhere bool) {
-	page := customerView{Title: "ログアウトしました", TitleEN: "Logged out", Everywhere: everywhere}
-	if _, ok := x.party.Current(r); ok { // the address was opened without a logout
-		http.Redirect(w, r, x.home, http.StatusSeeOther)
-		return
-	}
-	x.write(w, http.StatusOK, "customer-out", page)
+func (x *customerSite) LoggedOut(w http.ResponseWriter, _ *http.Request, everywhere bool) {
+	x.write(w, http.StatusOK, "customer-out", customerView{Title: "ログアウトしました", TitleEN: "Logged out", Everywhere: everywhere})
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/atlassian"
@@ -91,13 +92,23 @@ func (p pager) link(page int) string {
 
 // pageFuncs are what the templates call.
 var pageFuncs = template.FuncMap{
-	"jst": jst,
+	"jst":    jst,
+	"moment": moment,
 	"on": func(page customerView, message slack.MessageRow) map[string]any {
 		return map[string]any{"Page": page, "Message": message}
 	},
 	"pair": func(channel slackView, message slack.MessageRow) map[string]any {
 		return map[string]any{"Channel": channel, "Message": message}
 	},
+}
+
+// moment shows a time of RFC 3339 as people here read it, anything else as it is.
+func moment(text string) string {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return text
+	}
+	return at.In(jst()).Format("2006-01-02 15:04 JST")
 }
 
 func newPageSet(s *Sandbox) (*pageSet, error) {

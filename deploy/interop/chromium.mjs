@@ -1,30 +1,63 @@
 // What the scripts that drive a browser share: headless Chromium that reaches for nothing by itself, what a page asks of others or complains
 // of, and axe-core (WCAG 2.2 AA).
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import process from "node:process";
 import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-// launch starts the browser, or ends the process with code 2 where none is installed.
-export async function launch() {
-  const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-  if (!executablePath) {
+const args = [
+  "--no-sandbox",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+// installed is the browser's path. Where there is none, the process ends with code 2.
+function installed() {
+  const path = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+  if (!path) {
     console.error("Chromium is not installed; set CHROMIUM to its path");
     process.exit(2);
   }
-  return chromium.launch({
-    executablePath,
-    args: [
-      "--no-sandbox",
-      "--disable-quic",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--no-first-run",
-    ],
+  return path;
+}
+
+// launch starts the browser.
+export async function launch() {
+  return chromium.launch({ executablePath: installed(), args });
+}
+
+// launchWithCard starts the browser of a person who has imported a card's certificate: home is their home folder, with the NSS database in .pki/nssdb,
+// and profile an empty folder. It presents the certificate to origin without asking, as the policy AutoSelectCertificateForUrls makes it: the profile's
+// setting of the same name does it without a file of root's. The browser trusts what the database trusts.
+export async function launchWithCard({ home, profile, origin, ...options }) {
+  mkdirSync(join(profile, "Default"), { recursive: true });
+  const exceptions = { auto_select_certificate: { [`${origin},*`]: { setting: { filters: [{}] } } } };
+  writeFileSync(join(profile, "Default", "Preferences"), JSON.stringify({ profile: { content_settings: { exceptions } } }));
+  return chromium.launchPersistentContext(profile, {
+    executablePath: installed(),
+    args,
+    env: { ...process.env, HOME: home },
+    ...options,
   });
+}
+
+// testPIN is that of every test card of the demonstration.
+export const testPIN = "1234";
+
+// playCard presents a test card on the demonstration's page that plays cards, where the browser is. That page leads on by itself where the PIN was right.
+export async function playCard(page, id, pin = testPIN) {
+  const here = new URL(page.url()).origin;
+  await page.check(`input[name=card][value="${id}"]`);
+  await page.fill("#pin", pin);
+  await page.click('form[action="/card"] button');
+  await page.waitForLoadState("load");
+  if (await page.locator('meta[http-equiv="refresh"]').count().catch(() => 1)) await page.waitForURL((to) => to.origin !== here);
 }
 
 // watch notes which other origins a page asks for something, and what the browser says against it.

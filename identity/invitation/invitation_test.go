@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,71 @@ func TestNewInvitationVoidsTheOldAndAllEnd(t *testing.T) {
 		h.Pass(Life)
 		if _, code := h.use(second.Path, second.Code); code != CodeInvalid {
 			t.Errorf("after its life: %q", code)
+		}
+	})
+}
+
+// What became of invitations, inside the scope and without their secrets.
+func TestList(t *testing.T) {
+	each(t, func(t *testing.T, h house) {
+		_ = h.sent()
+		h.Pass(time.Minute)
+		spoiled := h.sent()
+		for range MaxTries {
+			h.use(spoiled.Path, "wrong")
+		}
+		h.Pass(time.Minute)
+		used := h.sent()
+		if _, code := h.use(used.Path, used.Code); code != "" {
+			t.Fatal(code)
+		}
+		h.Pass(time.Minute)
+		if _, err := h.invite(logintest.System, identity.Person{ID: logintest.Ministry, Org: logintest.MinistryA, Role: policies.RoleAdministrator}); err != nil {
+			t.Fatal(err)
+		}
+		h.Pass(time.Minute)
+		_ = h.sent()
+		list := func(who policies.PersonID, action policies.Action, org policies.OrgID) (states []State, err error) {
+			a, err := h.Resolver.Person(t.Context(), who)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scope, err := h.Resolver.Scope(t.Context(), a, action, nil, policies.Context{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := h.store.List(t.Context(), scope, org, 10)
+			for _, r := range all {
+				states = append(states, r.State(h.Now()))
+			}
+			return states, err
+		}
+		for _, c := range []struct {
+			who  policies.PersonID
+			org  policies.OrgID
+			want []State
+		}{
+			{logintest.System, "", []State{StateOpen, StateOpen, StateUsed, StateVoided, StateVoided}},
+			{logintest.System, logintest.MinistryA, []State{StateOpen}},
+			{logintest.LocalBoss, "", []State{StateOpen, StateUsed, StateVoided, StateVoided}},
+			{logintest.LocalBoss, logintest.MinistryA, nil},
+		} {
+			if got, err := list(c.who, policies.ActionPeopleRead, c.org); err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s, %q: %q, %v", c.who, c.org, got, err)
+			}
+		}
+		if _, err := list(logintest.LocalBoss, policies.ActionPeopleWrite, ""); !errors.Is(err, identity.ErrRefused) {
+			t.Error(err)
+		}
+		for r, want := range map[Record]State{
+			{ExpiresAt: h.Now().UnixMicro()}:                                              StateExpired,
+			{ExpiresAt: h.Now().Add(time.Hour).UnixMicro(), Tries: MaxTries}:              StateSpoiled,
+			{ExpiresAt: h.Now().Add(time.Hour).UnixMicro(), Tries: MaxTries, UsedAt: 1}:   StateUsed,
+			{ExpiresAt: h.Now().Add(time.Hour).UnixMicro(), Tries: MaxTries, VoidedAt: 1}: StateVoided,
+		} {
+			if got := r.State(h.Now()); got != want {
+				t.Errorf("%+v: %s", r, got)
+			}
 		}
 	})
 }

@@ -171,6 +171,17 @@ func TestRelease(t *testing.T) {
 			t.Errorf("audit: %+v", rows)
 		}
 		wantErr(t, "again", release(scope, local, "again"), identity.ErrNotFound)
+		_, read := h.right(logintest.LocalBoss, policies.ActionPeopleRead, logintest.CityA)
+		history, err := h.links.History(t.Context(), read, local)
+		if err != nil || len(history) != 1 || history[0].Credential != card || history[0].How != "first_use" || history[0].EndedWhy != "released" || history[0].EndedAt == 0 {
+			t.Errorf("%+v, %v", history, err)
+		}
+		for name, s := range map[string]policies.Scope{"no right": {}, "the right to write": scope} {
+			_, err := h.links.History(t.Context(), s, local)
+			wantErr(t, name, err, identity.ErrRefused)
+		}
+		_, err = h.links.History(t.Context(), read, identity.Person{ID: logintest.Local, Org: logintest.CityB})
+		wantErr(t, "a person of another organization", err, identity.ErrRefused)
 		// Both may be linked anew, by the proofs of a first use.
 		if err := h.link(logintest.LocalBoss, card); err != nil {
 			t.Error(err)

@@ -119,12 +119,32 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 
 // claimsOf gives the claims about a person that a grant's scope asks for and policy released.
 func claimsOf(g grant, scope []string, person identity.Person, org identity.Organization) map[string]any {
+	return Claims(scope, g.Released, person, org)
+}
+
+// ScopeOf gives the scope value under which an attribute is asked for.
+func ScopeOf(a policies.Attribute) string {
+	switch a {
+	case policies.AttributeName:
+		return "profile"
+	case policies.AttributeEmail:
+		return "email"
+	case policies.AttributePhone:
+		return "phone"
+	case policies.AttributeOrganization, policies.AttributeSection, policies.AttributeRole:
+	}
+	return "organization"
+}
+
+// Claims gives the claims about a person in a post of theirs, for a scope and the attributes that policy released. What the directory doesn't know is
+// left out.
+func Claims(scope []string, attributes []policies.Attribute, person identity.Person, org identity.Organization) map[string]any {
 	out := map[string]any{}
 	asked, released := map[string]bool{}, map[policies.Attribute]bool{}
 	for _, s := range scope {
 		asked[s] = true
 	}
-	for _, a := range g.Released {
+	for _, a := range attributes {
 		released[a] = true
 	}
 	put := func(name, value string) {

@@ -301,10 +301,14 @@ func TestEnumeration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a, b := strings.Split(hash, "$"), strings.Split(h.dummy, "$"); !slices.Equal(a[:4], b[:4]) || len(hash) != len(h.dummy) {
-			t.Errorf("%q and %q", hash, h.dummy)
+		dummy, err := h.dummy()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if same, err := matches("nobody's password", h.dummy); err != nil || !same {
+		if a, b := strings.Split(hash, "$"), strings.Split(dummy, "$"); !slices.Equal(a[:4], b[:4]) || len(hash) != len(dummy) {
+			t.Errorf("%q and %q", hash, dummy)
+		}
+		if same, err := matches("nobody's password", dummy); err != nil || !same {
 			t.Fatal("the dummy isn't what it says", err)
 		}
 		if _, code := h.log(h.link, "nobody2@example.test", "nobody's password", "192.0.2.250"); code != CodeWrong {
@@ -522,4 +526,52 @@ func BenchmarkHash(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A sealed account is listed and taken away by whoever may in the whole workspace; its sessions end, the person's others stay.
+func TestUnseal(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		system, scope := h.scope(logintest.System, policies.ActionPeopleWrite)
+		_, reads := h.scope(logintest.System, policies.ActionPeopleRead)
+		boss, own := h.scope(logintest.LocalBoss, policies.ActionPeopleWrite)
+		_, ownReads := h.scope(logintest.LocalBoss, policies.ActionPeopleRead)
+		second := identity.Person{ID: "second", Org: logintest.Agency, Role: policies.RoleSystemAdministrator}
+		h.cfg.Names = names{"second@example.test": "second"}
+		text, err := h.try(func(ctx context.Context, tx *sql.Tx) (string, error) {
+			return h.Seal(ctx, tx, system, scope, second, h.Now())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = h.reset(logintest.Local) // a link password is none of these
+		list, err := h.Sealed(t.Context(), reads)
+		if err != nil || len(list) != 1 || list[0].Person != "second" || list[0].ExpiresAt-list[0].SetAt != SealedLife.Microseconds() {
+			t.Errorf("%+v, %v", list, err)
+		}
+		for name, s := range map[string]policies.Scope{"a city's": ownReads, "to write": scope, "none": {}} {
+			if _, err := h.Sealed(t.Context(), s); !errors.Is(err, identity.ErrRefused) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		unseal := func(by access.Actor, s policies.Scope, p identity.Person) error {
+			return h.World.DB.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return h.Unseal(ctx, tx, by, s, p, h.Now()) })
+		}
+		for name, err := range map[string]error{"a city's": unseal(boss, own, second), "another's scope": unseal(boss, scope, second), "to read": unseal(system, reads, second)} {
+			if !errors.Is(err, identity.ErrRefused) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := unseal(system, scope, identity.Person{ID: logintest.Local, Org: logintest.CityA}); !errors.Is(err, identity.ErrNotFound) {
+			t.Error(err)
+		}
+		if err := unseal(system, scope, second); err != nil {
+			t.Fatal(err)
+		}
+		if _, code := h.log(h.sealed, "second@example.test", text, "192.0.2.1"); code != CodeWrong {
+			t.Errorf("it still opens: %q", code)
+		}
+		if rows := h.Audit(t, audit.Filter{Action: "password.unseal"}); len(rows) != 1 || rows[0].Object != "second" {
+			t.Errorf("%+v", rows)
+		}
+	})
 }

@@ -290,6 +290,47 @@ func TestOnesOwnList(t *testing.T) {
 	})
 }
 
+// An administrator sees the sessions of their own people, and who was told of them.
+func TestListOf(t *testing.T) {
+	each(t, func(t *testing.T, h house) {
+		first, _ := h.open(opening(logintest.Local, logintest.CityA))
+		if err := h.told(first, "jira"); err != nil {
+			t.Fatal(err)
+		}
+		h.Pass(time.Minute)
+		second, _ := h.open(opening(logintest.Local, logintest.CityA))
+		_, _ = h.open(opening(logintest.LocalBoss, logintest.CityA))
+		boss, err := h.Resolver.Person(t.Context(), logintest.LocalBoss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope := func(action policies.Action) policies.Scope {
+			s, err := h.Resolver.Scope(t.Context(), boss, action, nil, policies.Context{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		local := identity.Person{ID: logintest.Local, Org: logintest.CityA}
+		list, err := h.Sessions.ListOf(t.Context(), scope(policies.ActionPeopleRead), local, h.Now())
+		if err != nil || len(list) != 2 || list[0].ID != second.ID || list[1].ID != first.ID || len(list[0].Parties) != 0 ||
+			len(list[1].Parties) != 1 || list[1].Parties[0].RelyingParty != "jira" {
+			t.Errorf("%+v, %v", list, err)
+		}
+		for name, try := range map[string]struct {
+			scope policies.Scope
+			org   policies.OrgID
+		}{
+			"another organization": {scope(policies.ActionPeopleRead), logintest.MinistryA}, "no scope": {policies.Scope{}, logintest.CityA},
+			"to write alone": {scope(policies.ActionPeopleWrite), logintest.CityA},
+		} {
+			if _, err := h.Sessions.ListOf(t.Context(), try.scope, identity.Person{ID: logintest.Local, Org: try.org}, h.Now()); !errors.Is(err, identity.ErrRefused) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
 // A relying party ends only what it was told of.
 func TestLogoutByParty(t *testing.T) {
 	each(t, func(t *testing.T, h house) {

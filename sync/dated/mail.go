@@ -116,6 +116,9 @@ func letter(n identity.Notice, to []connectors.Recipient, page string) connector
 		what, next = "発効できなかった異動があります / A transfer could not take effect", "musubi transfers show "+n.Object
 	case identity.NoticeBreaker:
 		what, next = "ブレーカーが作動し、変更を止めています / A breaker has tripped and holds a change", "musubi breakers show "+n.Object
+	case identity.NoticeBreakGlass:
+		what = "封印された非常用アカウントが使われました / Somebody logged in by a sealed break-glass account"
+		next = "musubi sessions list " + n.Object
 	case identity.NoticePlan:
 		what, next = "計画が承認を待っています / A plan waits for approval", fmt.Sprintf("musubi plan %.12s", n.Object)
 	}

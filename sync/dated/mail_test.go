@@ -109,8 +109,9 @@ func TestNoticesAreMailed(t *testing.T) {
 		q := dated.New(&w.left)
 		q.Bind(w.jobs)
 		notice := identity.Notice{ID: "breaker b123", At: time.Now().UnixMicro(), Kind: identity.NoticeBreaker, Object: "b123", Detail: "nation : 300 memberships"}
-		for range 2 {
-			if err := db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return q.EnqueueNotice(ctx, tx, notice) }); err != nil {
+		glass := identity.Notice{ID: "glass", At: time.Now().UnixMicro(), Kind: identity.NoticeBreakGlass, Object: "p1"}
+		for _, n := range []identity.Notice{notice, notice, glass} {
+			if err := db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return q.EnqueueNotice(ctx, tx, n) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -120,11 +121,17 @@ func TestNoticesAreMailed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = w.jobs.Stop(context.Background()) }()
-		eventually(t, "the mail is sent", func() bool { return len(r.all()) > 0 })
+		eventually(t, "the mails are sent", func() bool { return len(r.all()) > 1 })
 		time.Sleep(300 * time.Millisecond)
 		sent := r.all()
-		if len(sent) != 1 {
+		if len(sent) != 2 {
 			t.Fatalf("%d mails", len(sent))
+		}
+		if strings.Contains(sent[0].Subject, "非常用") {
+			sent[0], sent[1] = sent[1], sent[0]
+		}
+		if !strings.Contains(sent[1].Subject, "非常用アカウント") || !strings.Contains(sent[1].Text, "musubi sessions list p1") || len(sent[1].To) != 2 {
+			t.Errorf("%+v", sent[1])
 		}
 		var to []string
 		for _, x := range sent[0].To {

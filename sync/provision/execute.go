@@ -278,7 +278,8 @@ func addMembers(ctx context.Context, conn connectors.Opened, v View) Effect {
 			e.Removed = append(e.Removed, m)
 		}
 		// Whoever left, moved or has no confirmed account is planned anew; the others must not wait.
-		if ok && row.State == StateActive && row.Org == v.Op.Org && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
+		here := row.Org == v.Op.Org || v.Beside[m] // whose account is of another organization is here by a second post 兼務 alone
+		if ok && here && row.State == StateActive && !v.Left[m] && !v.Inside[m] && !v.Moved[m] {
 			ids = append(ids, row.AccountID)
 			e.Added = append(e.Added, m)
 			continue

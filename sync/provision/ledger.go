@@ -64,6 +64,7 @@ type View struct {
 	Began    int64                            // when this attempt's intent was written down: UTC, microseconds; 0 where there is none
 	Stamps   map[policies.PersonID]int64      // of a removal: the rows that it is to take away, as they were when it began
 	Moved    map[policies.PersonID]bool       // of the people concerned: who isn't of the operation's organization any more
+	Beside   map[policies.PersonID]bool       // of the people concerned: who is of another organization and holds a post in the operation's beside it
 	Held     string                           // the breaker's trip that holds it now; empty: none
 	Inside   map[policies.PersonID]bool       // of members.add: who is still in a group that had to be left first
 	// Rival tells which person the ledger gives an account id to, "" if nobody.

@@ -28,7 +28,7 @@ func (r *Runner) Recheck(dir Whereabouts) {
 	r.where = &whereabouts{dir: dir, scope: policies.System(policies.TaskProvision), store: r.store}
 }
 
-// moved says which of those to whom the operation grants something aren't of its organization any more.
+// moved says which of those to whom the operation grants something aren't of its organization any more, and who holds a post there beside another.
 func (w *whereabouts) moved(ctx context.Context, v *View) error {
 	people := v.Op.Members
 	switch v.Op.Kind {
@@ -58,11 +58,12 @@ func (w *whereabouts) moved(ctx context.Context, v *View) error {
 		}
 		posts = heldAt(posts, w.store.now().UnixMicro())
 		for _, id := range elsewhere {
-			if slices.ContainsFunc(posts, func(o identity.Post) bool { return o.Person == id && o.Org == v.Op.Org && o.Kind != identity.PostHome }) {
-				continue
-			}
 			if v.Moved == nil {
-				v.Moved = map[policies.PersonID]bool{}
+				v.Moved, v.Beside = map[policies.PersonID]bool{}, map[policies.PersonID]bool{}
+			}
+			if slices.ContainsFunc(posts, func(o identity.Post) bool { return o.Person == id && o.Org == v.Op.Org && o.Kind != identity.PostHome }) {
+				v.Beside[id] = true
+				continue
 			}
 			v.Moved[id] = true
 		}

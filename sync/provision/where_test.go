@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -59,6 +60,55 @@ func TestATransferWhileAPlanRuns(t *testing.T) {
 		}
 		if e := Execute(t.Context(), f.at, w.open[policies.ProductJira], add); slices.Contains(e.Added, ids[0]) {
 			t.Errorf("somebody who moved is added: %+v", e)
+		}
+	})
+}
+
+// Who holds a post in another organization beside the main one gets into its group too, by the account that they have; once the post has ended they
+// don't any more, and nobody gets in without one.
+func TestASecondPostOpensItsGroup(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		f := startFollowing(t, db, 0)
+		ids := f.add(t, "131016", 0, 2)
+		r := NewRunner(jobs.NewWorkers(), f.store, f.planner, nil, slog.New(slog.DiscardHandler))
+		r.Recheck(f.dir)
+		added := func() []policies.PersonID {
+			t.Helper()
+			w := newWorld(t, 1)
+			v := View{Op: Op{Product: policies.ProductJira, Kind: OpAdd, Org: "131024", Members: ids}, Accounts: map[policies.PersonID]AccountRow{}}
+			group, err := w.open[policies.ProductJira].GroupWriter.CreateGroup(t.Context(), connectors.Group{Name: "131024"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Group = &GroupRow{GroupID: group.ID}
+			for _, id := range ids {
+				a, err := w.open[policies.ProductJira].AccountWriter.CreateAccount(t.Context(), connectors.Account{Email: string(id) + "@c131016.example.lg.jp", DisplayName: "見本", Active: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.Accounts[id] = AccountRow{Product: policies.ProductJira, State: StateActive, Org: "131016", AccountID: a.ID}
+			}
+			if err := r.where.moved(t.Context(), &v); err != nil {
+				t.Fatal(err)
+			}
+			return Execute(t.Context(), f.at, w.open[policies.ProductJira], v).Added
+		}
+		if got := added(); len(got) != 0 {
+			t.Errorf("without a post: %v", got)
+		}
+		post := identity.Transfer{Person: ids[0], Kind: identity.TransferConcurrent, To: "131024", StaffNumber: "K1", Role: policies.RoleGeneral, At: f.at.UnixMicro() - 1}
+		if _, err := f.dir.AddTransfer(t.Context(), everything, post, tester); err != nil {
+			t.Fatal(err)
+		}
+		if got := added(); !slices.Equal(got, ids[:1]) {
+			t.Errorf("with a post: %v, want %s alone", got, ids[0])
+		}
+		post.Kind = identity.TransferRelease
+		if _, err := f.dir.AddTransfer(t.Context(), everything, post, tester); err != nil {
+			t.Fatal(err)
+		}
+		if got := added(); len(got) != 0 {
+			t.Errorf("after the post: %v", got)
 		}
 	})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/notice"
 )
 
 // Federation is login as it is served: the dispatcher with its methods and issuers, in the networks that are configured.
@@ -156,7 +157,7 @@ func (h *Hub) offers(f *Federation) (map[identity.MethodID]login.Offer, error) {
 	}
 	of(identity.MethodBreakGlass, sealed)
 	if f.Card != nil {
-		of(identity.MethodCard, f.Card)
+		of(identity.MethodCard, notice.Card{Method: f.Card, Notices: h.Persons, People: h.Resolver})
 		of(identity.MethodPassword, link)
 		of(identity.MethodInvitation, invitation.NewMethod(f.Invitations))
 	}

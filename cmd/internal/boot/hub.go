@@ -25,7 +25,6 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/keys"
-	"github.com/musubi-hub/musubi/identity/mynumber"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/session"
@@ -37,8 +36,10 @@ import (
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/logout"
+	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
+	"github.com/musubi-hub/musubi/sync/upkeep"
 )
 
 // Options say how a hub is opened.
@@ -82,12 +83,13 @@ type Hub struct {
 	Parties  *party.Registry
 	Sessions *session.Store
 	Logouts  *logout.Enqueuer
-	Persons  mynumber.Notices // tells people what happened to their accounts
+	Persons  *notice.Store // tells people what happened to their accounts
 
 	outward  http.RoundTripper               // Options.Parties
 	seal     *keys.SealingKey                // nil until Unseal
 	accounts *Accounts                       // nil until Accounts
 	provider atomic.Pointer[oidcop.Provider] // nil until Federate
+	keeper   atomic.Pointer[upkeep.Keeper]   // nil until Keep
 	refused  map[string]refusedProduct
 	pages    atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
@@ -130,6 +132,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 	if err != nil {
 		return h, err
 	}
+	h.Persons = notice.New(h.DB) // before the sealing key, under which it keeps what mails hand over
 	if err := h.openKeys(ctx, o); err != nil {
 		return h, err
 	}
@@ -141,7 +144,7 @@ func OpenHub(ctx context.Context, o Options) (hub *Hub, err error) {
 		return h, err
 	}
 	h.Resolver = access.NewResolver(h.DB, h.Directory, h.Engine, o.Now)
-	h.Logouts, h.Persons = logout.New(), late{}
+	h.Logouts = logout.New()
 	h.makeSessions(leaving)
 	if o.Bare {
 		h.Planner = provision.NewPlanner(h.Provision, h.Directory, classes.New(h.Engine))
@@ -207,14 +210,17 @@ func (h *Hub) makeJobs(o Options) error {
 		provision.Declare(w)
 		dated.Declare(w)
 		logout.Declare(w)
+		notice.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
 		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
 		logout.Register(w, issuer{h}, oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
+		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.InvitationLinks}, o.Now, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		maps.Copy(queues, logout.Queues())
+		maps.Copy(queues, notice.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
@@ -228,6 +234,7 @@ func (h *Hub) makeJobs(o Options) error {
 	h.Provision.Bind(h.Jobs)
 	h.Dated.Bind(h.Jobs)
 	h.Logouts.Bind(h.Jobs)
+	h.Persons.Bind(h.Jobs)
 	return nil
 }
 

@@ -2,7 +2,7 @@ package boot
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/musubi-hub/musubi/identity/oidcop"
@@ -13,7 +13,7 @@ import (
 // issuer delivers logouts by the hub's OpenID provider, which is made after the engine of jobs that calls it.
 type issuer struct{ h *Hub }
 
-var errNoProvider = errors.New("no network has a login here: its section is gone from the configuration, or this node serves none")
+var errNoProvider = fmt.Errorf("%w: no network has a login: its section is gone from the configuration, or this node serves none", logout.ErrNoIssuer)
 
 // Deliver implements logout.Issuer.
 func (i issuer) Deliver(ctx context.Context, id string) error {
@@ -35,7 +35,7 @@ func (i issuer) Abandon(ctx context.Context, id string) error {
 func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	sweeps := []upkeep.Sweep{
 		upkeep.LoginRequests(f.Dispatcher), upkeep.Sessions(h.Sessions, h.Now), upkeep.Passwords(f.Passwords, h.Now), upkeep.OpenID(f.Provider),
-		upkeep.Logouts(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now)),
+		upkeep.Logouts(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now)), upkeep.Notices(h.Persons, h.Now),
 	}
 	if f.Challenges != nil {
 		sweeps = append(sweeps, upkeep.Challenges(f.Challenges, h.Now))
@@ -44,10 +44,19 @@ func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	if err != nil {
 		return err
 	}
+	h.keeper.Store(keeper)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
 	running.Go(func() { h.WatchCards(ctx, f) })
 	h.kept = func() { cancel(); running.Wait() }
+	return nil
+}
+
+// Upkeep tells how the sweeps are doing on this node; nothing before Keep.
+func (h *Hub) Upkeep() []upkeep.Status {
+	if k := h.keeper.Load(); k != nil {
+		return k.Status()
+	}
 	return nil
 }

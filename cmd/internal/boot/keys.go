@@ -69,8 +69,10 @@ func (h *Hub) Unseal(ctx context.Context) error {
 		h.Log.InfoContext(ctx, "made a sealing key for signing keys; keep a copy of it apart from the database's backups", "file", sealingKeyFile(h.Config, h.Data), "id", seal.ID())
 	}
 	h.seal = seal
-	h.Keys, err = h.ring(seal)
-	return err
+	if h.Keys, err = h.ring(seal); err != nil {
+		return err
+	}
+	return h.sealNotices(seal)
 }
 
 // recordKey records what is done to keys by whom the row names.

@@ -22,6 +22,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/sync/breaker"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
 )
@@ -30,7 +31,7 @@ import (
 func owners(e sqldb.Engine) []sqldb.Migration {
 	return []sqldb.Migration{
 		sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(e), access.Migration(), quota.Migration(), provision.Migration(), breaker.Migration(), console.Migration(),
-		login.Migration(), session.Migration(), password.Migration(), invitation.Migration(), ppid.Migration(), party.Migration(), oidcop.Migration(), mynumber.Migration(),
+		login.Migration(), session.Migration(), password.Migration(), invitation.Migration(), ppid.Migration(), party.Migration(), oidcop.Migration(), mynumber.Migration(), notice.Migration(),
 	}
 }
 

@@ -250,6 +250,7 @@ type answer struct {
 type browser struct {
 	h      *hub
 	cookie string
+	secret session.Secret // of who has logged in
 }
 
 func (b *browser) do(method, path string, change func(*http.Request)) answer {
@@ -258,6 +259,9 @@ func (b *browser) do(method, path string, change func(*http.Request)) answer {
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if b.cookie != "" {
 		r.AddCookie(&http.Cookie{Name: cookieName, Value: b.cookie})
+	}
+	if !b.secret.Zero() {
+		r.AddCookie(b.secret.Cookie(session.CookieName))
 	}
 	if change != nil {
 		change(r)

@@ -31,8 +31,8 @@ type Login struct {
 	Logout func(r *http.Request) LogoutForm
 	// Fresh reports whether the newest proof of r's session is fresh enough for a decision; nil: it is for ProofLife.
 	Fresh func(r *http.Request) bool
-	// Sessions is the path of the person's own sessions, Posts gives that at which r's person chooses another post. May be empty, and nil or
-	// giving nothing: there is no such link.
+	// Sessions is the path of the person's own sessions; empty: there is no such link. Posts gives that at which r's person chooses another post,
+	// or nothing; nil: Sessions has that too.
 	Sessions string
 	Posts    func(r *http.Request) string
 }
@@ -52,8 +52,12 @@ func (l *Login) describe(r *http.Request, s session.Session, v *visitor) {
 	}
 	logout := l.Logout(r)
 	v.Network, v.Logout = networkLabel(s.Network), &logout
+	own := label{"自分のログイン", "Your sessions"}
+	if l.Posts == nil { // one page has both
+		own = label{"自分のログイン・所属の切替", "Your sessions and posts"}
+	}
 	if l.Sessions != "" {
-		v.Links = append(v.Links, crumb{label{"自分のログイン", "Your sessions"}, l.Sessions})
+		v.Links = append(v.Links, crumb{own, l.Sessions})
 	}
 	if l.Posts == nil {
 		return

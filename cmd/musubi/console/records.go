@@ -35,6 +35,7 @@ type recordRow struct {
 	Who    who
 	Org    orgRef
 	Detail string
+	Why    string // in a person's words
 }
 
 // accountsMenu fills in which parts of the menu the viewer has. A hint is enough: the pages ask for themselves.
@@ -105,6 +106,7 @@ func (c *Console) recordRows(ctx context.Context, v viewer, found []audit.Row) (
 				return nil, err
 			}
 		}
+		line.Why, _ = row.Personal["reason"].(string)
 		if len(row.Detail) > 0 {
 			text, err := json.Marshal(row.Detail) // keys in order
 			if err != nil {

@@ -60,11 +60,11 @@ func (c *Console) Handler() http.Handler {
 		mux.Handle("GET /try/stories/{id}", c.page(c.storyPage, plans, orgs, people))
 	}
 	if c.cfg.Accounts != nil {
-		mux.Handle("GET /people/{id}", c.page(c.personPage, people, orgs))
-		mux.Handle("GET /people/{id}/{act}", c.page(c.actPage, people, orgs))
-		mux.Handle("POST /people/{id}/{act}", c.submit(c.act, people, orgs))
-		mux.Handle("GET /records", c.page(c.recordsPage, orgs, people))
-		mux.Handle("GET /logouts", c.page(c.logoutsPage, orgs, people))
+		mux.Handle("GET /people/{id}", c.page(c.personPage, people, orgs, plans))
+		mux.Handle("GET /people/{id}/{act}", c.page(c.actPage, people, orgs, plans))
+		mux.Handle("POST /people/{id}/{act}", c.submit(c.act, people, orgs, plans))
+		mux.Handle("GET /records", c.page(c.recordsPage, orgs, people, plans))
+		mux.Handle("GET /logouts", c.page(c.logoutsPage, orgs, people, plans))
 	}
 	if c.cfg.Login == nil {
 		mux.HandleFunc("GET /open/{ticket}", c.showTicket)

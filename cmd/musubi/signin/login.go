@@ -1,10 +1,12 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
 	"github.com/musubi-hub/musubi/identity"
@@ -36,11 +38,11 @@ func (s *Site) LoginHandler(n policies.Network) http.Handler {
 		"POST /logout":            s.form(s.logout),
 		"GET /logout/done":        s.loggedOut,
 	} {
-		mux.HandleFunc(pattern, serve)
+		mux.HandleFunc(pattern, meant(serve))
 	}
-	mux.Handle("GET /sessions", s.Require(http.HandlerFunc(s.list)))
-	mux.Handle("POST /sessions/end", s.Require(s.form(s.end)))
-	mux.Handle("POST /sessions/post", s.Require(s.form(s.changePost)))
+	mux.Handle("GET /sessions", meant(s.Require(http.HandlerFunc(s.list)).ServeHTTP))
+	mux.Handle("POST /sessions/end", meant(s.Require(s.form(s.end)).ServeHTTP))
+	mux.Handle("POST /sessions/post", meant(s.Require(s.form(s.changePost)).ServeHTTP))
 	if s.cfg.Open != nil {
 		for pattern, h := range s.cfg.Open(n) {
 			mux.Handle(pattern, h)
@@ -63,6 +65,26 @@ func (s *Site) LoginHandler(n policies.Network) http.Handler {
 		mux.HandleFunc(own, s.notFound)
 	}
 	return s.here(n, network.RoleLogin, mux)
+}
+
+// pageTime is the longest that a page of ours may take.
+const pageTime = 30 * time.Second
+
+// meant serves what somebody really asks for. Looking at a login may end it, so what only looks ahead (HEAD, a browser's prefetch) gets nothing.
+func meant(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodHead:
+			w.Header().Set("Allow", http.MethodGet)
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			ctx, cancel := context.WithTimeout(r.Context(), pageTime)
+			defer cancel()
+			serve(w, r.WithContext(ctx))
+		}
+	}
 }
 
 func (s *Site) notFound(w http.ResponseWriter, r *http.Request) {
@@ -112,30 +134,34 @@ func (s *Site) view(w http.ResponseWriter, r *http.Request) {
 
 // method begins a way to prove oneself on a host of its own.
 func (s *Site) method(w http.ResponseWriter, r *http.Request) {
-	n, err := s.dispatcher.Begin(r.Context(), visit(r, idOf(r)), r.PostForm.Get("form"), identity.MethodID(r.PostForm.Get("method")))
+	m := identity.MethodID(r.PostForm.Get("method"))
+	n, err := s.dispatcher.Begin(r.Context(), visit(r, idOf(r)), r.PostForm.Get("form"), m)
 	if err == nil && n.Instruction != nil {
-		s.instruct(w, r, n)
+		s.instruct(w, r, n, m)
 		return
 	}
 	s.next(w, r, n, err)
 }
 
-func (s *Site) instruct(w http.ResponseWriter, r *http.Request, n login.Next) {
+func (s *Site) instruct(w http.ResponseWriter, r *http.Request, n login.Next, m identity.MethodID) {
 	to := n.Instruction.Location
 	if to == "" { // a page: its form begins the attempt that it submits
 		http.Redirect(w, r, loginPath(n.Request.ID), http.StatusSeeOther)
 		return
 	}
-	to += "&login=" + string(n.Request.ID) // for the way back of who has to try again; no secret
-	say := page.Label{JA: "カードを読み取るページへ移動します。", EN: "Going on to the page that reads the card."}
-	if s.cfg.CardVia != nil {
+	title, say := page.Label{JA: "本人確認", EN: "Proving who you are"}, page.Label{JA: "本人確認のページへ移動します。", EN: "Going on to the page that asks who you are."}
+	if m == identity.MethodCard {
+		to += "&login=" + string(n.Request.ID) // for the way back of who has to try again; no secret
+		title, say = page.Label{JA: "カードの読み取り", EN: "Reading the card"}, page.Label{JA: "カードを読み取るページへ移動します。", EN: "Going on to the page that reads the card."}
+	}
+	if m == identity.MethodCard && s.cfg.CardVia != nil {
 		to = s.cfg.CardVia(to)
 		say = page.Label{
 			JA: "実演用の環境です。カードの代わりに、試験用カードを選ぶページへ移動します。", EN: "This is a demonstration: going on to a page that plays the card.",
 		}
 	}
 	// A form's policy holds over every redirect that follows it, as far as the relying party: so the browser goes on from a page of its own.
-	s.show(w, r, page.Sheet{Name: page.Go, Title: page.Label{JA: "カードの読み取り", EN: "Reading the card"}, Body: say, Onward: to})
+	s.show(w, r, page.Sheet{Name: page.Go, Title: title, Body: say, Onward: to})
 }
 
 // secret shows the form of a method that is a page.
@@ -206,7 +232,7 @@ func InvitationPath(path string) string { return "/invitation/" + path }
 func (s *Site) invited(w http.ResponseWriter, r *http.Request) {
 	path, ok := session.ParseSecret(r.PathValue("path")) // as long as a path, and of the same letters
 	if !ok {
-		s.message(w, r, http.StatusNotFound, page.Reason(login.ReasonRejected, invitation.CodeInvalid), "", page.Label{}, "")
+		s.refuse(w, r, http.StatusNotFound, invitation.CodeInvalid, page.Reason(login.ReasonRejected, invitation.CodeInvalid), "", page.Label{})
 		return
 	}
 	http.SetCookie(w, path.Cookie(invitationCookie))

@@ -40,10 +40,11 @@ func (s *Site) Require(next http.Handler) http.Handler {
 	})
 }
 
-// RequireFresh is a step-up within Require: next is served where the newest proof reaches least and isn't older than maxAge (0: however old).
+// RequireFresh is a step-up: next is served where the newest proof reaches least and isn't older than maxAge (0: however old). It may stand within
+// Require, or by itself.
 func (s *Site) RequireFresh(least policies.Assurance, maxAge time.Duration, next http.Handler) http.Handler {
 	f := freshness{least, maxAge}
-	return s.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fresh := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, x, _ := Present(r)
 		if f.met(x, s.cfg.Now()) {
 			next.ServeHTTP(w, r)
@@ -59,7 +60,15 @@ func (s *Site) RequireFresh(least policies.Assurance, maxAge time.Duration, next
 		ask := hubAsk(r, r.URL.RequestURI())
 		ask.Required, ask.MaxAge, ask.HasMaxAge = least, maxAge, maxAge > 0
 		s.Start(w, r, ask)
-	}))
+	})
+	outside := s.Require(fresh)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, in := Present(r); in {
+			fresh.ServeHTTP(w, r)
+			return
+		}
+		outside.ServeHTTP(w, r)
+	})
 }
 
 // read gives the session of the request's browser. ok is false where nobody is logged in.
@@ -87,13 +96,17 @@ func (s *Site) enter(w http.ResponseWriter, r *http.Request) (present, bool) {
 		s.Start(w, r, hubAsk(r, r.URL.RequestURI()))
 	default:
 		w.Header().Set("WWW-Authenticate", "MusubiSession") // RFC 9110 wants a challenge; browsers know none for a session
+		incident := ""
+		if r.Method != http.MethodGet && r.Method != http.MethodHead { // somebody's wish wasn't done
+			incident = s.door.Record(r.Context(), door.Incident{Action: "http.request", Reason: "no_session"})
+		}
 		s.message(w, r, http.StatusUnauthorized, page.Sentence{
 			What: page.Label{JA: "ログインしていません。", EN: "You aren't logged in."},
 			Do: page.Label{
 				JA: "ログイン状態が終わったため、この操作は実行していません。ログインしてから、もう一度操作してください。",
 				EN: "Your session has ended, so this wasn't done. Log in and do it again.",
 			},
-		}, "/login?to="+url.QueryEscape(backTo(r)), page.Label{JA: "ログインする", EN: "Log in"}, "")
+		}, "/login?to="+url.QueryEscape(backTo(r)), page.Label{JA: "ログインする", EN: "Log in"}, incident)
 	}
 	return present{}, false
 }

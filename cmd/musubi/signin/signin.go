@@ -23,8 +23,8 @@ import (
 
 // The addresses that others have to know.
 const (
-	CardPath = "/login/card" // on the card host: mynumber.Config.Path
-	CardAPI  = "/api/"       // on the card host: below it Config.CardAPI is served
+	CardPath = "/card" // on the card host: mynumber.Config.Path, and boot's
+	CardAPI  = "/api/" // on the card host: below it Config.CardAPI is served
 )
 
 // Posts gives the posts in which somebody may act: access.Posts.
@@ -74,7 +74,7 @@ type Site struct {
 	sessions   *session.Store
 }
 
-// New checks cfg. The dispatcher and the sessions need what is made of the site (Issuer, Start, Pages, Browser), so they come later: Bind.
+// New checks cfg. The dispatcher needs what is made of the site (Issuer, ReturnTo, and Start, Pages and Browser for the providers), so it comes later: Bind.
 func New(cfg Config) (*Site, error) {
 	if cfg.DB == nil || cfg.Table == nil || cfg.People == nil || cfg.Posts == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
 		return nil, errors.New("signin: DB, Table, People, Posts, Policy, Now, Random and Logger are required")
@@ -90,8 +90,7 @@ func New(cfg Config) (*Site, error) {
 	return &Site{cfg: cfg, pages: pages, door: d}, nil
 }
 
-// Bind gives the site its dispatcher, of which Issuer is an issuer and ReturnTo is the config's, and its sessions. It comes before the first request;
-// until then every page is an error.
+// Bind gives the site its dispatcher and the sessions, before the first request: until then every page is an error.
 func (s *Site) Bind(d *login.Dispatcher, sessions *session.Store) {
 	s.dispatcher, s.sessions = d, sessions
 }
@@ -147,12 +146,12 @@ func visit(r *http.Request, id identity.LoginID) login.Visit {
 	return v
 }
 
-func networkName(r *http.Request) string {
+func networkName(r *http.Request) page.Label {
 	place, _ := door.Place(r.Context())
 	if place.Network == "" {
-		return ""
+		return page.Label{}
 	}
-	return place.Network.Name().JA
+	return page.Label(place.Network.Name())
 }
 
 // show fills in what every page has.

@@ -89,7 +89,7 @@ func (p *Party) callback(w http.ResponseWriter, r *http.Request) {
 		if cookie, no = p.open(r, session); no == nil {
 			p.setCookie(w, sessionCookie, cookie)
 			// Not a redirect that keeps the method: the address with the code is left behind.
-			http.Redirect(w, r, target, http.StatusSeeOther)
+			http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // Party.target lets only paths of the site through
 			return
 		}
 	}
@@ -107,7 +107,7 @@ func (p *Party) enter(r *http.Request) (*Session, string, *Refusal) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || state == "" || (code == "") == (wrong == "") {
 		return nil, "", &Refusal{Status: http.StatusBadRequest, Reason: ResponseMalformed}
 	}
-	begun, reason := p.store.take(state, p.cookie(r, browserCookie), p.place.Now())
+	begun, reason := p.store.take(state, p.cookie(r, browserCookie), false, p.place.Now())
 	if reason != "" {
 		return nil, "", refuse(reason)
 	}

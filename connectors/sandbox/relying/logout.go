@@ -30,11 +30,14 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	to, err := url.Parse(m.endSession)
-	if err != nil {
+	state, none := p.secret()
+	if err != nil || none != nil {
 		p.place.Pages.LoggedOut(w, r, false)
 		return
 	}
+	p.store.begin(state, pending{logout: true, browser: digestOf(p.cookie(r, browserCookie)), begun: p.place.Now()})
 	q := to.Query()
+	q.Set("state", state)
 	q.Set("id_token_hint", x.idToken)
 	q.Set("client_id", p.opt.ClientID)
 	q.Set("post_logout_redirect_uri", p.endpoints.PostLogout)
@@ -42,8 +45,19 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to.String(), http.StatusSeeOther)
 }
 
-// done is where the provider sends the browser after a logout.
-func (p *Party) done(w http.ResponseWriter, r *http.Request) { p.place.Pages.LoggedOut(w, r, true) }
+// done is where the provider sends the browser after a logout. Who just opens the address is told nothing of the kind.
+func (p *Party) done(w http.ResponseWriter, r *http.Request) {
+	state, ok := one(r.URL.Query(), "state", maxShort)
+	if ok {
+		_, no := p.store.take(state, p.cookie(r, browserCookie), true, p.place.Now())
+		ok = no == ""
+	}
+	if _, in := p.Current(r); !ok || in {
+		http.Redirect(w, r, p.place.Home, http.StatusSeeOther)
+		return
+	}
+	p.place.Pages.LoggedOut(w, r, true)
+}
 
 // backchannel ends sessions at the provider's word (OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8). 200 says that they are
 // over, 400 that the token isn't taken, 503 that it couldn't be judged now.

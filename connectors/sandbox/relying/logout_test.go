@@ -20,11 +20,28 @@ func TestLogout(t *testing.T) {
 	b := h.browser()
 	form := b.logIn().Header.Get("Form")
 	a := b.post("/shop/logout", url.Values{"form": {form}}, "Origin", base)
-	if a.Header.Get("Reason") != "out everywhere" || b.last.String() != base+"/shop/logout/done" || len(h.provider.Left) != 1 {
+	if a.Header.Get("Reason") != "out everywhere" || !strings.HasPrefix(b.last.String(), base+"/shop/logout/done?state=") || len(h.provider.Left) != 1 {
 		t.Errorf("reason %q at %s; the provider has %d logouts and complains %q", a.Header.Get("Reason"), b.last, len(h.provider.Left), h.provider.Wrong)
 	}
+	done := b.last.String()
 	if b.in() {
 		t.Error("still logged in")
+	}
+	// The address alone says nothing, the state counts once and in its own browser, and is of no login.
+	h.provider.Person = nil
+	for _, address := range []string{done, "/shop/logout/done", "/shop/logout/done?state=x&state=y"} {
+		if a = b.open(address); a.Header.Get("Reason") != string(relying.ProviderError) { // home, and so to a login
+			t.Errorf("%s: %q", address, a.Header.Get("Reason"))
+		}
+	}
+	h.provider.Person = &providertest.Person{Subject: "sub-1", Session: "sid-2", Email: email, ACR: strong}
+	form = b.logIn().Header.Get("Form")
+	b.stop = base + "/shop/logout/done"
+	b.post("/shop/logout", url.Values{"form": {form}})
+	state := b.last.Query().Get("state")
+	b.stop = ""
+	if a = b.open("/shop/login/callback?" + url.Values{"state": {state}, "iss": {issuer}, "code": {"x"}}.Encode()); a.Header.Get("Reason") != string(relying.StateUnknown) {
+		t.Errorf("a logout's state in a login: %q", a.Header.Get("Reason"))
 	}
 	// Again, without a session: nothing happens.
 	if a = b.post("/shop/logout", url.Values{"form": {form}}); a.Header.Get("Reason") != "out here" {
@@ -176,6 +193,17 @@ func TestLogoutTokensThatAreRefused(t *testing.T) {
 				t.Error("the session has ended")
 			}
 		})
+	}
+}
+
+// Session and subject of a token must both be the session's: one that mixes them ends nothing.
+func TestLogoutTokenThatMixesPeople(t *testing.T) {
+	h := newHouse(t, byKey)
+	b := h.browser()
+	b.logIn()
+	claims := h.provider.LogoutClaims(clientID, providertest.Person{Subject: "sub-2", Session: "sid-1"})
+	if status := h.backchannel(h.provider.Signed(jose.ES256, logoutType, claims)); status != http.StatusOK || !b.in() {
+		t.Errorf("status %d, still in: %v", status, b.in())
 	}
 }
 

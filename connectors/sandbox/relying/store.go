@@ -22,8 +22,9 @@ type digest [sha256.Size]byte
 
 func digestOf(secret string) digest { return sha256.Sum256([]byte(secret)) }
 
-// pending is a login under way. It belongs to the browser that began it.
+// pending is a login, or a logout at the provider, under way. It belongs to the browser that began it.
 type pending struct {
+	logout          bool
 	browser         digest
 	nonce, verifier string
 	target          string
@@ -95,14 +96,13 @@ func (s *store) begin(state string, p pending) {
 	s.pending[digestOf(state)] = p
 }
 
-// take gives the login that a state belongs to, once. Another browser than the one that began it takes nothing.
-func (s *store) take(state, browser string, now time.Time) (pending, Reason) {
+// take gives the login, or the logout, that a state belongs to, once. Another browser than the one that began it takes nothing.
+func (s *store) take(state, browser string, logout bool, now time.Time) (pending, Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := digestOf(state)
 	p, ok := s.pending[key]
-	if !ok || now.Sub(p.begun) > pendingLife {
-		delete(s.pending, key)
+	if !ok || p.logout != logout || now.Sub(p.begun) > pendingLife {
 		return pending{}, StateUnknown
 	}
 	mine := digestOf(browser)

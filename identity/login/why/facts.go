@@ -91,6 +91,11 @@ const (
 	CauseRefused       Cause = "refused_by_the_dispatcher" // anything else that it decides
 )
 
+// Proof reports whether only the way in which the person proves themselves stands between them and the relying party: the policies let them in.
+func (c Cause) Proof() bool {
+	return c == CauseNoCard || c == CauseReleased || c == CauseRevoked || c == CauseAssurance || c == CauseUnreachable
+}
+
 // Answer says whether somebody can log in, and why.
 type Answer struct {
 	Party     policies.RelyingPartyID `json:"rp"`

@@ -57,7 +57,7 @@ func (e *Entrances) All(ctx context.Context) ([]Entrance, error) {
 }
 
 // HubName is what people call the hub's own pages.
-const HubName = "結び (ハブの画面) / the hub's own pages"
+const HubName = "結び Musubi"
 
 // Entrance is a relying party for people and policies.
 type Entrance struct {

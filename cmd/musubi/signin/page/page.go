@@ -52,7 +52,7 @@ type Sheet struct {
 	Title  Label
 	Body   any // the page's own
 
-	Network string    // its name, shown in the foot; may be empty
+	Network Label     // its name, shown in the foot; may be empty
 	Until   int64     // when what the page offers ends: UTC, microseconds; 0: nothing ends
 	Visitor *Visitor  // nil for none
 	Alert   *Alert    // what was refused just now; the page goes on below it
@@ -92,7 +92,7 @@ func New(notice string, now func() time.Time, log *slog.Logger) (*Renderer, erro
 		pages: map[Name]*template.Template{}, style: template.CSS(style), //nolint:gosec // G203: our own file
 		hash: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", notice: notice, now: now, log: log,
 	}
-	functions := template.FuncMap{"jst": Moment, "clock": clock, "minutes": minutes}
+	functions := template.FuncMap{"jst": Moment, "clock": clock, "span": span}
 	for _, n := range names() {
 		p.pages[n], err = template.New("layout.html").Funcs(functions).Option("missingkey=error").
 			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+string(n)+".html")
@@ -113,7 +113,13 @@ func Moment(at int64) string {
 
 func clock(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("15:04") }
 
-func minutes(d time.Duration) int64 { return int64(d / time.Minute) }
+// span writes a time in hours, or in minutes where it isn't whole hours or is a short one.
+func span(d time.Duration) Label {
+	if d%time.Hour == 0 && d > time.Hour {
+		return Label{fmt.Sprintf("%d 時間", d/time.Hour), fmt.Sprintf("%d hours", d/time.Hour)}
+	}
+	return Label{fmt.Sprintf("%d 分", d/time.Minute), fmt.Sprintf("%d minutes", d/time.Minute)}
+}
 
 // The fields of Sheet that templates read.
 func (s Sheet) At() int64           { return s.at.UnixMicro() }

@@ -279,7 +279,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Left = append(p.Left, q)
 	p.Person = nil
-	http.Redirect(w, r, c.PostLogout, http.StatusSeeOther)
+	http.Redirect(w, r, c.PostLogout+"?state="+url.QueryEscape(q.Get("state")), http.StatusSeeOther)
 }
 
 func (p *Provider) public(alg jose.SignatureAlgorithm) any {

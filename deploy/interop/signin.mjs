@@ -1,0 +1,168 @@
+// A person's way through the pages of login in headless Chromium: first use of a card, choice of the post, sessions, refusals, logout. Each page is looked
+// at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it. No page has script: what the Content-Security-Policy of a form lets
+// through on the way to the relying party is part of what is tested.
+// usage: node signin.mjs JSON   with login, card, authorize, closed, post, logout (addresses), password, callback, origins, folder (for PNGs; may be empty)
+// Prints one line of JSON: for each page what examine finds, its address, bytes, foreign requests, complaints, overflow in a window of 320 pixels; where
+// the ways ended; and the milliseconds to DOMContentLoaded of the login page at a quarter of the processor's speed.
+// Exit code 0, 2 for a wrong command line; what the pages are worth is for the caller to judge.
+import { join } from "node:path";
+import process from "node:process";
+import { examine, launch, watch } from "./chromium.mjs";
+
+const given = process.argv[2] && JSON.parse(process.argv[2]);
+if (!given?.login) {
+  console.error("usage: node signin.mjs JSON");
+  process.exit(2);
+}
+const wide = { width: 1280, height: 900 };
+const narrow = { width: 320, height: 800 };
+const pages = [];
+const ends = {};
+
+const browser = await launch();
+
+// person opens a browser of somebody's own.
+async function person() {
+  const context = await browser.newContext({ viewport: wide, locale: "ja-JP", timezoneId: "Asia/Tokyo", ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const seen = watch(page, given.login);
+  let bytes = 0;
+  page.on("response", async (response) => {
+    if (response.request().resourceType() !== "document" || response.status() === 303) return;
+    bytes = (await response.body().catch(() => Buffer.alloc(0))).length;
+  });
+  return {
+    page,
+    async open(address) {
+      await page.goto(address, { waitUntil: "load" });
+    },
+    async press(selector, until) {
+      await page.click(selector);
+      if (until) await page.waitForURL(until);
+      await page.waitForLoadState("load");
+    },
+    // look examines the page that is open, under a name.
+    async look(name) {
+      if (given.folder) await page.screenshot({ path: join(given.folder, `${name}.png`), fullPage: true });
+      await page.setViewportSize(narrow);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (given.folder) await page.screenshot({ path: join(given.folder, `${name}-narrow.png`), fullPage: true });
+      await page.setViewportSize(wide);
+      const foreign = [...seen.foreign].filter((origin) => !given.origins.includes(origin));
+      // A refusal is an answer with a status that Chromium notes on its console.
+      const complaints = seen.complaints.filter((text) => !/the server responded with a status of 4\d\d/.test(text));
+      pages.push({ name, ...(await examine(page)), foreign, complaints, overflow, bytes, text: await page.innerText("main") });
+      seen.foreign.clear();
+      seen.complaints.length = 0;
+    },
+  };
+}
+const at = (path) => (url) => url.pathname === path;
+const below = (prefix, end = "") => (url) => url.pathname.startsWith(prefix) && url.pathname.endsWith(end);
+
+try {
+  {
+    const { page, open, press, look } = await person();
+    await open(given.authorize);
+    await look("methods");
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=0"]', below("/login/"));
+    await look("linking");
+    await press('a[href$="/by/password"]');
+    await look("password");
+    await page.fill("#name", "taro@city.example");
+    await page.fill("#password", "wrong wrong wrong");
+    await press("main form button");
+    await page.waitForSelector('[role="alert"]');
+    await look("password-wrong");
+    await page.fill("#password", given.password);
+    await press("main form button", (url) => url.href.startsWith(given.callback));
+    ends.firstUse = page.url();
+    await open(given.login + "/sessions");
+    await look("sessions");
+    await open(given.post);
+    await look("answer");
+    await press("main form button", (url) => url.href.startsWith(given.callback) || url.protocol === "chrome-error:");
+    ends.formPost = await page.innerText("body");
+    await open(given.beyond);
+    await press("main form button", at("/landed"));
+    ends.beyond = await page.innerText("body");
+    await open(given.login + "/logout");
+    await look("logout");
+    await press("main form button", at("/logout/done"));
+    await look("logged-out");
+  }
+  {
+    const { page, open, press, look } = await person();
+    await open(given.login + "/");
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=1"]', below("/login/"));
+    await look("posts");
+    await page.keyboard.press("Tab");
+    await press('input[value="city-b"]');
+    await press('form[action$="/choose"] button', at("/"));
+    ends.posts = await page.innerText("body");
+    await open(given.login + "/sessions");
+    await look("sessions-posts");
+    // Seen by a relying party, so that its frame is loaded at logout.
+    await open(given.authorize);
+    await open(given.logout);
+    await look("logout-party");
+    await press('form[action="/oidc/logout/confirm"] button');
+    await look("logged-out-party");
+    ends.frames = page.frames().length - 1;
+    await press("main a.button", (url) => url.hostname === "app.localhost");
+    ends.bye = page.url();
+  }
+  {
+    const { open, press, look, page } = await person();
+    await open(given.closed);
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=2"]', below("/login/", "/return"));
+    await look("refused");
+    await press("main a.button", (url) => url.href.startsWith(given.callback));
+    ends.refused = page.url();
+    await open(given.login + "/");
+    await look("methods-hub");
+    await press('a[href$="/by/break_glass"]');
+    await look("sealed");
+    await page.goBack();
+    await press('form[action$="/cancel"] button');
+    await look("cancelled");
+    await open(given.authorize);
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=none"]', (url) => url.hostname === "card.localhost");
+    await look("no-card");
+    await press("main a.button", below("/login/"));
+    ends.back = page.url();
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=3"]', below("/login/"));
+    await press('a[href$="/by/invitation"]');
+    await look("invitation");
+    for (const [name, address] of [
+      ["unknown", given.login + "/login/AAAAAAAAAAAAAAAAAAAAAA"],
+      ["not-found", given.login + "/login/x/y/z"],
+      ["card-host", given.card + "/"],
+      ["party-problem", given.authorize.replace("redirect_uri=", "redirect_uri=https%3A%2F%2Fevil.example&x=")],
+    ]) {
+      await open(address);
+      await look(name);
+    }
+  }
+
+  // A slow machine opens the login page.
+  const { page, open } = await person();
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("Emulation.setCPUThrottlingRate", { rate: 4 });
+  const loaded = [];
+  for (let i = 0; i < 10; i++) {
+    await open(given.authorize);
+    loaded.push(await page.evaluate(() => performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd));
+  }
+  loaded.sort((a, b) => a - b);
+
+  console.log(JSON.stringify({ pages, ends, loaded: { median: loaded[5], worst: loaded[9] } }));
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,191 @@
+package samlidp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/login"
+	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
+	"github.com/musubi-hub/musubi/identity/session"
+	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/policies"
+)
+
+// Purpose is of the keys that sign assertions, responses and metadata.
+const Purpose keys.Purpose = "saml-rs256"
+
+// Specs say how these keys are kept: published two weeks ahead, because products fetch metadata daily at best and some by hand; a retired one
+// is published for two days.
+func Specs() map[keys.Purpose]keys.Spec {
+	return map[keys.Purpose]keys.Spec{Purpose: {Algorithm: keys.RSA2048, Ahead: 14 * 24 * time.Hour, Overlap: 48 * time.Hour}}
+}
+
+// The life times.
+const (
+	skew          = 3 * time.Minute // of others' clocks
+	requestLife   = 5 * time.Minute // of an AuthnRequest
+	assertionLife = 5 * time.Minute // to bring it to the provider
+	grantLife     = 12 * time.Hour  // a provider's session may last as long
+	linkLife      = 10 * time.Minute
+	metadataLife  = 7 * 24 * time.Hour
+	metadataCache = "PT6H"
+)
+
+// The bounds of what is sent.
+const (
+	maxQuery   = 32 << 10
+	maxBody    = 128 << 10
+	maxEncoded = 96 << 10 // of a message in base64
+	maxRelay   = 80       // bytes of RelayState (SAML 2.0 Bindings, section 3.4.3)
+)
+
+// People reads what the directory says of a person, and of the organization of the post in which they act.
+type People interface {
+	Person(ctx context.Context, person policies.PersonID, org policies.OrgID) (identity.Person, identity.Organization, error)
+}
+
+// Browser is the session of a request's browser.
+type Browser interface {
+	// Current gives the session; ok is false where nobody is logged in.
+	Current(r *http.Request) (s session.Session, ok bool, err error)
+}
+
+// Problem is what a page tells a person whose request can't be answered at a service provider.
+type Problem struct {
+	Status   int
+	Reason   string // machine-readable
+	Incident string // id of the audit row; empty where too many of the kind came in this second
+}
+
+// Pages renders what people see.
+type Pages interface {
+	Problem(w http.ResponseWriter, r *http.Request, p Problem)
+	Form(w http.ResponseWriter, r *http.Request, a login.Answer)
+}
+
+// Options say what a provider works with. All are needed.
+type Options struct {
+	DB       *sqldb.DB
+	Keys     *keys.Ring       // with Specs
+	Sealing  *keys.SealingKey // of the links that begin a login
+	Parties  *sp.Registry
+	Subjects *ppid.Store
+	People   People
+	Browser  Browser
+	Pages    Pages
+	// Start hands the browser with a checked request over to the dispatcher of logins.
+	Start   func(w http.ResponseWriter, r *http.Request, ask login.Ask)
+	Origins map[policies.Network]string // "https://HOST" or "https://HOST:PORT"
+	Now     func() time.Time
+	Random  io.Reader
+	Logger  *slog.Logger
+}
+
+// Provider is the identity provider of all networks. It is safe for concurrent use.
+type Provider struct {
+	opt      Options
+	linkKey  []byte
+	refusals refusals
+}
+
+var _ login.Issuer = (*Provider)(nil)
+
+// New checks the options.
+func New(opt Options) (*Provider, error) {
+	if opt.DB == nil || opt.Keys == nil || opt.Sealing == nil || opt.Parties == nil || opt.Subjects == nil || opt.People == nil || opt.Browser == nil ||
+		opt.Pages == nil || opt.Start == nil || opt.Now == nil || opt.Random == nil || opt.Logger == nil {
+		return nil, errors.New("samlidp: an option is missing")
+	}
+	if !slices.Contains(opt.Keys.Purposes(), Purpose) {
+		return nil, fmt.Errorf("samlidp: there are no keys for %s", Purpose)
+	}
+	if len(opt.Origins) == 0 {
+		return nil, errors.New("samlidp: no network has an origin")
+	}
+	taken := map[string]policies.Network{}
+	for n, origin := range opt.Origins {
+		if !slices.Contains(policies.Networks(), n) {
+			return nil, fmt.Errorf("samlidp: an origin for the unknown network %q", n)
+		}
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != "https://"+u.Host {
+			return nil, fmt.Errorf("samlidp: the origin %q of %s: want https://HOST without a path", origin, n)
+		}
+		if other, ok := taken[origin]; ok {
+			return nil, fmt.Errorf("samlidp: %s and %s share the origin %q", n, other, origin)
+		}
+		taken[origin] = n
+	}
+	key, err := opt.Sealing.Derive("musubi saml link v1")
+	if err != nil {
+		return nil, fmt.Errorf("samlidp: %w", err)
+	}
+	return &Provider{opt: opt, linkKey: key}, nil
+}
+
+// The paths of the end points. The metadata's address is the entity id.
+const (
+	pathMetadata = "/saml/metadata"
+	pathSSO      = "/saml/sso"
+	pathStart    = "/saml/start"
+)
+
+// EntityID names the provider of a network; empty where the network has none.
+func (p *Provider) EntityID(n policies.Network) string {
+	if origin := p.opt.Origins[n]; origin != "" {
+		return origin + pathMetadata
+	}
+	return ""
+}
+
+// Handler serves a network's end points. Which network a request comes from is decided by whoever calls this, never by the request.
+func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
+	origin, ok := p.opt.Origins[n]
+	if !ok {
+		return nil, fmt.Errorf("samlidp: the network %q has no origin", n)
+	}
+	mux := http.NewServeMux()
+	serve := func(pattern string, fn func(*call)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			c := &call{p: p, w: w, r: r, network: n, origin: origin, at: p.opt.Now().UnixMicro()}
+			for name, value := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+				w.Header().Set(name, value)
+			}
+			if "https://"+r.Host != origin {
+				c.page("", "saml.request", &fault{http: http.StatusMisdirectedRequest, reason: "host"})
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			fn(c)
+		})
+	}
+	serve("GET "+pathMetadata, (*call).metadata)
+	serve("GET "+pathSSO, (*call).redirected)
+	serve("POST "+pathSSO, (*call).posted)
+	serve("GET "+pathStart, (*call).start)
+	return mux, nil
+}
+
+// call is one request.
+type call struct {
+	p       *Provider
+	w       http.ResponseWriter
+	r       *http.Request
+	network policies.Network
+	origin  string
+	at      int64 // UTC, microseconds
+}
+
+func (c *call) entityID() string { return c.origin + pathMetadata }
+
+// sso is the address that requests are for.
+func (c *call) sso() string { return c.origin + pathSSO }

@@ -1,0 +1,4 @@
+package notice
+
+// Letter is letter, for golden files.
+var Letter = letter

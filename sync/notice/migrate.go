@@ -1,0 +1,21 @@
+package notice
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/musubi-hub/musubi/identity/sqldb"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Migration is the package's tables.
+func Migration() sqldb.Migration {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(fmt.Sprintf("notice: %v", err)) // the folder is embedded
+	}
+	return sqldb.Migration{Owner: "notice", FS: dir}
+}
