@@ -185,16 +185,18 @@ func reason(f Facts, x Answer) (because, do text) {
 			text{spaced(names(served).JA) + "から入るか、設定に受付を書きます", "come from the " + names(served).EN + ", or configure a login there"}
 	case CauseNoFunctions:
 		return text{"このログイン先に載せる機能が一つも登録されていない", "no function is registered for this relying party"},
-			text{fmt.Sprintf("システム管理者が機能を登録します (musubi rp add %s --replace --function ...)", f.Party.ID),
-				fmt.Sprintf("a system administrator registers them (musubi rp add %s --replace --function ...)", f.Party.ID)}
+			text{
+				fmt.Sprintf("システム管理者が機能を登録します (musubi rp add %s --replace --function ...)", f.Party.ID),
+				fmt.Sprintf("a system administrator registers them (musubi rp add %s --replace --function ...)", f.Party.ID),
+			}
 	case CauseFunction:
 		return text{
-				fmt.Sprintf("載っている機能 (%s) のどれも、%sの%sには利用できない", functionNames(f).JA, kind.JA, role.JA),
-				fmt.Sprintf("%s may use none of the functions that it carries (%s)", of, functionNames(f).EN),
-			}, text{
-				fmt.Sprintf("機能ごとの方針は musubi policy explain function.read %s で確かめられ、変えるのは運営機関です", f.Party.Functions[0]),
-				fmt.Sprintf("musubi policy explain function.read %s tells the policy, which the operating agency may change", f.Party.Functions[0]),
-			}
+			fmt.Sprintf("載っている機能 (%s) のどれも、%sの%sには利用できない", functionNames(f).JA, kind.JA, role.JA),
+			fmt.Sprintf("%s may use none of the functions that it carries (%s)", of, functionNames(f).EN),
+		}, text{
+			fmt.Sprintf("機能ごとの方針は musubi policy explain function.read %s で確かめられ、変えるのは運営機関です", f.Party.Functions[0]),
+			fmt.Sprintf("musubi policy explain function.read %s tells the policy, which the operating agency may change", f.Party.Functions[0]),
+		}
 	case CauseSeat:
 		return seat(f, x, text(kind), text(role), of)
 	case CauseReach, CauseNetwork:
