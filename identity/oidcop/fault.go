@@ -74,7 +74,7 @@ func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (inci
 			row.Detail["not_recorded_before"] = dropped
 		}
 		var err error
-		if row.ID, err = c.p.newID(); err == nil {
+		if row.ID, err = audit.NewIncident(c.p.opt.Random, c.p.opt.Now()); err == nil {
 			err = c.p.opt.DB.Group(ctx, func(ctx context.Context, tx *sql.Tx) error { return audit.Append(ctx, tx, row) })
 		}
 		if err != nil {

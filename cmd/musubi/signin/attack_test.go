@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
@@ -22,86 +24,83 @@ import (
 
 // Another browser sees nothing of a login, can't move it and can't end it.
 func TestOtherBrowser(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		victim, other := h.browser(h.linked(0, logintest.Local)), h.browser(nil)
-		page := victim.open(h.authorize("app"))
-		for _, path := range []string{"", "/by/password", "/return?code=x"} {
-			s := other.open(h.login + "/login/" + idOf(page) + path)
-			s.says(t, "another browser at "+path, http.StatusForbidden, "別のブラウザ")
-			h.incident(t, s, "other_browser")
-		}
-		for _, suffix := range []string{"/begin", "/cancel"} {
-			s := other.press(page, suffix, nil)
-			s.says(t, "another browser posts to "+suffix, http.StatusForbidden, "別のブラウザ")
-			h.incident(t, s, "other_browser")
-		}
-		if q := code(t, victim.press(page, "/begin", nil)); q.Get("code") == "" {
-			t.Errorf("%v", q)
-		}
-	})
+	h := one(t, nil)
+	victim, other := h.browser(h.linked(0, logintest.Local)), h.browser(nil)
+	page := victim.open(h.authorize("app"))
+	for _, path := range []string{"", "/by/password", "/return?code=x"} {
+		s := other.open(h.login + "/login/" + idOf(page) + path)
+		s.says(t, "another browser at "+path, http.StatusForbidden, "別のブラウザ")
+		h.incident(t, s, "other_browser")
+	}
+	for _, suffix := range []string{"/begin", "/cancel"} {
+		s := other.press(page, suffix, nil)
+		s.says(t, "another browser posts to "+suffix, http.StatusForbidden, "別のブラウザ")
+		h.incident(t, s, "other_browser")
+	}
+	if q := code(t, victim.press(page, "/begin", nil)); q.Get("code") == "" {
+		t.Errorf("%v", q)
+	}
 }
 
 // Somebody sends the address of their own card page to a person with a card: what the card proves counts in neither browser.
 func TestLoginInAnothersFlow(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		attacker, victim := h.browser(nil), h.browser(h.linked(0, logintest.Local))
-		page := attacker.open(h.authorize("app"))
-		action, fields := page.form(t, "/begin")
-		link := attacker.post(action, fields).to()
-		if !strings.HasPrefix(link, h.card+signin.CardPath+"?ticket=") {
-			t.Fatalf("the card host is at %s", link)
-		}
-		s := victim.open(link)
-		s.says(t, "the victim's browser", http.StatusForbidden, "別のブラウザ")
-		h.incident(t, s, "other_browser")
-		if victim.in() != "" || attacker.in() != "" {
-			t.Error("somebody is logged in")
-		}
-		// Nor does one's own code in somebody else's flow.
-		mine := attacker.open(h.authorize("app"))
-		attacker.tls.Certificates = certificate(h.linked(1, logintest.LocalBoss))
-		action, fields = mine.form(t, "/begin")
-		back := attacker.do(must(http.NewRequestWithContext(t.Context(), http.MethodGet, attacker.post(action, fields).to(), http.NoBody))).to()
-		theirs := victim.open(h.authorize("app"))
-		s = victim.open(strings.Replace(back, idOf(mine), idOf(theirs), 1))
-		s.says(t, "a code of somebody else's", http.StatusUnprocessableEntity, `role="alert"`, "使用済み")
-		if victim.in() != "" {
-			t.Error("the victim is logged in as the attacker")
-		}
-	})
+	h := one(t, nil)
+	attacker, victim := h.browser(nil), h.browser(h.linked(0, logintest.Local))
+	page := attacker.open(h.authorize("app"))
+	action, fields := page.form(t, "/begin")
+	link := attacker.post(action, fields).to()
+	if !strings.HasPrefix(link, h.card+signin.CardPath+"?ticket=") {
+		t.Fatalf("the card host is at %s", link)
+	}
+	s := victim.open(link)
+	s.says(t, "the victim's browser", http.StatusForbidden, "別のブラウザ")
+	h.incident(t, s, "other_browser")
+	if victim.in() != "" || attacker.in() != "" {
+		t.Error("somebody is logged in")
+	}
+	// Nor does one's own code in somebody else's flow.
+	mine := attacker.open(h.authorize("app"))
+	attacker.tls.Certificates = certificate(h.linked(1, logintest.LocalBoss))
+	action, fields = mine.form(t, "/begin")
+	back := attacker.do(must(http.NewRequestWithContext(t.Context(), http.MethodGet, attacker.post(action, fields).to(), http.NoBody))).to()
+	theirs := victim.open(h.authorize("app"))
+	s = victim.open(strings.Replace(back, idOf(mine), idOf(theirs), 1))
+	s.says(t, "a code of somebody else's", http.StatusUnprocessableEntity, `role="alert"`, "使用済み")
+	if victim.in() != "" {
+		t.Error("the victim is logged in as the attacker")
+	}
 }
 
 func TestForgedForms(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		b := h.browser(h.linked(0, logintest.Local))
-		page := b.open(h.authorize("app"))
-		other := b.open(h.authorize("app")) // the same browser's other tab: each login's forms are its own
-		_, theirs := other.form(t, "/begin")
-		for _, form := range []string{"", "x", theirs.Get("form")} {
-			for _, suffix := range []string{"/begin", "/cancel"} {
-				s := b.press(page, suffix, url.Values{"form": {form}})
-				s.says(t, "a forged form", http.StatusForbidden, "正しい画面から送られたものではありません")
-				h.incident(t, s, "csrf")
-			}
-		}
-		for _, path := range []string{"/choose", "/by/password"} {
-			h.incident(t, b.post(h.login+"/login/"+idOf(page)+path, url.Values{"form": {"x"}}), "csrf")
-		}
-		b.press(page, "/begin", nil)
-		for path, fields := range map[string]url.Values{
-			"/sessions/end": {"session": {"others"}}, "/sessions/post": {}, "/logout": {"token": {"x"}},
-		} {
-			s := b.post(h.login+path, fields)
-			s.says(t, path, http.StatusForbidden, "このフォームは使えません")
+	h := one(t, nil)
+	b := h.browser(h.linked(0, logintest.Local))
+	page := b.open(h.authorize("app"))
+	other := b.open(h.authorize("app")) // the same browser's other tab: each login's forms are its own
+	_, theirs := other.form(t, "/begin")
+	for _, form := range []string{"", "x", theirs.Get("form")} {
+		for _, suffix := range []string{"/begin", "/cancel"} {
+			s := b.press(page, suffix, url.Values{"form": {form}})
+			s.says(t, "a forged form", http.StatusForbidden, "正しい画面から送られたものではありません")
 			h.incident(t, s, "csrf")
 		}
-		// A bare form to log out, as another site could send it, asks; so does a link.
-		b.post(h.login+"/logout", nil).says(t, "a bare form", http.StatusOK, "ログアウトしますか")
-		b.open(h.login+"/logout").says(t, "a link", http.StatusOK, "ログアウトしますか")
-		if b.in() == "" {
-			t.Error("logged out by a forged form")
-		}
-	})
+	}
+	for _, path := range []string{"/choose", "/by/password"} {
+		h.incident(t, b.post(h.login+"/login/"+idOf(page)+path, url.Values{"form": {"x"}}), "csrf")
+	}
+	b.press(page, "/begin", nil)
+	for path, fields := range map[string]url.Values{
+		"/sessions/end": {"session": {"others"}}, "/sessions/post": {}, "/logout": {"token": {"x"}},
+	} {
+		s := b.post(h.login+path, fields)
+		s.says(t, path, http.StatusForbidden, "このフォームは使えません")
+		h.incident(t, s, "csrf")
+	}
+	// A bare form to log out, as another site could send it, asks; so does a link.
+	b.post(h.login+"/logout", nil).says(t, "a bare form", http.StatusOK, "ログアウトしますか")
+	b.open(h.login+"/logout").says(t, "a link", http.StatusOK, "ログアウトしますか")
+	if b.in() == "" {
+		t.Error("logged out by a forged form")
+	}
 }
 
 func TestUnreadableForms(t *testing.T) {
@@ -130,30 +129,29 @@ func TestUnreadableForms(t *testing.T) {
 
 // Whoever plants a session in a browser is no part of what the browser does next.
 func TestFixation(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		attacker, victim := h.browser(h.linked(0, logintest.LocalBoss)), h.browser(h.linked(1, logintest.Local))
-		attacker.press(attacker.open(h.login+"/"), "/begin", nil)
-		at := must(url.Parse(h.login))
-		planted := attacker.c.Jar.Cookies(at)
-		victim.c.Jar.SetCookies(at, planted)
-		s := victim.open(h.authorize("app", "prompt", "login"))
-		victim.press(s, "/begin", nil)
-		if victim.in() != string(logintest.Local) || attacker.in() == string(logintest.Local) {
-			t.Errorf("the victim is %q, the attacker %q", victim.in(), attacker.in())
-		}
-		for _, c := range victim.c.Jar.Cookies(at) {
-			for _, p := range planted {
-				if c.Name == session.CookieName && p.Value == c.Value {
-					t.Error("the planted secret goes on")
-				}
+	h := one(t, nil)
+	attacker, victim := h.browser(h.linked(0, logintest.LocalBoss)), h.browser(h.linked(1, logintest.Local))
+	attacker.press(attacker.open(h.login+"/"), "/begin", nil)
+	at := must(url.Parse(h.login))
+	planted := attacker.c.Jar.Cookies(at)
+	victim.c.Jar.SetCookies(at, planted)
+	s := victim.open(h.authorize("app", "prompt", "login"))
+	victim.press(s, "/begin", nil)
+	if victim.in() != string(logintest.Local) || attacker.in() == string(logintest.Local) {
+		t.Errorf("the victim is %q, the attacker %q", victim.in(), attacker.in())
+	}
+	for _, c := range victim.c.Jar.Cookies(at) {
+		for _, p := range planted {
+			if c.Name == session.CookieName && p.Value == c.Value {
+				t.Error("the planted secret goes on")
 			}
 		}
-		// A secret that nobody drew opens nothing and isn't taken over.
-		victim.c.Jar.SetCookies(at, []*http.Cookie{logintest.Secret(t).Cookie(session.CookieName), logintest.Secret(t).Cookie(login.CookieName)})
-		if victim.in() != "" {
-			t.Error("in by a made-up secret")
-		}
-	})
+	}
+	// A secret that nobody drew opens nothing and isn't taken over.
+	victim.c.Jar.SetCookies(at, []*http.Cookie{logintest.Secret(t).Cookie(session.CookieName), logintest.Secret(t).Cookie(login.CookieName)})
+	if victim.in() != "" {
+		t.Error("in by a made-up secret")
+	}
 }
 
 func TestCookies(t *testing.T) {
@@ -179,37 +177,36 @@ func TestCookies(t *testing.T) {
 }
 
 func TestReplaysAndLateness(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		b := h.browser(h.linked(0, logintest.Local))
-		page := b.open(h.authorize("app"))
-		action, fields := page.form(t, "/begin")
-		ticket, second := b.post(action, fields).to(), b.post(action, fields).to() // a double click: each is a ticket of its own
-		get := func(address string) seen {
-			return b.do(must(http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)))
-		}
-		head := b.do(must(http.NewRequestWithContext(t.Context(), http.MethodHead, ticket, http.NoBody)))
-		if head.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("HEAD: %d", head.StatusCode)
-		}
-		back := get(ticket).to()
-		s := get(ticket)
-		s.says(t, "a ticket twice", http.StatusForbidden, "使用済み", "ログインの画面へ戻る")
-		h.incident(t, s, "ticket_invalid")
-		if q := code(t, get(back)); q.Get("code") == "" {
-			t.Errorf("%v", q)
-		}
-		s = get(back)
-		s.says(t, "a code twice", http.StatusGone, "すでに終わっています")
-		h.incident(t, s, "request_answered")
-		get(second).says(t, "the other ticket", http.StatusForbidden, "使用済み")
-		b.open(page.at).says(t, "back", http.StatusGone, "すでに終わっています")
+	h := one(t, nil)
+	b := h.browser(h.linked(0, logintest.Local))
+	page := b.open(h.authorize("app"))
+	action, fields := page.form(t, "/begin")
+	ticket, second := b.post(action, fields).to(), b.post(action, fields).to() // a double click: each is a ticket of its own
+	get := func(address string) seen {
+		return b.do(must(http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)))
+	}
+	head := b.do(must(http.NewRequestWithContext(t.Context(), http.MethodHead, ticket, http.NoBody)))
+	if head.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("HEAD: %d", head.StatusCode)
+	}
+	back := get(ticket).to()
+	s := get(ticket)
+	s.says(t, "a ticket twice", http.StatusForbidden, "使用済み", "ログインの画面へ戻る")
+	h.incident(t, s, "ticket_invalid")
+	if q := code(t, get(back)); q.Get("code") == "" {
+		t.Errorf("%v", q)
+	}
+	s = get(back)
+	s.says(t, "a code twice", http.StatusGone, "すでに終わっています")
+	h.incident(t, s, "request_answered")
+	get(second).says(t, "the other ticket", http.StatusForbidden, "使用済み")
+	b.open(page.at).says(t, "back", http.StatusGone, "すでに終わっています")
 
-		page = b.open(h.authorize("app", "prompt", "login"))
-		h.Pass(login.Lifetime + time.Second)
-		s = b.open(page.at)
-		s.says(t, "too late", http.StatusGone, "制限時間")
-		h.incident(t, s, "request_expired")
-	})
+	page = b.open(h.authorize("app", "prompt", "login"))
+	h.Pass(login.Lifetime + time.Second)
+	s = b.open(page.at)
+	s.says(t, "too late", http.StatusGone, "制限時間")
+	h.incident(t, s, "request_expired")
 }
 
 func TestOpenRedirects(t *testing.T) {
@@ -351,16 +348,15 @@ func TestHeaders(t *testing.T) {
 
 // A leaver is out at the next request, and told why at the next login.
 func TestLeaver(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		b := h.browser(h.linked(0, logintest.Local))
-		b.press(b.open(h.login+"/"), "/begin", nil).says(t, "in", http.StatusOK, "home /")
-		h.End(logintest.Local)
-		out := b.open(h.login + "/")
-		out.says(t, "out", http.StatusOK, "カードで本人確認をする")
-		s := b.press(out, "/begin", nil)
-		s.says(t, "a leaver", http.StatusForbidden, "在職の登録が終わっている", "所属する組織の管理者")
-		h.incident(t, s, "person_ended")
-	})
+	h := one(t, nil)
+	b := h.browser(h.linked(0, logintest.Local))
+	b.press(b.open(h.login+"/"), "/begin", nil).says(t, "in", http.StatusOK, "home /")
+	h.End(logintest.Local)
+	out := b.open(h.login + "/")
+	out.says(t, "out", http.StatusOK, "カードで本人確認をする")
+	s := b.press(out, "/begin", nil)
+	s.says(t, "a leaver", http.StatusForbidden, "在職の登録が終わっている", "所属する組織の管理者")
+	h.incident(t, s, "person_ended")
 }
 
 type brokenPosts struct{ people }
@@ -471,5 +467,22 @@ func TestNothingWithoutItsParts(t *testing.T) {
 	}
 	if _, _, ok := signin.Present(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)); ok {
 		t.Error("somebody is present outside of Require")
+	}
+}
+
+// A name that nobody has and a wrong password of somebody are told alike, letter by letter.
+func TestNamesAreNotTold(t *testing.T) {
+	h := one(t, nil)
+	h.newPassword(logintest.Local, logintest.CityA)
+	b := h.browser(cards()[0])
+	form := b.link(b.press(b.open(h.authorize("app")), "/begin", nil), "/by/password")
+	var told []string
+	for _, name := range []string{"taro@city.example", "nobody@city.example"} {
+		s := b.press(form, "/by/password", url.Values{"name": {name}, "password": {"wrong wrong wrong"}})
+		text := s.Status + strings.ReplaceAll(s.body, name, "NAME")
+		told = append(told, incidentForm.ReplaceAllString(text, ""))
+	}
+	if told[0] != told[1] {
+		t.Errorf("they differ:\n%s", cmp.Diff(told[0], told[1]))
 	}
 }

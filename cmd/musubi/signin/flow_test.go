@@ -54,30 +54,29 @@ func TestFirstUse(t *testing.T) {
 
 // The hub's own pages: whoever opens one is led to the login and back to it.
 func TestHubsOwnPages(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		card := h.linked(0, logintest.Local)
-		b := h.browser(card)
-		start := b.open(h.login + "/orgs?q=%E4%BE%8B&page=2")
-		start.says(t, "a page without a session", http.StatusOK, "結び (ハブの画面)")
-		in := b.press(start, "/begin", nil)
-		in.says(t, "back at the page", http.StatusOK, "home /orgs?q=%E4%BE%8B&amp;page=2"[:len("home /orgs?q=%E4%BE%8B")], "of local-general", "as city-a")
-		// A second press, or "back", leads on.
-		b.open(start.at).says(t, "back", http.StatusOK, "home /orgs")
-		// What isn't a page begins no login.
-		nobody := h.browser(nil)
-		for name, change := range map[string]func(*http.Request){
-			"a style sheet": func(r *http.Request) { r.Header.Set("Sec-Fetch-Dest", "style") },
-			"a program":     func(r *http.Request) { r.Header.Set("Accept", "application/json") },
-			"a form":        func(r *http.Request) { r.Method = http.MethodPost },
-			"a head":        func(r *http.Request) { r.Method = http.MethodHead },
-		} {
-			r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.login+"/orgs", http.NoBody))
-			change(r)
-			if s := nobody.do(r); s.StatusCode != http.StatusUnauthorized || s.Header.Get("WWW-Authenticate") == "" || len(s.Cookies()) != 0 {
-				t.Errorf("%s: %d %v", name, s.StatusCode, s.Cookies())
-			}
+	h := one(t, nil)
+	card := h.linked(0, logintest.Local)
+	b := h.browser(card)
+	start := b.open(h.login + "/orgs?q=%E4%BE%8B&page=2")
+	start.says(t, "a page without a session", http.StatusOK, "結び (ハブの画面)")
+	in := b.press(start, "/begin", nil)
+	in.says(t, "back at the page", http.StatusOK, "home /orgs?q=%E4%BE%8B&amp;page=2"[:len("home /orgs?q=%E4%BE%8B")], "of local-general", "as city-a")
+	// A second press, or "back", leads on.
+	b.open(start.at).says(t, "back", http.StatusOK, "home /orgs")
+	// What isn't a page begins no login.
+	nobody := h.browser(nil)
+	for name, change := range map[string]func(*http.Request){
+		"a style sheet": func(r *http.Request) { r.Header.Set("Sec-Fetch-Dest", "style") },
+		"a program":     func(r *http.Request) { r.Header.Set("Accept", "application/json") },
+		"a form":        func(r *http.Request) { r.Method = http.MethodPost },
+		"a head":        func(r *http.Request) { r.Method = http.MethodHead },
+	} {
+		r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.login+"/orgs", http.NoBody))
+		change(r)
+		if s := nobody.do(r); s.StatusCode != http.StatusUnauthorized || s.Header.Get("WWW-Authenticate") == "" || len(s.Cookies()) != 0 {
+			t.Errorf("%s: %d %v", name, s.StatusCode, s.Cookies())
 		}
-	})
+	}
 }
 
 func TestSeveralPosts(t *testing.T) {
@@ -120,18 +119,17 @@ func TestPromptNone(t *testing.T) {
 
 // What policies refuse is told to the person before the service is.
 func TestRefusedByPolicy(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		b := h.browser(h.linked(0, logintest.Local))
-		s := b.press(b.open(h.authorize("closed")), "/begin", nil)
-		s.says(t, "refused", http.StatusForbidden, "利用できません", "サービスへ戻る", "error=access_denied", callback)
-		h.incident(t, s, "policy_denied")
-		b = h.browser(nil)
-		s = b.press(b.open(h.authorize("app", "response_mode", "form_post")), "/cancel", nil)
-		s.says(t, "a form to the relying party", http.StatusOK, "サービスへ進む", "access_denied")
-		if csp := s.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action https://app.localhost;") {
-			t.Errorf("the form may be posted by %s", csp)
-		}
-	})
+	h := one(t, nil)
+	b := h.browser(h.linked(0, logintest.Local))
+	s := b.press(b.open(h.authorize("closed")), "/begin", nil)
+	s.says(t, "refused", http.StatusForbidden, "利用できません", "サービスへ戻る", "error=access_denied", callback)
+	h.incident(t, s, "policy_denied")
+	b = h.browser(nil)
+	s = b.press(b.open(h.authorize("app", "response_mode", "form_post")), "/cancel", nil)
+	s.says(t, "a form to the relying party", http.StatusOK, "サービスへ進む", "access_denied")
+	if csp := s.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action https://app.localhost;") {
+		t.Errorf("the form may be posted by %s", csp)
+	}
 }
 
 func TestNoCard(t *testing.T) {

@@ -6,11 +6,15 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/session"
 )
 
-// Pages is what the OpenID provider, and the SAML one, shows to people.
+// Pages is what the OpenID provider shows to people.
 func (s *Site) Pages() oidcop.Pages { return providerPages{s} }
+
+// SAMLPages is what the SAML provider shows to people.
+func (s *Site) SAMLPages() samlidp.Pages { return samlPages{providerPages{s}} }
 
 // Browser is what they know of a request's browser.
 func (s *Site) Browser() oidcop.Browser { return browser{s} }
@@ -22,7 +26,14 @@ func (p providerPages) Problem(w http.ResponseWriter, r *http.Request, x oidcop.
 	p.s.message(w, r, x.Status, page.Party(x.Reason), "", page.Label{}, x.Incident)
 }
 
-// Form implements oidcop.Pages. What it takes to the relying party is an answer or a refusal: which, the page doesn't know.
+type samlPages struct{ providerPages }
+
+// Problem implements samlidp.Pages.
+func (p samlPages) Problem(w http.ResponseWriter, r *http.Request, x samlidp.Problem) {
+	p.providerPages.Problem(w, r, oidcop.Problem(x))
+}
+
+// Form implements oidcop.Pages and samlidp.Pages. What it takes to the relying party is an answer or a refusal: which, the page doesn't know.
 func (p providerPages) Form(w http.ResponseWriter, r *http.Request, a login.Answer) {
 	p.s.answerForm(w, r, a, page.Label{JA: "ボタンを押すと、サービスへ戻ります。", EN: "The button leads back to the service."})
 }

@@ -146,12 +146,12 @@ func visit(r *http.Request, id identity.LoginID) login.Visit {
 	return v
 }
 
-func networkName(r *http.Request) string {
+func networkName(r *http.Request) page.Label {
 	place, _ := door.Place(r.Context())
 	if place.Network == "" {
-		return ""
+		return page.Label{}
 	}
-	return place.Network.Name().JA
+	return page.Label(place.Network.Name())
 }
 
 // show fills in what every page has.

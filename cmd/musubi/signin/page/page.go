@@ -52,7 +52,7 @@ type Sheet struct {
 	Title  Label
 	Body   any // the page's own
 
-	Network string    // its name, shown in the foot; may be empty
+	Network Label     // its name, shown in the foot; may be empty
 	Until   int64     // when what the page offers ends: UTC, microseconds; 0: nothing ends
 	Visitor *Visitor  // nil for none
 	Alert   *Alert    // what was refused just now; the page goes on below it
