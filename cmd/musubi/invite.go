@@ -82,6 +82,13 @@ func (e *env) onlyAdministrator(ctx context.Context, h *boot.Hub, org policies.O
 	if err != nil {
 		return "", err
 	}
+	orgs, _, err := e.scope(ctx, h, policies.ActionOrgRead)
+	if err != nil {
+		return "", err
+	}
+	if _, err := h.Directory.Organization(ctx, orgs, org); err != nil {
+		return "", err
+	}
 	var found []identity.Person
 	filter := directory.PeopleFilter{Org: org, Limit: directory.MaxPage}
 	for {

@@ -350,6 +350,9 @@ func TestReceipts(t *testing.T) {
 		if _, err := r.List(t.Context(), oidcop.ReceiptFilter{}); err == nil {
 			t.Error("a page without a limit")
 		}
+		if open, err := r.Open(t.Context()); err != nil || open[oidcop.LogoutPending] != 1 || open[oidcop.LogoutFailed] != 1 {
+			t.Errorf("%v, %v", open, err)
+		}
 		failed, err := r.List(t.Context(), oidcop.ReceiptFilter{State: oidcop.LogoutFailed, Limit: 1})
 		must(t, err)
 		pending, err := r.List(t.Context(), oidcop.ReceiptFilter{State: oidcop.LogoutPending, Limit: 1})

@@ -79,6 +79,25 @@ func (r Receipts) List(ctx context.Context, f ReceiptFilter) ([]Logout, error) {
 	return out, rows.Err()
 }
 
+// Open counts the logouts that relying parties haven't taken, by state: pending and failed.
+func (r Receipts) Open(ctx context.Context) (map[LogoutState]int, error) {
+	open := map[LogoutState]int{LogoutPending: 0, LogoutFailed: 0}
+	rows, err := r.DB.Reader().QueryContext(ctx, `SELECT state, COUNT(*) FROM oidc_logout WHERE state IN ('pending', 'failed') GROUP BY state`)
+	if err != nil {
+		return nil, fmt.Errorf("oidcop: count logouts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var state LogoutState
+		var n int
+		if err := rows.Scan(&state, &n); err != nil {
+			return nil, fmt.Errorf("oidcop: count logouts: %w", err)
+		}
+		open[state] = n
+	}
+	return open, rows.Err()
+}
+
 // Addressee gives the relying party that a logout goes to; identity.ErrNotFound where there is no such logout.
 func (r Receipts) Addressee(ctx context.Context, id string) (p policies.RelyingPartyID, err error) {
 	err = r.DB.Reader().QueryRowContext(ctx, `SELECT party FROM oidc_logout WHERE id = $1`, id).Scan(&p)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,9 +53,9 @@ type Config struct {
 // Store keeps passwords. It is safe for concurrent use.
 type Store struct {
 	cfg   Config
-	dummy string        // the hash that nobody's password is compared with
-	made  atomic.Int64  // comparisons: one for each try that isn't throttled, whoever it names
-	slots chan struct{} // how many hashes are made at a time: each takes Cost.Memory
+	dummy func() (string, error) // the hash that nobody's password is compared with; made by the first try, whoever it names
+	made  atomic.Int64           // comparisons: one for each try that isn't throttled, whoever it names
+	slots chan struct{}          // how many hashes are made at a time: each takes Cost.Memory
 }
 
 // atOnce bounds the memory of hashing, whoever asks.
@@ -68,10 +69,8 @@ func New(cfg Config) (*Store, error) {
 	if err := cfg.Cost.check(); err != nil {
 		return nil, err
 	}
-	dummy, err := derive("nobody's password", cfg.Cost, cfg.Random)
-	if err != nil {
-		return nil, err
-	}
+	// A command that opens the store and asks for no password doesn't pay for a hash.
+	dummy := sync.OnceValues(func() (string, error) { return derive("nobody's password", cfg.Cost, cfg.Random) })
 	return &Store{cfg: cfg, dummy: dummy, slots: make(chan struct{}, atOnce)}, nil
 }
 

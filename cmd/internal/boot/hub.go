@@ -39,6 +39,7 @@ import (
 	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
+	"github.com/musubi-hub/musubi/sync/upkeep"
 )
 
 // Options say how a hub is opened.
@@ -88,6 +89,7 @@ type Hub struct {
 	seal     *keys.SealingKey                // nil until Unseal
 	accounts *Accounts                       // nil until Accounts
 	provider atomic.Pointer[oidcop.Provider] // nil until Federate
+	keeper   atomic.Pointer[upkeep.Keeper]   // nil until Keep
 	refused  map[string]refusedProduct
 	pages    atomic.Pointer[string] // address of the pages; nil: nobody serves them
 

@@ -44,10 +44,19 @@ func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	if err != nil {
 		return err
 	}
+	h.keeper.Store(keeper)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { keeper.Run(ctx) })
 	running.Go(func() { h.WatchCards(ctx, f) })
 	h.kept = func() { cancel(); running.Wait() }
+	return nil
+}
+
+// Upkeep tells how the sweeps are doing on this node; nothing before Keep.
+func (h *Hub) Upkeep() []upkeep.Status {
+	if k := h.keeper.Load(); k != nil {
+		return k.Status()
+	}
 	return nil
 }

@@ -15,10 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
+	"github.com/musubi-hub/musubi/sync/upkeep"
 )
 
 // askTime bounds what a probe or a scrape may ask of the database.
@@ -61,6 +63,7 @@ type Hub struct {
 	Provision *provision.Store
 	Metrics   *Metrics
 	Log       *slog.Logger
+	Upkeep    func() []upkeep.Status // nil: nothing is cleared away here
 }
 
 // Handler serves /healthz, /readyz and /metrics, and everything else by pages.
@@ -127,6 +130,12 @@ var (
 	jobsDesc  = prometheus.NewDesc("musubi_jobs", "Jobs by queue and state.", []string{"queue", "state"}, nil)
 	seatsDesc = prometheus.NewDesc("musubi_seats_active", "Confirmed active accounts by product.", []string{"product"}, nil)
 	leftDesc  = prometheus.NewDesc("musubi_leavers_pending", "Leavers whose accounts aren't ended yet, by product.", []string{"product"}, nil)
+
+	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, or failed for good.", []string{"state"}, nil)
+
+	upkeepDesc      = prometheus.NewDesc("musubi_upkeep_batches_total", "Batches of what is cleared away, by sweep, and why. Only the leading node works.", []string{"sweep", "why"}, nil)
+	upkeepFaultDesc = prometheus.NewDesc("musubi_upkeep_faults_total", "Batches that failed.", []string{"sweep"}, nil)
+	upkeepLastDesc  = prometheus.NewDesc("musubi_upkeep_last_timestamp_seconds", "When this node last did a batch.", []string{"sweep"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -134,6 +143,10 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- jobsDesc
 	ch <- seatsDesc
 	ch <- leftDesc
+	ch <- logoutsDesc
+	ch <- upkeepDesc
+	ch <- upkeepFaultDesc
+	ch <- upkeepLastDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -147,6 +160,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(jobsDesc, prometheus.GaugeValue, float64(d.Jobs), d.Queue, string(d.State))
 		}
 	}
+	g.logins(ctx, ch)
 	seats, err := g.h.Provision.Seats(ctx, policies.System(policies.TaskConsole))
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(seatsDesc, err)
@@ -155,5 +169,26 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range seats {
 		ch <- prometheus.MustNewConstMetric(seatsDesc, prometheus.GaugeValue, float64(s.Active), string(s.Product))
 		ch <- prometheus.MustNewConstMetric(leftDesc, prometheus.GaugeValue, float64(s.Leavers), string(s.Product))
+	}
+}
+
+// logins tells what is left over of logins.
+func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
+	open, err := oidcop.Receipts{DB: g.h.DB}.Open(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(logoutsDesc, err)
+	}
+	for state, n := range open {
+		ch <- prometheus.MustNewConstMetric(logoutsDesc, prometheus.GaugeValue, float64(n), string(state))
+	}
+	if g.h.Upkeep == nil {
+		return
+	}
+	for _, s := range g.h.Upkeep() {
+		ch <- prometheus.MustNewConstMetric(upkeepDesc, prometheus.CounterValue, float64(s.Batches), s.Name, s.Why)
+		ch <- prometheus.MustNewConstMetric(upkeepFaultDesc, prometheus.CounterValue, float64(s.Faults), s.Name)
+		if !s.LastAt.IsZero() {
+			ch <- prometheus.MustNewConstMetric(upkeepLastDesc, prometheus.GaugeValue, float64(s.LastAt.Unix()), s.Name)
+		}
 	}
 }

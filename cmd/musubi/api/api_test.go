@@ -13,16 +13,18 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/provision"
+	"github.com/musubi-hub/musubi/sync/upkeep"
 )
 
 // hub makes a handler over a migrated database, and the log that it writes.
 func hub(t *testing.T, db *sqldb.DB, pages http.Handler) (http.Handler, *bytes.Buffer) {
 	t.Helper()
-	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), provision.Migration()); err != nil {
+	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), provision.Migration(), oidcop.Migration()); err != nil {
 		t.Fatal(err)
 	}
 	if err := jobs.Migrate(t.Context(), db); err != nil {
@@ -38,6 +40,9 @@ func hub(t *testing.T, db *sqldb.DB, pages http.Handler) (http.Handler, *bytes.B
 	metrics := api.NewMetrics("v-test")
 	metrics.Observe(outbound.Observation{Vendor: "jira", Class: "jira.post", Status: 201, Duration: time.Millisecond})
 	h := api.Hub{DB: db, Jobs: client, Provision: provision.NewStore(db, time.Now), Metrics: metrics, Log: slog.New(slog.NewTextHandler(log, nil))}
+	h.Upkeep = func() []upkeep.Status {
+		return []upkeep.Status{{Name: "sessions", Why: "too old", Batches: 7, Faults: 2, LastAt: time.Unix(1_790_000_000, 0)}, {Name: "openid", Why: "expired"}}
+	}
 	return h.Handler(pages), log
 }
 
@@ -63,6 +68,8 @@ func TestProbesAndMetrics(t *testing.T) {
 		for _, want := range []string{
 			`musubi_outbound_requests_total{class="jira.post",status="201",vendor="jira"} 1`, `musubi_build_info{version="v-test"} 1`,
 			`musubi_seats_active{product="jira"} 0`, `musubi_leavers_pending{product="atlassian"} 0`,
+			`musubi_logouts{state="failed"} 0`, `musubi_logouts{state="pending"} 0`, `musubi_upkeep_batches_total{sweep="sessions",why="too old"} 7`,
+			`musubi_upkeep_faults_total{sweep="sessions"} 2`, `musubi_upkeep_last_timestamp_seconds{sweep="sessions"} 1.79e+09`, `musubi_upkeep_faults_total{sweep="openid"} 0`,
 		} {
 			if !strings.Contains(body, want) {
 				t.Errorf("/metrics lacks %s", want)

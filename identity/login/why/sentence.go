@@ -272,7 +272,7 @@ func proof(f Facts, x Answer) (because, do text) {
 		return text{given.JA + "では本人確認が足りない", "the proof is too weak (" + given.EN + ")"},
 			text{"マイナンバーカードと暗証番号で確認してください", "use the My Number Card with its PIN"}
 	case CauseUnreachable:
-		return text{fmt.Sprintf("求められる本人確認 (%s) に届く方法が%sにない", least.JA, spaced(x.Network.Name().JA)), fmt.Sprintf("no method there reaches what is required (%s)", least.EN)},
+		return text{fmt.Sprintf("%sには、求められる本人確認 (%s) に届く方法がない", spaced(x.Network.Name().JA), least.JA), fmt.Sprintf("no method there reaches what is required (%s)", least.EN)},
 			text{"カードの使えるネットワークから入るか、設定の card_host を書きます", "come from a network where cards are read, or configure card_host"}
 	}
 	return text{"ログインの手順が先へ進まない", "the login doesn't go on"},
