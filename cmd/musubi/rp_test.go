@@ -35,8 +35,8 @@ card:
   crl_folder: crl
 `
 
-// gated is an installation with two towns' and a ministry's people, networks with a login, and three relying parties.
-func (i *install) gated(t *testing.T) {
+// withParties is an installation with two towns' and a ministry's people, networks with a login, and three relying parties.
+func (i *install) withParties(t *testing.T) {
 	t.Helper()
 	i.begin(t)
 	i.fill(t, 2, sapporo, hokkaido, ministry)
@@ -79,7 +79,7 @@ func (i *install) personOfStaff(t *testing.T, org policies.OrgID, n int) policie
 
 func TestRelyingParties(t *testing.T) {
 	eachEngine(t, func(t *testing.T, i *install) {
-		i.gated(t)
+		i.withParties(t)
 		with := func(args ...string) []string { return append(args, "--as", i.planner()) }
 
 		// A secret is shown once, and stands nowhere.
@@ -153,7 +153,7 @@ func TestRelyingParties(t *testing.T) {
 func TestRelyingPartiesRefuse(t *testing.T) {
 	t.Parallel()
 	i := &install{data: t.TempDir()}
-	i.gated(t)
+	i.withParties(t)
 	with := func(args ...string) []string { return append(args, "--as", i.planner()) }
 	i.must(t, with("rp", "add", "survey", "--profile", "qualtrics", "--set", "host=t.example.jp", "--set", "redirect=https://t.example.jp/cb")...)
 	registered := i.must(t, with("rp", "list", "--json")...)
@@ -226,7 +226,7 @@ func (i *install) scarce(t *testing.T, secrets ...string) {
 func TestRPCheck(t *testing.T) {
 	t.Parallel()
 	i := &install{data: t.TempDir()}
-	i.gated(t)
+	i.withParties(t)
 	id := i.personOfStaff(t, sapporo, 1)
 	i.link(t, id, "card-1", 0)
 	i.must(t, "rp", "add", "jira", "--from", i.scopes(t, "jira", "profile", "phone", "organization"), "--replace", "--as", i.planner())
@@ -291,7 +291,7 @@ func (i *install) scopes(t *testing.T, id string, scopes ...string) string {
 
 func TestWhyLogin(t *testing.T) {
 	eachEngine(t, func(t *testing.T, i *install) {
-		i.gated(t)
+		i.withParties(t)
 		ask := func(args ...string) []why.Answer {
 			t.Helper()
 			var doc whyDocument
@@ -384,7 +384,7 @@ func TestWhyLoginRefuses(t *testing.T) {
 func TestPolicyOfEntrances(t *testing.T) {
 	t.Parallel()
 	i := &install{data: t.TempDir()}
-	i.gated(t)
+	i.withParties(t)
 	clerk := string(i.personOfStaff(t, sapporo, 2))
 	var x struct {
 		explanation
