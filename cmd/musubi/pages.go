@@ -66,5 +66,6 @@ type logoutList = func(ctx context.Context, state oidcop.LogoutState, limit int)
 func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string, logouts logoutList) *console.Accounts {
 	return &console.Accounts{
 		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations, Logouts: logouts,
+		Tell: h.TellPerson,
 	}
 }
