@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/musubi-hub/musubi/identity/cert/testpki"
 )
@@ -18,6 +19,9 @@ var incident = regexp.MustCompile(`[0-9]{6}(-[0-9A-Z]{4}){3}`)
 
 // peopleLogIn holds what login-tour.mjs sees: the whole way from a product's page by the hub to the card and back.
 func peopleLogIn(t *testing.T, d *demonstration) {
+	// With a person before it the demonstration does this by itself.
+	d.musubi(t, "transfers", "add", "--org", "041009", "S00005", "--kind", "兼務", "--at", time.Now().In(time.FixedZone("JST", 9*3600)).Format("2006-01-02"),
+		"--to", "040002", "--to-staff-number", "K00001", "--section", "デジタル推進課", "--role", "general")
 	arguments := []string{browserHome(t, d.authority, d.card("city-administrator"), testpki.Password), d.hubPort, d.sitesPort}
 	if folder := os.Getenv("SCREENSHOTS"); folder != "" {
 		arguments = append(arguments, folder)
