@@ -185,6 +185,7 @@ func TestBackupWhileApplyingRestoreAndGoOn(t *testing.T) {
 		eventually(t, "end of the first apply", func() bool { return count(t, origin, done) == 1 })
 
 		before := count(t, copied, finished)
+		t.Setenv("MUSUBI_INTERNET_LISTEN", "127.0.0.1:0") // the demonstration has the port
 		hub := child(t, at(to, back, "serve", "--listen", "127.0.0.1:0")...)
 		eventually(t, "going on", func() bool { return count(t, copied, finished) >= before+min(100, left/4) })
 		asked := time.Now()

@@ -38,6 +38,9 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 	if verdict != nil {
 		say(d.env.stderr, "musubi: %v", verdict)
 	}
+	if err := d.secondPosts(ctx); err != nil {
+		return err
+	}
 	d.welcome()
 	d.hints(ctx)
 	select {

@@ -44,9 +44,6 @@ func (d *demo) mainJob(ctx context.Context, orgs *directory.Rows) error {
 			return err
 		}
 	}
-	if err := d.secondPosts(ctx); err != nil {
-		return err
-	}
 	if err := d.resume(ctx); err != nil {
 		return err
 	}

@@ -95,6 +95,7 @@ func (d *demo) openDemoLogin(ctx context.Context, orgs *directory.Rows) (_ *demo
 	common := sandbox.LoginOptions{Issuer: at(demoLoginHost, l.hub), Transport: l.set.Transport(), Random: rand.Reader}
 	l.jira, l.slack = common, common
 	l.jira.ClientID, l.jira.BaseURL, l.jira.Key = sandbox.Jira, at(demoJiraHost, l.sites), key
+	l.jira.ACR = []string{policies.AssuranceCard.ACR()} // the portal insists on the card by itself
 	l.slack.ClientID, l.slack.BaseURL, l.slack.Secret = sandbox.Slack, at(demoSlackHost, l.sites), secret
 	return l, nil
 }

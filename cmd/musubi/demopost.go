@@ -12,7 +12,8 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// secondPosts gives a second post 兼務 to those whose test card is for choosing one. It is done before the plan, and once.
+// secondPosts gives a second post 兼務 to those whose test card is for choosing one, once, for a person who is about to try it. Without a person the
+// demonstration's people are those of its files and nothing else.
 func (d *demo) secondPosts(ctx context.Context) error {
 	scope, err := d.hub.Scope(ctx, d.planner, policies.ActionPeopleWrite, policies.Context{})
 	if err != nil {

@@ -186,7 +186,7 @@ func (g *gathered) accounts(ctx context.Context, people policies.Scope, actor ac
 		return err
 	}
 	for _, x := range list {
-		if x.Kind == provision.OpAccount {
+		if _, known := g.quarantined[x.Product]; !known || x.Kind == provision.OpAccount {
 			g.quarantined[x.Product] = x.ID
 		}
 	}

@@ -123,7 +123,6 @@ func (x *customerSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the browser say that a form comes from nowhere
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Strict-Transport-Security", "max-age=86400")
 	if x.s.pages.file(w, r.URL.Path) || x.party.Handle(w, r) {
 		return
 	}

@@ -107,7 +107,7 @@ var toldOfCode = map[string]told{
 		"ログインは認められませんでした", "The login was not permitted",
 		problem{
 			What: "ログイン先が、このサービスの利用を認めなかったか、操作が取り消されました。", WhatEN: "The login service doesn't permit you to use this service, or the login was cancelled.",
-			Do: "受付番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
+			Do: "問い合わせ番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
 		},
 	},
 	"login_required":          beginAgain,
@@ -120,7 +120,7 @@ var refusedByProvider = told{
 	"ログイン先が要求を断りました", "The login service refused the request",
 	problem{
 		What: "このサイトの登録か設定が、ログイン先と合っていません。", WhatEN: "This site isn't registered or configured as the login service expects.",
-		Do: "下の記号と受付番号を、このサービスの管理者に伝えてください。", DoEN: "Tell this service's administrator the code and the incident number below.", Again: true,
+		Do: "下の記号と問い合わせ番号を、このサービスの管理者に伝えてください。", DoEN: "Tell this service's administrator the code and the incident number below.", Again: true,
 	},
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests start by themselves: PostgreSQL (binaries only, no running cluster), Chromium, a Japanese font, openssl;
 # test vectors of certificates, lists and OCSP that others made (python3-cryptography-vectors); curl with a key in SoftHSM behind PKCS#11, which
-# plays a card; certutil and pk12util (libnss3-tools), which put a test card where Chromium looks for certificates; and xmlsec1, another
-# reader of signed and encrypted XML.
+# plays a card; certutil and pk12util (libnss3-tools), which put a test card where Chromium looks for certificates; xmlsec1, another reader
+# of signed and encrypted XML; and Apache's binaries with mod_auth_mellon, a SAML service provider, without a running server.
 # For Debian and its relatives. Expects Go, gcc, make and node 20 to be there already, and says which is missing.
 # Does nothing where everything is there, so it is safe to run again.
 set -euo pipefail
@@ -32,14 +32,15 @@ has_token()    {
 }
 has_nss()      { command -v certutil >/dev/null && command -v pk12util >/dev/null; }
 has_xmlsec()   { command -v xmlsec1 >/dev/null; }
-complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec; }
+has_mellon()   { [[ -x /usr/sbin/apache2 && -e /usr/lib/apache2/modules/mod_auth_mellon.so ]]; }
+complete()     { has_postgres && has_chromium && has_font && has_openssl && has_vectors && has_token && has_nss && has_xmlsec && has_mellon; }
 
 if complete; then
-  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM, the tools of NSS and xmlsec1 are installed'
+  echo 'setup: PostgreSQL, Chromium, a Japanese font, openssl, the test vectors, curl, SoftHSM, the tools of NSS, xmlsec1 and mod_auth_mellon are installed'
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl, libnss3-tools and xmlsec1 by hand' >&2
+  echo 'setup: this is no Debian; install PostgreSQL, Chromium, a Japanese font, openssl, python3-cryptography-vectors, curl, softhsm2, libengine-pkcs11-openssl, libnss3-tools, xmlsec1, apache2-bin and libapache2-mod-auth-mellon by hand' >&2
   exit 1
 fi
 
@@ -82,6 +83,9 @@ if ! has_nss; then
 fi
 if ! has_xmlsec; then
   apt install -y --no-install-recommends xmlsec1
+fi
+if ! has_mellon; then
+  apt install -y --no-install-recommends apache2-bin libapache2-mod-auth-mellon
 fi
 complete || { echo 'setup: something is still missing after the installation' >&2; exit 1; }
 echo 'setup: installed'

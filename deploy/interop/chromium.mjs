@@ -47,6 +47,19 @@ export async function launchWithCard({ home, profile, origin, ...options }) {
   });
 }
 
+// testPIN is that of every test card of the demonstration.
+export const testPIN = "1234";
+
+// playCard presents a test card on the demonstration's page that plays cards, where the browser is. That page leads on by itself where the PIN was right.
+export async function playCard(page, id, pin = testPIN) {
+  const here = new URL(page.url()).origin;
+  await page.check(`input[name=card][value="${id}"]`);
+  await page.fill("#pin", pin);
+  await page.click('form[action="/card"] button');
+  await page.waitForLoadState("load");
+  if (await page.locator('meta[http-equiv="refresh"]').count().catch(() => 1)) await page.waitForURL((to) => to.origin !== here);
+}
+
 // watch notes which other origins a page asks for something, and what the browser says against it.
 export function watch(page, url) {
   const seen = { foreign: new Set(), complaints: [] };

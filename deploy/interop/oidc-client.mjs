@@ -1,5 +1,6 @@
 // A relying party on openid-client: goes through everything that Musubi's OpenID provider offers and prints what it saw as one line of JSON.
-// ISSUER, CLIENT (id), KEY (private JWK) or SECRET, CALLBACK, BYE. Logging in is the provider's affair: here its test logs a person in at once.
+// ISSUER, CLIENT (id), KEY (private JWK) or SECRET, CALLBACK, BYE. Logging in is the provider's affair: its test logs a person in at once, or, with HUB,
+// hub-browser.mjs plays a person with a card.
 // With LOGOUT_TOKEN it only verifies that token, as OpenID Connect Back-Channel Logout 1.0, section 2.6, says. With RESOURCE it acts in its own
 // name: client credentials, whose access token it verifies as a resource does (RFC 9068, section 4), introspects and revokes.
 import * as client from 'openid-client'
@@ -8,7 +9,10 @@ import { createRemoteJWKSet, jwtVerify } from 'jose'
 const env = process.env
 const issuer = new URL(env.ISSUER)
 
-async function browse(url) {
+const browser = env.HUB && !env.LOGOUT_TOKEN && !env.RESOURCE ? await import('./hub-browser.mjs') : undefined
+const browse = browser?.browse ?? straight
+
+async function straight(url) {
   const answer = await fetch(url, { redirect: 'manual' })
   const location = answer.headers.get('location')
   if (!location) throw new Error(`${url.pathname} answered ${answer.status}: ${await answer.text()}`)
@@ -63,6 +67,7 @@ async function flow() {
   const end = client.buildEndSessionUrl(config, { id_token_hint: tokens.id_token, post_logout_redirect_uri: env.BYE, state: 'good bye' })
   const bye = await browse(end)
   out.bye = bye.href
+  if (browser) out.pages = browser.pages
   return out
 }
 
@@ -98,4 +103,6 @@ try {
 } catch (error) {
   console.log(JSON.stringify({ failed: `${error.code ?? ''} ${error.message}`, cause: String(error.cause?.message ?? JSON.stringify(error.cause) ?? '') }))
   process.exitCode = 1
+} finally {
+  await browser?.close()
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // peerTimeout bounds how long a script may take to start or to finish, on a slow machine under load.
-const peerTimeout = 2 * time.Minute
+const peerTimeout = 5 * time.Minute
 
 // unlimited is a Quota without a limit: these tests are about the protocol.
 type unlimited struct{}

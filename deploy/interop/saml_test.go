@@ -76,7 +76,7 @@ func startSAMLHub(t *testing.T) *samlHub {
 	dir := t.TempDir()
 	h.tls, h.cert = filepath.Join(dir, "tls.pem"), filepath.Join(dir, "idp.pem")
 	noError(t, os.WriteFile(h.tls, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
-	metadata, err := h.provider.Metadata(t.Context(), h.origin)
+	metadata, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
 	noError(t, err)
 	el, err := wire.Parse(metadata, wire.MetadataLimits)
 	noError(t, err)
@@ -127,7 +127,7 @@ func ownKey(t *testing.T) (der []byte, key, certificate string) {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	noError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sp"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sp"}, DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err = x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	noError(t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)

@@ -1,28 +1,35 @@
-// A newcomer's way through the demonstration in headless Chromium: opens the pages by the one-time address, tries the three things to try,
-// reads a plan, and approves and applies one that waits. Each page is looked at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it.
-// usage: node tour.mjs http://HOST:PORT/open/TICKET [FOLDER]   with FOLDER: PNGs of the pages for the documentation
+// A newcomer's way through the demonstration in headless Chromium: logs in with the planner's test card, tries the three things to try, reads a plan,
+// and approves and applies one that waits. Each page is looked at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it.
+// usage: node tour.mjs HOME_DIR https://login.localhost:PORT [FOLDER]   with FOLDER: PNGs of the pages for the documentation
+// HOME_DIR has the NSS database of somebody who trusts the demonstration's https.
 // Prints one line of JSON: for each page its title, URL, language, violations, foreign requests, complaints, and by how many pixels it is
 // wider than its window; for each story how it ended and its lines; and how the approved plan ended.
 // Exit code 0, 2 for a wrong command line; what the pages are worth is for the caller to judge.
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { examine, launch, watch } from "./chromium.mjs";
+import { examine, launchWithCard, playCard, watch } from "./chromium.mjs";
 
-const [address, folder] = process.argv.slice(2);
+const [home, address, folder] = process.argv.slice(2);
 if (!address) {
-  console.error("usage: node tour.mjs http://HOST:PORT/open/TICKET [FOLDER]");
+  console.error("usage: node tour.mjs HOME_DIR https://login.localhost:PORT [FOLDER]");
   process.exit(2);
 }
 const wide = { width: 1280, height: 900 };
 const narrow = { width: 320, height: 800 };
 const patience = 60_000;
 
-const browser = await launch();
+const profile = mkdtempSync(join(home, "profile-"));
+const context = await launchWithCard({ home, profile, origin: address, viewport: wide, locale: "ja-JP", timezoneId: "Asia/Tokyo" });
 try {
-  const context = await browser.newContext({ viewport: wide, locale: "ja-JP", timezoneId: "Asia/Tokyo" });
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
-  const seen = watch(page, address);
+  await page.goto(address);
+  await page.click('form[action$="/begin"]:has(input[value="card"]) button');
+  await page.waitForURL((to) => to.pathname === "/card");
+  await playCard(page, "planner");
+  await page.waitForURL((to) => to.pathname === "/");
+  const seen = watch(page, address); // the pages themselves ask nobody else
 
   const pages = [];
   // look examines the page that is open. With a name it is photographed, at most height pixels of it.
@@ -43,10 +50,6 @@ try {
     await page.waitForLoadState("load");
   }
 
-  await page.goto(address);
-  await look();
-  await press("main form button");
-  await page.waitForURL((to) => to.pathname === "/");
   await look("overview");
 
   const stories = {};
@@ -99,5 +102,5 @@ try {
 
   console.log(JSON.stringify({ pages, stories, approved }));
 } finally {
-  await browser.close();
+  await context.close();
 }

@@ -305,6 +305,10 @@ var probes = map[string]probe{
 		err := f.PeopleAt(ctx, s, f.micros()+day("2030-01-01"), func(p identity.Person) error { orgs = append(orgs, p.Org); return nil })
 		return orgs, err
 	}},
+	"PersonAt": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
+		p, _, err := f.PersonAt(ctx, s, a.person.ID, f.micros()+day("2030-01-01"))
+		return []policies.OrgID{p.Org}, err
+	}},
 	"PostsAt": {[]policies.Action{policies.ActionPeopleRead}, func(ctx context.Context, f *fixture, s policies.Scope, _ Author, a args) ([]policies.OrgID, error) {
 		x := identity.Transfer{Person: a.person.ID, Kind: identity.TransferConcurrent, To: a.person.Org, Section: a.fresh, At: f.micros() + day("2030-01-01")}
 		if _, err := f.AddTransfer(ctx, everything, x, tester); err != nil && !errors.Is(err, ErrEnded) {

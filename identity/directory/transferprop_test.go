@@ -51,6 +51,10 @@ func traces(t *rapid.T, f *fixture, read, write policies.Scope, people []identit
 	tell("vacant", vacant, err)
 	appointed, err := f.Appointments(ctx, read, AppointmentFilter{})
 	tell("appointed", appointed, err)
+	for _, p := range people {
+		then, posts, err := f.PersonAt(ctx, read, p.ID, at+1)
+		tell("then one", []any{then, posts}, err)
+	}
 	err = f.PeopleAt(ctx, read, at+1, func(p identity.Person) error { tell("then", p, nil); return nil })
 	tell("then", nil, err)
 	return b.String()

@@ -44,7 +44,7 @@ func (h *house) toldOf(t *testing.T, r result) string {
 
 // TestRefusals: a refusal of the dispatcher is told in the protocol's words, signed, with the incident's number.
 func TestRefusals(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		for reason, want := range map[login.Reason]string{
 			login.ReasonLogin: "Responder NoPassive", login.ReasonInteraction: "Responder NoPassive", login.ReasonAssurance: "Responder NoAuthnContext",
 			login.ReasonMethod: "Responder NoAuthnContext", login.ReasonPolicy: "Responder RequestDenied", login.ReasonPost: "Responder RequestDenied",
@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 
 // TestAsked: what a request asks of the login, and what is refused to its provider because it can't be had.
 func TestAsked(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		class := func(comparison, uri string) string {
 			return `<samlp:RequestedAuthnContext Comparison="` + comparison + `"><saml:AuthnContextClassRef>` + uri + `</saml:AuthnContextClassRef></samlp:RequestedAuthnContext>`
 		}
@@ -190,7 +190,7 @@ func TestChangedUnderWay(t *testing.T) {
 
 // TestNotForThisRequest: a login that isn't one for the request is answered nowhere.
 func TestNotForThisRequest(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		h.redirect(query(h.ask("other", nil), "", pair{}))
 		ask := h.asks[0]
 		for name, change := range map[string]func(*identity.Login, *login.Request){
@@ -220,7 +220,7 @@ func TestNotForThisRequest(t *testing.T) {
 
 // TestEncrypted: the assertion can be read by its recipient alone, and holds the signature that it was given.
 func TestEncrypted(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		r := h.redirect(query(h.ask("sealed", nil), "", pair{}))
 		el, err := wire.Parse([]byte(r.doc), wire.MessageLimits)
 		must(t, err)
@@ -294,7 +294,7 @@ func TestMetadata(t *testing.T) {
 
 // TestLinks: a login begins at the hub by a link of the hub's own, for one session and a while, and no other way.
 func TestLinks(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		h.browser = &session.Session{ID: "s1", Network: policies.NetworkInternet}
 		link := func() string {
 			t.Helper()
@@ -371,7 +371,7 @@ func TestLinks(t *testing.T) {
 
 // TestOptions: a provider that lacks something isn't made.
 func TestOptions(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		if _, err := samlidp.New(options(h)); err != nil {
 			t.Fatal(err)
 		}

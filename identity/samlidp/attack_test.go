@@ -17,7 +17,7 @@ import (
 
 // TestRedirectRefused: nothing but a good signature over the very octets that were sent is taken, and nothing that two readers read differently.
 func TestRedirectRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		doc := func() string { return h.ask("app", nil) }
 		// signed gives the query of a fresh request, signed, and its parts.
 		signed := func(relay string) url.Values {
@@ -96,7 +96,7 @@ func TestRedirectRefused(t *testing.T) {
 
 // TestPostRefused is the same of the POST binding: signatures inside the document.
 func TestPostRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		good := func() string { return signedDoc(t, h.ask("app", nil), h.own) }
 		swap := func(old, new string) func() string {
 			return func() string {
@@ -158,7 +158,7 @@ func TestPostRefused(t *testing.T) {
 // request goes somewhere else, and a forged one comes to where it is read. CVE-2024-45409 (ruby-saml) and CVE-2025-47949
 // (samlify) were of this kind.
 func TestWrapping(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		original := signedDoc(t, h.ask("app", map[string]string{"ID": "_good"}), h.own)
 		sig := original[strings.Index(original, "<ds:Signature ") : strings.Index(original, "</ds:Signature>")+len("</ds:Signature>")]
 		bare := strings.Replace(original, sig, "", 1)
@@ -199,7 +199,7 @@ func TestWrapping(t *testing.T) {
 
 // TestRequestRefused: what a request says, well signed or not.
 func TestRequestRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		at := func(d time.Duration) string { return h.now().Add(d).UTC().Format("2006-01-02T15:04:05.000000Z") }
 		no := map[string]string{"AssertionConsumerServiceURL": "", "ProtocolBinding": ""}
 		and := func(m map[string]string, k, v string) map[string]string {

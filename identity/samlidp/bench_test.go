@@ -27,7 +27,9 @@ func BenchmarkLogin(b *testing.B) {
 		signed     bool
 		signatures int
 	}{
-		{"both", sp.SignBoth, false, false, 2}, {"one", sp.SignResponse, false, false, 1}, {"both-encrypted", sp.SignBoth, true, false, 2},
+		{"both", sp.SignBoth, false, false, 2},
+		{"one", sp.SignResponse, false, false, 1},
+		{"both-encrypted", sp.SignBoth, true, false, 2},
 		{"both-signed-request", sp.SignBoth, false, true, 2},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -13,7 +13,7 @@ import (
 const (
 	classUnspecified = "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"
 	classSmartcard   = "urn:oasis:names:tc:SAML:2.0:ac:classes:SmartcardPKI" // a certificate on a smart card, its key unlocked by a PIN
-	classPassword    = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
+	classPassword    = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"     //nolint:gosec // the name of a class, no password
 	classTransport   = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
 	classMFA         = "https://refeds.org/profile/mfa"
 )

@@ -23,7 +23,7 @@ const (
 	statusAuthnFailed = "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
 	statusNameID      = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
 	statusNoContext   = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
-	statusNoPassive   = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
+	statusNoPassive   = "urn:oasis:names:tc:SAML:2.0:status:NoPassive" //nolint:gosec // the name of a status, no password
 	statusDenied      = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
 	statusUnsupported = "urn:oasis:names:tc:SAML:2.0:status:RequestUnsupported"
 	statusPrincipal   = "urn:oasis:names:tc:SAML:2.0:status:UnknownPrincipal"

@@ -195,7 +195,10 @@ func (h *house) party(id policies.RelyingPartyID) sp.SP {
 		ID: id, Name: "試験アプリ " + string(id), EntityID: entityOf(id), Sector: "sp.example", Sign: sp.SignBoth, NameID: sp.NameIDPersistent, Least: policies.AssuranceTwo,
 		Attributes: []sp.Attribute{
 			{Field: sp.FieldEmail, Name: "urn:oid:0.9.2342.19200300.100.1.3", Format: "urn:oasis:names:tc:SAML:2.0:attrname-format:uri", Friendly: "mail"},
-			{Field: sp.FieldDisplayName, Name: "displayName"}, {Field: sp.FieldOrg, Name: "org"}, {Field: sp.FieldTitle, Name: "title"}, {Field: sp.FieldExtension, Name: "extension"},
+			{Field: sp.FieldDisplayName, Name: "displayName"},
+			{Field: sp.FieldOrg, Name: "org"},
+			{Field: sp.FieldTitle, Name: "title"},
+			{Field: sp.FieldExtension, Name: "extension"},
 		},
 		Functions: policies.Functions()[:1],
 	}
@@ -472,4 +475,10 @@ func (h *house) refused(t testing.TB, what, reason string, do func() result) {
 func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	t.Helper()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) { fn(t, newHouse(t, db)) })
+}
+
+// once runs a test that is about messages, not about what is kept, on one database.
+func once(t *testing.T, fn func(t *testing.T, h *house)) {
+	t.Helper()
+	fn(t, newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t))))
 }

@@ -75,7 +75,7 @@ func TestLogin(t *testing.T) {
 
 // TestWhatIsSigned: response, assertion or both, as the provider is registered, each by xmlsec1's standards elsewhere.
 func TestWhatIsSigned(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		for sign, want := range map[sp.Sign][2]bool{sp.SignBoth: {true, true}, sp.SignResponse: {true, false}, sp.SignAssertion: {false, true}} {
 			id := policies.RelyingPartyID("signs-" + sign)
 			h.register(id, func(p *sp.SP) { p.Sign = sign })
@@ -89,7 +89,7 @@ func TestWhatIsSigned(t *testing.T) {
 
 // TestConsumers: a request is answered where its provider is registered.
 func TestConsumers(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		for name, c := range map[string]struct {
 			attributes map[string]string
 			to         string
@@ -149,7 +149,7 @@ func TestNames(t *testing.T) {
 
 // TestRelease: what policy doesn't release isn't told, nor are section, title and role of another post than the main one.
 func TestRelease(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+	once(t, func(t *testing.T, h *house) {
 		told := func() (names []string) {
 			el := h.opened(t, h.redirect(query(h.ask("other", nil), "", pair{})))
 			for _, a := range el.FindElements("./Assertion/AttributeStatement/Attribute") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/samlidp/wire"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // metadata serves the network's metadata (SAML 2.0 Metadata, section 4.1).
 func (c *call) metadata() {
-	doc, err := c.p.Metadata(c.r.Context(), c.origin)
+	doc, err := c.p.Metadata(c.r.Context(), c.network)
 	if err != nil {
 		c.page("", "saml.metadata", broken(err))
 		return
@@ -26,9 +28,13 @@ func (c *call) metadata() {
 	_, _ = c.w.Write(doc)
 }
 
-// Metadata gives the signed metadata of an origin: the certificates of the active key first, then of the next one, which signs after it, then
+// Metadata gives a network's signed metadata: the certificates of the active key first, then of the next one, which signs after it, then
 // of those that retired a short while ago.
-func (p *Provider) Metadata(ctx context.Context, origin string) ([]byte, error) {
+func (p *Provider) Metadata(ctx context.Context, n policies.Network) ([]byte, error) {
+	origin, ok := p.opt.Origins[n]
+	if !ok {
+		return nil, fmt.Errorf("samlidp: the network %q has no origin", n)
+	}
 	published, err := p.opt.Keys.Published(ctx, p.opt.DB.Reader(), Purpose)
 	if err != nil {
 		return nil, err

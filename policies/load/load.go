@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/musubi-hub/musubi/policies"
@@ -59,14 +60,17 @@ func Load(fsys fs.FS) (policies.Set, error) {
 	return policies.NewSet(parsed, files)
 }
 
-// Default loads the policies that are built into the hub and makes an engine of them.
-func Default() (*policies.Engine, error) {
+// Default gives the engine of the policies that are built into the hub. They don't change while a process runs, and neither does an engine: it is
+// made once.
+func Default() (*policies.Engine, error) { return builtIn() }
+
+var builtIn = sync.OnceValues(func() (*policies.Engine, error) {
 	set, err := Load(policies.Files)
 	if err != nil {
 		return nil, err
 	}
 	return policies.NewEngine(set)
-}
+})
 
 func readAll(fsys fs.FS, found *faults) ([]policies.File, error) {
 	entries, err := fs.ReadDir(fsys, RulesDir)

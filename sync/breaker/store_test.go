@@ -186,6 +186,17 @@ func TestReleaseIsPersonal(t *testing.T) {
 		cause := Cause{Kind: CauseImport, Ref: "import people.csv", Actor: "culprit", At: 5}
 		v := s.admit(t, Ask{Ref: "run", Work: "leaver", Cause: cause, Items: people(0, 200, LossAccounts)})
 		id := v.Tripped[0].ID
+		read := scope(t, "reader", policies.ActionPlanRead)
+		held := people(0, 200, LossAccounts)[199].Person
+		if kept, err := s.Keeps(t.Context(), read, held); err != nil || len(kept) != 1 || kept[policies.ProductJira] != id {
+			t.Errorf("what keeps %s: %v, %v", held, kept, err)
+		}
+		if kept, err := s.Keeps(t.Context(), read, "p-nobody"); err != nil || len(kept) != 0 {
+			t.Errorf("what keeps nobody: %v, %v", kept, err)
+		}
+		if _, err := s.Keeps(t.Context(), scope(t, "reader", policies.ActionPeopleRead), held); !errors.Is(err, identity.ErrRefused) {
+			t.Errorf("by another right: %v", err)
+		}
 		release := func(sc policies.Scope, reason string, another bool) (r Record, err error) {
 			err = db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
 				r, err = s.Release(ctx, tx, sc, id, reason, another)

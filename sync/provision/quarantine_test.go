@@ -145,6 +145,9 @@ func TestOneBadMemberNeverLosesAGroup(t *testing.T) {
 				t.Errorf("quarantine says %+v", q)
 			}
 		}
+		if one, err := l.Quarantine(t.Context(), read, QuarantineFilter{Person: "p0017"}); err != nil || len(one) != 1 || one[0].Person != "p0017" {
+			t.Errorf("of one person: %+v, %v", one, err)
+		}
 		slices.Sort(who)
 		if want := []string{"p0003", "p0017", "p0025", "p0038"}; !slices.Equal(who, want) {
 			t.Errorf("in quarantine: %v, want %v", who, want)

@@ -105,6 +105,7 @@ func (o Options) gather(parts string) (outside []string, err error) {
 	if o.Config.File != "" {
 		files = append(files, o.Config.File)
 	}
+	files = append(files, o.Config.PublicFiles()...)
 	outside = []string{} // never null in JSON
 	secrets := o.Config.SecretFiles()
 	if o.Secrets {

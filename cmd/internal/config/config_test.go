@@ -422,6 +422,19 @@ func TestSaveIsReadBack(t *testing.T) {
 	}
 }
 
+// A certificate that shares its file with its key is a secret, and in no backup without secrets.
+func TestPublicFiles(t *testing.T) {
+	l, faults := load(t, "internet: {login_host: login.example.jp, listen: '0.0.0.0:8443', certificate_file: both.pem, key_file: both.pem}\n"+
+		"lgwan: {login_host: login.example.lg.jp, listen: '0.0.0.0:8444', certificate_file: a.pem, key_file: a.key}\n"+
+		"card: {anchors_file: anchors.pem, crl_folder: crl}\npassword: {breached_file: list.txt}\n", nil)
+	if faults != nil {
+		t.Fatal(faults)
+	}
+	if diff := cmp.Diff([]string{"/d/a.pem", "/d/anchors.pem"}, l.PublicFiles()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSettingsShowNoSecret(t *testing.T) {
 	l, faults := load(t, "jira: {base_url: 'https://e.example', email: a@b.jp, token_file: secrets/j}\n", []string{"MUSUBI_LOG_LEVEL=debug"})
 	if faults != nil {

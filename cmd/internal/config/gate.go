@@ -111,7 +111,7 @@ func gateSettings() []setting {
 	return append(
 		all,
 		setting{
-			key: "card.anchors_file", example: "card/anchors.pem", need: true, path: true,
+			key: "card.anchors_file", example: "card/anchors.pem", need: true, path: true, public: true,
 			ja: "信頼する認証局の証明書 (PEM)。", en: "The authorities that are trusted, PEM.",
 		},
 		setting{
@@ -127,7 +127,7 @@ func gateSettings() []setting {
 			ja: "検証の規則の名前 (certd profiles)。", en: "Name of the rules of verification (certd profiles).",
 		},
 		setting{
-			key: "card.profile_file", example: "card/profiles.json", path: true,
+			key: "card.profile_file", example: "card/profiles.json", path: true, public: true,
 			ja: "certd profiles が書く形の、規則のファイル。書かなければ組み込みのものです。", en: "File of rules as certd profiles writes it; without it the built-in ones.",
 		},
 		setting{
@@ -161,7 +161,7 @@ func gateOf(name string, port int) []setting {
 			ja: "待ち受け。両方のホスト名をここで受けます。", en: "The address that is listened on, for both hosts.",
 		},
 		{
-			key: key("certificate_file"), example: name + "/server.pem", path: true,
+			key: key("certificate_file"), example: name + "/server.pem", path: true, public: true,
 			ja: "サーバ証明書 (PEM、両方のホスト名)。プロキシが TLS を終えるときだけ省けます。", en: "The server's certificate, PEM, of both hosts. May be left out only where a proxy ends TLS.",
 		},
 		{

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,19 @@ func (l *Loaded) SecretFiles() []string {
 	var files []string
 	for _, s := range settings {
 		if v, ok := l.values[s.key]; ok && s.secret {
+			files = append(files, v.text)
+		}
+	}
+	return files
+}
+
+// PublicFiles are the files of certificates and rules that the configuration names and the hub can't start without. One that holds a secret too, as a
+// certificate with its key does, is no public one.
+func (l *Loaded) PublicFiles() []string {
+	secrets := l.SecretFiles()
+	var files []string
+	for _, s := range settings {
+		if v, ok := l.values[s.key]; ok && s.public && !slices.Contains(secrets, v.text) && !slices.Contains(files, v.text) {
 			files = append(files, v.text)
 		}
 	}

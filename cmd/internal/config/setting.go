@@ -22,6 +22,7 @@ type setting struct {
 	secret  bool   // names a file that holds a secret
 	block   bool   // the secret has several lines: a key in PEM form
 	path    bool   // names another file
+	public  bool   // ... of certificates or rules, small, without which the hub doesn't start: a backup has it
 	number  bool   // written without quotes in YAML
 	choices []string
 	check   func(value string) error
@@ -316,11 +317,11 @@ func network(name string, web bool) []setting {
 	key := func(s string) string { return name + "." + s }
 	list := []setting{
 		{
-			key: key("ca_file"), example: "relay-ca.pem", path: true,
+			key: key("ca_file"), example: "relay-ca.pem", path: true, public: true,
 			ja: "この接続先だけで信頼する認証局の証明書 (PEM)。LGWAN の中継装置など。", en: "Authorities trusted for this host beside the system's, PEM: an LGWAN relay's, for instance.",
 		},
 		{
-			key: key("client_cert_file"), example: "relay-client.pem", path: true,
+			key: key("client_cert_file"), example: "relay-client.pem", path: true, public: true,
 			ja: "中継装置に示すこちらの証明書 (PEM)。", en: "Our certificate for a relay that asks for one, PEM.",
 		},
 		{

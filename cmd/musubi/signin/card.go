@@ -42,7 +42,7 @@ func (s *Site) card(w http.ResponseWriter, r *http.Request) {
 	case refusal != nil:
 		s.cardRefused(w, r, v.Network, q, *refusal)
 	default:
-		http.Redirect(w, r, to, http.StatusSeeOther)
+		http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: ReturnTo made it, on the login host of this network
 	}
 }
 

@@ -236,5 +236,7 @@ func (s *Site) invited(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, path.Cookie(invitationCookie))
-	s.Start(w, r, hubAsk(r, "/"))
+	ask := hubAsk(r, "/")
+	ask.Force = true // it is about a card, whoever is logged in
+	s.Start(w, r, ask)
 }

@@ -210,11 +210,11 @@ func TestRefused(t *testing.T) {
 	b.answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, `<html><head><title>t</title><style>x{}</style></head><body><nav>menu</nav><main><h1>このカードは失効しています</h1><p>番号 <b>261201-7K2M</b>&lt;script&gt;alert(1)&lt;/script&gt;</p>
-			<script>alert(2)</script><a href="`+loginOrigin+`/login/abc">戻る</a><a href="https://evil.example/">別の場所</a><a href="javascript:alert(3)">x</a>`+strings.Repeat("<p>長い</p>", 5000)+`</main></body></html>`)
+		_, _ = io.WriteString(w, `<html><head><title>t</title><style>x{}</style></head><body><nav>menu</nav><main><h1>このカードは失効しています<span lang="en">Revoked</span></h1><p>番号 <b>261201-7K2M</b>&lt;script&gt;alert(1)&lt;/script&gt;</p>
+			<script>alert(2)</script><a href="`+loginOrigin+`/login/abc">戻る<span lang="en">Back</span></a><a href="https://evil.example/">別の場所</a><a href="javascript:alert(3)">x</a>`+strings.Repeat("<p>長い</p>", 5000)+`</main></body></html>`)
 	}
 	res, body := b.use("city", "1234")
-	if res.StatusCode != http.StatusForbidden || !strings.Contains(body, "<p>このカードは失効しています</p>") || !strings.Contains(body, "番号 261201-7K2M&lt;script&gt;") || !strings.Contains(body, `<a href="`+loginOrigin+`/login/abc">戻る</a>`) {
+	if res.StatusCode != http.StatusForbidden || !strings.Contains(body, "<p>このカードは失効しています</p>") || !strings.Contains(body, "番号 261201-7K2M&lt;script&gt;") || !strings.Contains(body, `<p lang="en">Revoked</p>`) || !strings.Contains(body, `href="`+loginOrigin+`/login/abc">戻る / Back</a>`) {
 		t.Errorf("%d\n%.3000s", res.StatusCode, body)
 	}
 	for _, not := range []string{"alert(2)", "alert(3)", "evil.example", "menu", "x{}"} {

@@ -143,7 +143,7 @@ type view struct {
 	Wrong          bool   // the PIN was wrong
 	Left           int    // tries that the chosen card has
 	Missing        string // "card" or "pin" of a form
-	Lines          []string
+	Lines          []line
 	Links          []link
 	Reason         string
 }
@@ -189,7 +189,10 @@ func (p *Player) show(w http.ResponseWriter, status int, v view) {
 func (p *Player) wrongTarget(w http.ResponseWriter, why error) {
 	p.message(w, http.StatusBadRequest, view{
 		Title: "このアドレスにはカードを出しません", TitleEN: "No card is presented there",
-		Lines:  []string{"カードを出す先は、このデモの結びのカード用ホストだけです。ログインの画面からやり直してください。", "Cards are presented to this demonstration's card host alone. Begin again at the login page."},
+		Lines: []line{
+			{"カードを出す先は、このデモの結びのカード用ホストだけです。ログインの画面からやり直してください。", ""},
+			{"Cards are presented to this demonstration's card host alone. Begin again at the login page.", "en"},
+		},
 		Reason: why.Error(),
 	})
 }
@@ -243,7 +246,9 @@ func (p *Player) use(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		p.message(w, http.StatusBadGateway, view{
 			Title: "カードを提示できませんでした", TitleEN: "The card could not be presented", Reason: err.Error(),
-			Lines: []string{"結びが動いているかを確かめ、ログインの画面からやり直してください。", "See whether the hub is running, and begin again at the login page."},
+			Lines: []line{
+				{"結びが動いているかを確かめ、ログインの画面からやり直してください。", ""}, {"See whether the hub is running, and begin again at the login page.", "en"},
+			},
 		})
 	case out.Location != "":
 		// A page, no redirect: a browser holds a form's redirects to form-action, all the way to the SaaS.

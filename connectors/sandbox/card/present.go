@@ -25,11 +25,14 @@ const (
 type outcome struct {
 	Location string
 	Status   int
-	Lines    []string // of the page, as text
-	Links    []link   // of the page, to the login host
+	Lines    []line // of the page, as text
+	Links    []link // of the page, to the login host
 }
 
 type link struct{ Text, Address string }
+
+// line is a paragraph in one language; Lang is empty for Japanese, as the page itself is.
+type line struct{ Text, Lang string }
 
 // present makes the handshake with the card and asks for the address, once.
 func (p *Player) present(ctx context.Context, c Card, to *url.URL) (outcome, error) {
@@ -65,11 +68,11 @@ func (p *Player) read(out *outcome, page io.Reader) error {
 	if err != nil {
 		return err
 	}
-	var line strings.Builder
-	left := maxText
+	var words strings.Builder
+	left, lang := maxText, ""
 	flush := func() {
-		text := strings.Join(strings.Fields(line.String()), " ")
-		line.Reset()
+		text := strings.Join(strings.Fields(words.String()), " ")
+		words.Reset()
 		if text == "" || left <= 0 {
 			return
 		}
@@ -77,19 +80,23 @@ func (p *Player) read(out *outcome, page io.Reader) error {
 			text = string([]rune(text)[:left]) + "…"
 		}
 		left -= utf8.RuneCountInString(text)
-		out.Lines = append(out.Lines, text)
+		out.Lines = append(out.Lines, line{text, lang})
+	}
+	start := root
+	if main := find(root, atom.Main); main != nil {
+		start = main
 	}
 	var walk func(n *html.Node)
 	walk = func(n *html.Node) {
 		switch {
 		case n.Type == html.TextNode:
-			line.WriteString(n.Data)
+			words.WriteString(n.Data)
 			return
 		case n.DataAtom == atom.Script, n.DataAtom == atom.Style, n.DataAtom == atom.Head:
 			return
 		case n.DataAtom == atom.A:
 			flush()
-			if address, text := attribute(n, "href"), strings.Join(strings.Fields(textOf(n)), " "); text != "" && len(out.Links) < 8 {
+			if address, text := attribute(n, "href"), textOf(n); text != "" && len(out.Links) < 8 {
 				if _, err := onOrigin(address, p.opt.LoginOrigins); err == nil {
 					out.Links = append(out.Links, link{text, address})
 				}
@@ -100,13 +107,15 @@ func (p *Player) read(out *outcome, page io.Reader) error {
 			flush()
 			defer flush()
 		}
+		if other := attribute(n, "lang"); other != "" && n != start { // the same in another language
+			flush()
+			before := lang
+			lang = other
+			defer func() { flush(); lang = before }()
+		}
 		for c := n.FirstChild; c != nil; c = c.NextSibling {
 			walk(c)
 		}
-	}
-	start := root
-	if main := find(root, atom.Main); main != nil {
-		start = main
 	}
 	walk(start)
 	flush()
@@ -140,13 +149,22 @@ func attribute(n *html.Node, name string) string {
 	return ""
 }
 
+// textOf is the text of a link, its languages apart.
 func textOf(n *html.Node) string {
-	if n.Type == html.TextNode {
-		return n.Data
-	}
 	var b strings.Builder
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		b.WriteString(textOf(c))
+	var walk func(*html.Node)
+	walk = func(n *html.Node) {
+		if n.Type == html.TextNode {
+			b.WriteString(n.Data)
+			return
+		}
+		if attribute(n, "lang") != "" {
+			b.WriteString(" / ")
+		}
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			walk(c)
+		}
 	}
-	return b.String()
+	walk(n)
+	return strings.Join(strings.Fields(b.String()), " ")
 }

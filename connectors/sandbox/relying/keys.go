@@ -105,6 +105,7 @@ func (k *keySet) match(kid string) (found []jose.JSONWebKey) {
 }
 
 func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+	ctx = context.WithoutCancel(ctx) // who hangs up must not make the others wait for the next try
 	m, err := k.party.provider(ctx)
 	if err != nil {
 		return nil, err

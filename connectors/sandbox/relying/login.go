@@ -89,7 +89,7 @@ func (p *Party) callback(w http.ResponseWriter, r *http.Request) {
 		if cookie, no = p.open(r, session); no == nil {
 			p.setCookie(w, sessionCookie, cookie)
 			// Not a redirect that keeps the method: the address with the code is left behind.
-			http.Redirect(w, r, target, http.StatusSeeOther)
+			http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // Party.target lets only paths of the site through
 			return
 		}
 	}

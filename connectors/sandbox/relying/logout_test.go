@@ -23,7 +23,7 @@ func TestLogout(t *testing.T) {
 	if a.Header.Get("Reason") != "out everywhere" || !strings.HasPrefix(b.last.String(), base+"/shop/logout/done?state=") || len(h.provider.Left) != 1 {
 		t.Errorf("reason %q at %s; the provider has %d logouts and complains %q", a.Header.Get("Reason"), b.last, len(h.provider.Left), h.provider.Wrong)
 	}
-	done, state := b.last.String(), b.last.Query().Get("state")
+	done := b.last.String()
 	if b.in() {
 		t.Error("still logged in")
 	}
@@ -38,7 +38,8 @@ func TestLogout(t *testing.T) {
 	form = b.logIn().Header.Get("Form")
 	b.stop = base + "/shop/logout/done"
 	b.post("/shop/logout", url.Values{"form": {form}})
-	state, b.stop = b.last.Query().Get("state"), ""
+	state := b.last.Query().Get("state")
+	b.stop = ""
 	if a = b.open("/shop/login/callback?" + url.Values{"state": {state}, "iss": {issuer}, "code": {"x"}}.Encode()); a.Header.Get("Reason") != string(relying.StateUnknown) {
 		t.Errorf("a logout's state in a login: %q", a.Header.Get("Reason"))
 	}

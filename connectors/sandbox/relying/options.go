@@ -122,8 +122,8 @@ func publicKey(key crypto.Signer) (jose.JSONWebKey, error) {
 		return jose.JSONWebKey{}, errors.New("the key must be on the curve P-256: the site signs with ES256")
 	}
 	jwk := jose.JSONWebKey{Key: public, Algorithm: string(jose.ES256), Use: "sig"}
-	print, err := jwk.Thumbprint(crypto.SHA256)
-	jwk.KeyID = base64.RawURLEncoding.EncodeToString(print)
+	thumb, err := jwk.Thumbprint(crypto.SHA256)
+	jwk.KeyID = base64.RawURLEncoding.EncodeToString(thumb)
 	return jwk, err
 }
 

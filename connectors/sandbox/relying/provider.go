@@ -91,6 +91,7 @@ func (p *Party) provider(ctx context.Context) (*metadata, error) {
 }
 
 func (p *Party) discover(ctx context.Context) (*metadata, error) {
+	ctx = context.WithoutCancel(ctx) // all wait for it, not only who asked first; the client's time-out bounds it
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.opt.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("relying: discovery of %s: %w", p.opt.Issuer, err)

@@ -12,6 +12,8 @@ import (
 type Reason string
 
 // The reasons. What begins with id_token or logout is about a token of the provider.
+//
+//nolint:gosec // names of reasons, no credentials
 const (
 	Unauthenticated     Reason = "unauthenticated"      // a form without a session
 	FormForeign         Reason = "form_foreign"         // a form that isn't this site's, or is of an older session

@@ -43,12 +43,22 @@ func decide(policy login.Policy, f Facts, a *Answer) error {
 		a.Cause = CausePersonUnknown
 	case !f.Person.Active():
 		a.Cause = CausePersonEnded
-	case !offered(f, f.Network, policies.AssuranceIdentifier):
+	case !served(f):
 		a.Cause = CauseNoLogin
 	default:
 		return enter(policy, f, a)
 	}
 	return nil
+}
+
+// served reports whether there is any login in the network.
+func served(f Facts) bool {
+	for _, o := range f.Offers {
+		if slices.Contains(o.Networks, f.Network) {
+			return true
+		}
+	}
+	return false
 }
 
 // offered reports whether a method that logs in is offered in the network and reaches least. A sealed account is for emergencies: it doesn't count.
@@ -137,8 +147,12 @@ type repair struct{ function, seat, network bool }
 
 // repairs are the sets of things, smallest first.
 var repairs = []repair{
-	{function: true}, {seat: true}, {network: true},
-	{function: true, seat: true}, {function: true, network: true}, {seat: true, network: true},
+	{function: true},
+	{seat: true},
+	{network: true},
+	{function: true, seat: true},
+	{function: true, network: true},
+	{seat: true, network: true},
 	{function: true, seat: true, network: true},
 }
 

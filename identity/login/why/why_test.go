@@ -98,14 +98,18 @@ func (x example) facts(t *testing.T) why.Facts {
 	t.Helper()
 	f := why.Facts{
 		At: at, Now: true, Network: x.Network, Assurance: levels[x.Assurance], Asked: x.Asked, Near: x.Near, Who: x.Who, Accounts: x.Accounts,
-		LinkUntil: moment(t, x.LinkUntil), Offers: map[identity.MethodID]login.Offer{
-			identity.MethodBreakGlass: {Reach: policies.AssuranceSingle, Use: login.UseLogin, Networks: policies.Networks()},
-		},
+		LinkUntil: moment(t, x.LinkUntil), Offers: map[identity.MethodID]login.Offer{},
 	}
 	if x.Served == nil {
 		x.Served = map[string]string{"internet": "card", "lgwan": "card", "government": "card"}
 	}
 	for n, reach := range x.Served {
+		sealed := f.Offers[identity.MethodBreakGlass]
+		sealed.Reach, sealed.Use, sealed.Networks = policies.AssuranceSingle, login.UseLogin, append(sealed.Networks, policies.Network(n))
+		f.Offers[identity.MethodBreakGlass] = sealed
+		if reach == "none" { // the network has a login, and no method but the sealed account
+			continue
+		}
 		id := identity.MethodID("method of " + n)
 		f.Offers[id] = login.Offer{Reach: levels[reach], Use: login.UseLogin, Networks: []policies.Network{policies.Network(n)}}
 	}

@@ -109,28 +109,28 @@ func (p SP) checkAttributes(f *faults) {
 	}
 }
 
-func (face Face) check(f *faults) {
-	f.add(len(face.Consumers) == 0, "%s, consumers: want at least one assertion consumer service", face.Network)
-	f.add(len(face.Consumers) > maxConsumers || len(face.Logout) > maxLogout, "%s: at most %d consumers and %d logout services", face.Network, maxConsumers, maxLogout)
+func (f Face) check(wrong *faults) {
+	wrong.add(len(f.Consumers) == 0, "%s, consumers: want at least one assertion consumer service", f.Network)
+	wrong.add(len(f.Consumers) > maxConsumers || len(f.Logout) > maxLogout, "%s: at most %d consumers and %d logout services", f.Network, maxConsumers, maxLogout)
 	defaults, indices, locations := 0, map[int]bool{}, map[string]bool{}
-	for _, c := range face.Consumers {
+	for _, c := range f.Consumers {
 		err := Address(c.Location)
-		f.add(err != nil, "%s, consumers: %w", face.Network, err)
-		f.add(indices[c.Index], "%s, consumers: the index %d stands there twice", face.Network, c.Index)
-		f.add(locations[c.Location], "%s, consumers: %q stands there twice", face.Network, c.Location)
-		f.add(c.Index < 0 || c.Index > maxIndex, "%s, consumers: an index is 0 to %d", face.Network, maxIndex)
+		wrong.add(err != nil, "%s, consumers: %w", f.Network, err)
+		wrong.add(indices[c.Index], "%s, consumers: the index %d stands there twice", f.Network, c.Index)
+		wrong.add(locations[c.Location], "%s, consumers: %q stands there twice", f.Network, c.Location)
+		wrong.add(c.Index < 0 || c.Index > maxIndex, "%s, consumers: an index is 0 to %d", f.Network, maxIndex)
 		if indices[c.Index], locations[c.Location] = true, true; c.Default {
 			defaults++
 		}
 	}
-	f.add(defaults > 1, "%s, consumers: more than one is the default", face.Network)
-	for _, e := range face.Logout {
-		f.add(e.Binding != BindingRedirect && e.Binding != BindingPOST && e.Binding != BindingSOAP, "%s, logout: the binding %q isn't served", face.Network, e.Binding)
+	wrong.add(defaults > 1, "%s, consumers: more than one is the default", f.Network)
+	for _, e := range f.Logout {
+		wrong.add(e.Binding != BindingRedirect && e.Binding != BindingPOST && e.Binding != BindingSOAP, "%s, logout: the binding %q isn't served", f.Network, e.Binding)
 		err := Address(e.Location)
-		f.add(err != nil, "%s, logout: %w", face.Network, err)
+		wrong.add(err != nil, "%s, logout: %w", f.Network, err)
 		if e.Response != "" {
 			err := Address(e.Response)
-			f.add(err != nil, "%s, logout: %w", face.Network, err)
+			wrong.add(err != nil, "%s, logout: %w", f.Network, err)
 		}
 	}
 }
