@@ -28,7 +28,7 @@ const (
 
 // Logout is a back-channel logout and its receipt. Times are UTC in microseconds.
 type Logout struct {
-	ID           string // the logout token's jti
+	ID           string
 	RelyingParty policies.RelyingPartyID
 	Network      policies.Network
 	Session      identity.SessionID
@@ -84,7 +84,8 @@ func (p *Provider) logoutByID(ctx context.Context, id string) (Logout, error) {
 }
 
 // Deliver sends one logout token (OpenID Connect Back-Channel Logout 1.0, section 2.5) and keeps the receipt. What is settled isn't sent
-// again; a token that is sent twice, after a crash between sending and keeping, has the same jti. The error wraps ErrUndelivered where
+// again. Each try is a token of its own: a relying party takes a jti once, and one whose answer was lost would refuse the same token as a replay
+// although it has ended the session; to end it again is no harm. The error wraps ErrUndelivered where
 // trying again may help; where it can't, the failure is the receipt.
 func (p *Provider) Deliver(ctx context.Context, id string) error {
 	l, err := p.logoutByID(ctx, id)
@@ -105,8 +106,12 @@ func (p *Provider) Deliver(ctx context.Context, id string) error {
 		return p.settle(ctx, l, LogoutFailed, 0, "address_removed")
 	}
 	now := p.now() / 1_000_000
+	jti, err := p.newID()
+	if err != nil {
+		return err
+	}
 	text, err := p.sign(ctx, rp.Alg, "logout+jwt", map[string]any{
-		"iss": issuer, "sub": l.sub, "aud": string(rp.ID), "iat": now, "exp": now + int64(logoutTokenLife.Seconds()), "jti": l.ID, "sid": l.sid,
+		"iss": issuer, "sub": l.sub, "aud": string(rp.ID), "iat": now, "exp": now + int64(logoutTokenLife.Seconds()), "jti": jti, "sid": l.sid,
 		"events": map[string]any{logoutEvent: struct{}{}},
 	})
 	if err != nil {

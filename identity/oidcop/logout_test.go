@@ -257,6 +257,29 @@ func TestDeliveryFailures(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+		// The answer was lost, not the logout: a relying party that takes a jti once takes the next try.
+		known, tries := map[any]bool{}, 0
+		once := func(r *http.Request) (int, error) {
+			form, err := url.ParseQuery(h.posted[len(h.posted)-1].Encode())
+			must(t, err)
+			jws, err := jose.ParseSignedCompact(form.Get("logout_token"), []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
+			must(t, err)
+			jti := h.idToken(form.Get("logout_token"), jose.SignatureAlgorithm(jws.Signatures[0].Protected.Algorithm))["jti"]
+			if tries++; known[jti] {
+				return http.StatusBadRequest, nil
+			}
+			known[jti] = true
+			if tries == 1 {
+				return 0, errors.New("reset")
+			}
+			return http.StatusOK, nil
+		}
+		if l, err := deliver(once); err == nil || l.State != oidcop.LogoutPending {
+			t.Errorf("a lost answer: %+v: %v", l, err)
+		}
+		if err := h.provider.Deliver(t.Context(), h.queue[0]); err != nil || tries != 2 {
+			t.Errorf("after a lost answer: %v, %d tries", err, tries)
+		}
 		// In the end it is given up, and that is shown.
 		l, err := deliver(func(*http.Request) (int, error) { return 503, nil })
 		if !errors.Is(err, oidcop.ErrUndelivered) {
