@@ -76,6 +76,8 @@ scale: ## what needs size more than the race detector: 10,000 random sequences o
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$packages" ]; then echo "make bench: no package has a benchmark"; exit 1; fi; \
+	if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) -s $(INTEROP)/node_modules/.package-lock.json; \
+	else echo "make bench: without node and npm there is no comparison with npm oidc-provider"; fi; \
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $$packages
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run 'TestSimulatedFirstLoad/leavers' -v ./sync/provision
 

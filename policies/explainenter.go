@@ -133,12 +133,12 @@ func (w witness) entrancePhrase(n ast.IsNode, want bool) (needs, is Text) {
 		case member(n.Left, placeContext, attrFunctions) && member(n.Right, placeResource, attrFunctions):
 			carried := w.names(n.Right)
 			return Text{
-					choose(want, "ログイン先に載っている機能のどれかを利用できること", "ログイン先に載っている機能をどれも利用できないこと"),
-					choose(want, "the person may use one of the functions that the relying party carries", "the person may use none of the functions that the relying party carries"),
-				}, Text{
-					choose(want, "載っている機能 (", "載っている機能のどれかを利用できる (") + carried.JA + choose(want, ") を、どれも利用できない", ")"),
-					choose(want, "the person may use none of: ", "the person may use one of: ") + carried.EN,
-				}
+				choose(want, "ログイン先に載っている機能のどれかを利用できること", "ログイン先に載っている機能をどれも利用できないこと"),
+				choose(want, "the person may use one of the functions that the relying party carries", "the person may use none of the functions that the relying party carries"),
+			}, Text{
+				choose(want, "載っている機能 (", "載っている機能のどれかを利用できる (") + carried.JA + choose(want, ") を、どれも利用できない", ")"),
+				choose(want, "the person may use none of: ", "the person may use one of: ") + carried.EN,
+			}
 		case member(n.Left, placeResource, attrFunctions) && isSet:
 			return w.carries(n.Left, set.Elements, want)
 		}

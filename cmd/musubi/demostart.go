@@ -96,6 +96,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub %s   監視 / probes http://%s", boxFront.address, at(demoLoginHost, d.login.hub), pages.address)
+	say(d.env.stderr, "代役にログインするには / to log in to the stand-ins: %s/   %s/", at(demoJiraHost, d.login.sites), at(demoSlackHost, d.login.sites))
 	return closeAll, pages, nil
 }
 

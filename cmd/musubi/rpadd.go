@@ -296,7 +296,7 @@ func (e *env) addParty(ctx context.Context, h *boot.Hub, r registration.Registra
 		return boot.Refused(fmt.Errorf("relying party %q: %w; nothing was changed", p.ID, registration.ErrWrong))
 	}
 	if f.dryRun {
-		doc.Secret, text = "", ""
+		doc.Secret = ""
 	} else if err := putParty(f.secretFile, text, func() error {
 		return h.Parties.Put(ctx, actor, p, f.replace, h.Now().UnixMicro())
 	}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/cmd/musubi/registration"
 	"github.com/musubi-hub/musubi/identity/login/why"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -75,32 +76,16 @@ cards are as they stand today. It takes the right to see the person's data. The 
 	return cmd
 }
 
-// assuranceNames are the words for the levels in flags and files.
-var assuranceNames = map[string]policies.Assurance{
-	"identifier": policies.AssuranceIdentifier, "aal1": policies.AssuranceSingle, "aal2": policies.AssuranceTwo, "aal3": policies.AssuranceCard,
-	"card": policies.AssuranceCard,
-}
-
-func assuranceWords() string { return "card (aal3), aal2, aal1, identifier" }
+func assuranceWords() string { return "card, aal2, aal1, identifier, or an acr value" }
 
 func parseAssurance(flag, word string) (policies.Assurance, error) {
-	if a, ok := assuranceNames[word]; ok {
+	if a, ok := registration.Levels()[word]; ok {
 		return a, nil
 	}
 	if a, ok := policies.AssuranceOf(word); ok {
 		return a, nil
 	}
 	return 0, boot.Usage(fmt.Errorf("%s %q: write one of %s", flag, word, assuranceWords()))
-}
-
-// assuranceName is the level as flags and files have it.
-func assuranceName(a policies.Assurance) string {
-	for _, word := range []string{"card", "aal2", "aal1", "identifier"} {
-		if assuranceNames[word] == a {
-			return word
-		}
-	}
-	return fmt.Sprint(int(a))
 }
 
 // whyDocument is the --json answer of why login.

@@ -10,7 +10,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
+	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -29,7 +29,7 @@ func (p posted) Held(_ context.Context, id policies.PersonID, _ int64) (posts []
 
 // Who acts in a post has the rights of that post and none of the main one, at every decision, and none at all once the post has ended.
 func TestPostDecides(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	source := posted{h.source, map[policies.PersonID][]identity.Post{
 		"planner": {{Person: "planner", Org: "011002", Role: policies.RoleAdministrator}},
 		"local":   {{Person: "local", Org: "agency", Role: policies.RoleSystemAdministrator}},
@@ -88,7 +88,7 @@ func TestPostDecides(t *testing.T) {
 
 // A hint tells what a Scope would, leaves no record, and says nothing where nobody asked.
 func TestHint(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	for _, c := range []struct {
 		person     policies.PersonID
 		action     policies.Action
@@ -113,7 +113,7 @@ func TestHint(t *testing.T) {
 
 // A refusal carries the number by which its audit row is found.
 func TestRefusalHasAnIncident(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	local := h.person("local")
 	local.Session = "session-1"
 	_, err := h.Scope(t.Context(), local, policies.ActionPlanMake, nil, policies.Context{})

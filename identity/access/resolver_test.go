@@ -81,6 +81,11 @@ type house struct {
 	*access.Resolver
 }
 
+// tables is a database with all tables, copied for each test.
+var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, access.Migration(), audit.Migration(db.Engine()))
+})
+
 func newHouse(t *testing.T, db *sqldb.DB) *house {
 	t.Helper()
 	if err := db.Migrate(t.Context(), access.Migration(), audit.Migration(db.Engine())); err != nil {
@@ -161,7 +166,7 @@ func (h *house) wantRows(want ...string) {
 }
 
 func TestCredentialLife(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		token, err := h.issue("planner", nil)
 		if err != nil {
@@ -215,7 +220,7 @@ func TestCredentialLife(t *testing.T) {
 }
 
 func TestCredentialOfSomebodyWhoLeft(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	token, err := h.issue("local", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +239,7 @@ func TestCredentialOfSomebodyWhoLeft(t *testing.T) {
 }
 
 func TestWrongTokensLearnNothing(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	token, err := h.issue("planner", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +283,7 @@ func TestWrongTokensLearnNothing(t *testing.T) {
 }
 
 func TestIssueRefuses(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	local := h.person("local")
 	own, err := h.Scope(t.Context(), local, policies.ActionPeopleWrite, nil, policies.Context{})
 	if err != nil {
@@ -325,7 +330,7 @@ func TestIssueRefuses(t *testing.T) {
 }
 
 func TestDecideRecordsRefusals(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		local, planner := h.person("local"), h.person("planner")
 		own, foreign := local.Org.Policy(), planner.Org.Policy()
@@ -372,7 +377,7 @@ func TestDecideRecordsRefusals(t *testing.T) {
 }
 
 func TestActorIsLoadedAnew(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	local := h.person("local")
 	s, err := h.Scope(t.Context(), local, policies.ActionPeopleRead, []policies.Organization{{ID: "131016", Kind: policies.KindMunicipality}}, policies.Context{})
 	if err != nil || !slices.Equal(s.Orgs(), []policies.OrgID{"011002"}) {
@@ -404,7 +409,7 @@ func TestActorIsLoadedAnew(t *testing.T) {
 
 // Whom a contractor serves and whom a caretaker takes care of is read at each decision, and needs no mention by the caller.
 func TestRelationsAreLoadedAnew(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	h.source.orgs["vendor"] = identity.Organization{ID: "vendor", Kind: policies.KindContractor}
 	h.source.orgs["131016"] = identity.Organization{ID: "131016", Kind: policies.KindMunicipality, Parent: "130001"}
 	h.source.people["engineer"] = identity.Person{ID: "engineer", Org: "vendor", Role: policies.RoleGeneral}
@@ -443,7 +448,7 @@ func TestRelationsAreLoadedAnew(t *testing.T) {
 
 // A page that leaves out what its reader may not see attempts nothing; everything else is recorded as by Scope.
 func TestAskRecordsNoRefusal(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	local, ctx := h.person("local"), t.Context()
 	s, err := h.Ask(ctx, local, policies.ActionPlanMake, nil, policies.Context{})
 	if err != nil || !s.Denied() || s.For(policies.ActionPlanMake) {
@@ -487,7 +492,7 @@ func TestAskRecordsNoRefusal(t *testing.T) {
 }
 
 func TestBreakGlassIsRecordedAndNeverApproves(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	a, err := access.BreakGlass(`root@agency.example`)
 	if err != nil {
 		t.Fatal(err)
@@ -529,7 +534,7 @@ func TestBreakGlassIsRecordedAndNeverApproves(t *testing.T) {
 
 // Nothing is done without its record: where the log can't be written, break-glass gets nothing.
 func TestNoRecordNoRight(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	a, err := access.BreakGlass("root")
 	if err != nil {
 		t.Fatal(err)
@@ -550,7 +555,7 @@ func TestNoRecordNoRight(t *testing.T) {
 }
 
 func TestActorsThatAreNobody(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	for name, a := range map[string]access.Actor{
 		"zero": {}, "system": access.System(policies.TaskProvision), "unknown kind": {Kind: "robot", OSUser: "x"},
 	} {

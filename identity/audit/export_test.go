@@ -25,7 +25,7 @@ import (
 var all = policies.System(policies.TaskTest)
 
 func TestPersonalDataCanBeErased(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		h.fill(20)
 		find := func(id string) audit.Row {
@@ -86,7 +86,7 @@ func TestPersonalDataCanBeErased(t *testing.T) {
 }
 
 func TestPersonalDataThatCantBeKept(t *testing.T) {
-	db := sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
+	db := tables.Open(t, sqldb.SQLite)
 	prepare(t, db)
 	for want, data := range map[string]map[string]any{
 		"bytes of personal data": {"x": strings.Repeat("x", audit.MaxPersonal)},
@@ -112,7 +112,7 @@ func export(t testing.TB, h *house, f audit.Filter) (string, int64) {
 }
 
 func TestExportVerifiesOffline(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		if _, err := audit.Export(t.Context(), db, all, audit.Filter{}, &bytes.Buffer{}); !errors.Is(err, identity.ErrNotFound) {
 			t.Errorf("an empty log: %v", err)
@@ -138,7 +138,7 @@ func TestExportVerifiesOffline(t *testing.T) {
 		if err != nil || n != 5 || rep.Rows != 5 || rep.OwnKeys {
 			t.Errorf("%d rows, %+v: %v", n, rep, err)
 		}
-		other := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+		other := newHouse(t, tables.Open(t, sqldb.SQLite))
 		other.fill(1)
 		foreign, _ := export(t, other, audit.Filter{})
 		var theirs struct {

@@ -44,6 +44,11 @@ type house struct {
 	sealing *keys.SealingKey
 }
 
+// tables is a database with all tables, copied for each test.
+var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, sqldb.Tables(), keys.Migration(), audit.Migration(db.Engine()))
+})
+
 func prepare(t testing.TB, db *sqldb.DB) {
 	t.Helper()
 	if err := db.Migrate(t.Context(), sqldb.Tables(), keys.Migration(), audit.Migration(db.Engine())); err != nil {
@@ -155,7 +160,7 @@ func (h *house) checkpointFile() []byte {
 }
 
 func TestSequenceAndVerify(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		if rep := h.verify(audit.VerifyOptions{}); !rep.OK() || rep.Rows != 0 {
 			t.Errorf("an empty log: %+v", rep)
@@ -192,7 +197,7 @@ func TestSequenceAndVerify(t *testing.T) {
 
 // TestTwoLeaders has two nodes race for the log while rows come in and their clocks jump by an hour: each row gets one place.
 func TestTwoLeaders(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		var writers, leaders sync.WaitGroup
 		stop := make(chan struct{})
@@ -278,7 +283,7 @@ func TestTwoLeaders(t *testing.T) {
 
 // TestFailover holds that a node that dies is replaced after the lease's term, and that until then the other does nothing.
 func TestFailover(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		h.fill(3)
 		other := newClock()
@@ -301,7 +306,7 @@ func TestFailover(t *testing.T) {
 }
 
 func TestRotatedKey(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		h.fill(5)
 		if _, err := h.ring.Rotate(t.Context(), audit.Purpose, false, silent); err != nil {
@@ -360,7 +365,7 @@ func TestNothingIsSignedOverTampering(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+			h := newHouse(t, tables.Open(t, sqldb.SQLite))
 			h.fill(3, 2)
 			dropTriggers(h)
 			change(h)
@@ -374,7 +379,7 @@ func TestNothingIsSignedOverTampering(t *testing.T) {
 }
 
 func TestRunSignsAtTheEnd(t *testing.T) {
-	h := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+	h := newHouse(t, tables.Open(t, sqldb.SQLite))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); h.log.Run(ctx) }()

@@ -15,7 +15,6 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/policies/load"
 )
@@ -57,7 +56,7 @@ func appendRows(t *testing.T, db *sqldb.DB, rows ...audit.Row) {
 
 func TestAppendAndFind(t *testing.T) {
 	all := policies.System(policies.TaskTest)
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		migrated(t, db)
 		full := row(func(r *audit.Row) {
 			r.ID, r.Detail = "b", map[string]any{"rows": float64(3), "note": "取込"}
@@ -136,7 +135,7 @@ func TestFindKeepsTheScope(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		migrated(t, db)
 		appendRows(t, db,
 			row(func(r *audit.Row) { r.ID = "a" }),
@@ -161,7 +160,7 @@ func TestFindKeepsTheScope(t *testing.T) {
 }
 
 func TestRowsNeverChange(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		migrated(t, db)
 		original := row(func(r *audit.Row) { r.ID = "a" })
 		appendRows(t, db, original)
@@ -192,7 +191,7 @@ func TestRowsNeverChange(t *testing.T) {
 }
 
 func TestRowsThatCantBeKept(t *testing.T) {
-	db := sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
+	db := tables.Open(t, sqldb.SQLite)
 	migrated(t, db)
 	for want, change := range map[string]func(*audit.Row){
 		"no time":                 func(r *audit.Row) { r.At = 0 },
@@ -218,7 +217,7 @@ func TestRowsThatCantBeKept(t *testing.T) {
 }
 
 func TestIDsAreUniqueAndInTimeOrder(t *testing.T) {
-	db := sqldbtest.Open(t, sqldbtest.SQLiteURL(t))
+	db := tables.Open(t, sqldb.SQLite)
 	migrated(t, db)
 	var rows []audit.Row
 	for i := range 50 {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 )
 
 // dropTriggers is what a thief with the database's password does first.
@@ -224,17 +223,14 @@ func faults(rep audit.Report) (out []string) {
 }
 
 func TestVerifyNamesTampering(t *testing.T) {
-	sqldbtest.EachURL(t, func(t *testing.T, first string) {
+	tables.Each(t, func(t *testing.T, first *sqldb.DB) {
 		for i, tc := range tampering {
 			t.Run(tc.name, func(t *testing.T) {
-				url := first
+				db := first
 				if i > 0 {
-					url = sqldbtest.SQLiteURL(t)
-					if strings.HasPrefix(first, "postgres") {
-						url = sqldbtest.Start(t)
-					}
+					db = tables.Open(t, first.Engine())
 				}
-				h := newHouse(t, sqldbtest.Open(t, url))
+				h := newHouse(t, db)
 				h.fill(7, 13, 13, 7, 21)
 				dropTriggers(h)
 				tc.change(h)
@@ -252,7 +248,7 @@ func TestVerifyNamesTampering(t *testing.T) {
 // TestKeptCheckpoints holds what only a checkpoint kept elsewhere shows: a tail that was cut with its checkpoints, and a log that
 // was made anew by whoever has the signing key.
 func TestKeptCheckpoints(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		var kept []audit.Kept
 		for _, n := range []int{7, 13, 13, 7} {
@@ -293,7 +289,7 @@ func TestKeptCheckpoints(t *testing.T) {
 		if got := faults(rep); !slices.Equal(got, []string{"cut 0-7"}) {
 			t.Errorf("%q", got)
 		}
-		other := newHouse(t, sqldbtest.Open(t, sqldbtest.SQLiteURL(t)))
+		other := newHouse(t, tables.Open(t, sqldb.SQLite))
 		other.fill(1)
 		if got := faults(other.verify(audit.VerifyOptions{Kept: kept[:1]})); !slices.Equal(got, []string{"forged 0-0"}) {
 			t.Errorf("a checkpoint of another log: %q", got)

@@ -40,6 +40,11 @@ type house struct {
 
 const small = keys.Purpose("small")
 
+// tables is a database with all tables, copied for each test.
+var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, keys.Migration())
+})
+
 func newHouse(t *testing.T, db *sqldb.DB, specs map[keys.Purpose]keys.Spec) *house {
 	t.Helper()
 	if err := db.Migrate(t.Context(), keys.Migration()); err != nil {
@@ -132,7 +137,7 @@ func TestEachAlgorithmSigns(t *testing.T) {
 }
 
 func TestLifeOfAKey(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db, nil)
 		h.ensure()
 		h.ensure() // makes nothing more
@@ -200,7 +205,7 @@ func TestLifeOfAKey(t *testing.T) {
 
 // TestNodesStartAtOnce has four nodes that share the sealing key make the keys of one empty database.
 func TestNodesStartAtOnce(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db, nil)
 		var wg sync.WaitGroup
 		for range 4 {

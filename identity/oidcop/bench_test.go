@@ -119,6 +119,7 @@ func BenchmarkParties(b *testing.B) {
 				parties int
 				house   *house
 				times   []time.Duration
+				used    float64 // seconds of processor time
 			}{{parties: 10}, {parties: 2000}}
 			for i := range sides {
 				at := sqldbtest.SQLiteURL
@@ -142,17 +143,20 @@ func BenchmarkParties(b *testing.B) {
 			each := func(n int) {
 				for i := range sides {
 					s := &sides[(n+i)%2] // whoever goes first finds the caches cold
-					began := time.Now()
+					began, used := time.Now(), cpu(b)
 					if a := s.house.flow(fmt.Sprint("rp-", n*7%s.parties)); a.status != http.StatusOK {
 						b.Fatalf("%d parties: %d %s", s.parties, a.status, a.raw)
 					}
 					s.times = append(s.times, time.Since(began))
+					s.used += cpu(b) - used
 				}
 			}
 			for n := range 300 {
 				each(n)
 			}
-			sides[0].times, sides[1].times = nil, nil
+			for i := range sides {
+				sides[i].times, sides[i].used = nil, 0
+			}
 			n := 0
 			for b.Loop() {
 				each(n)
@@ -165,6 +169,7 @@ func BenchmarkParties(b *testing.B) {
 				b.ReportMetric(median[i], fmt.Sprint(s.parties, "-p50-ms"))
 				b.ReportMetric(slow[i], fmt.Sprint(s.parties, "-p99-ms"))
 			}
+			b.ReportMetric(sides[1].used/sides[0].used, "cpu-ratio")
 			b.ReportMetric(median[1]/median[0], "p50-ratio")
 			b.ReportMetric(slow[1]/slow[0], "p99-ratio")
 		})

@@ -46,6 +46,14 @@ type world struct {
 	left  leavers
 }
 
+// tables is a database with all tables, copied for each test.
+var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	if err := db.Migrate(ctx, sqldb.Tables(), directory.Migration()); err != nil {
+		return err
+	}
+	return jobs.Migrate(ctx, db)
+})
+
 func newWorld(t testing.TB, db *sqldb.DB, now func() time.Time, node string, register func(w *jobs.Workers, s *directory.Store)) *world {
 	t.Helper()
 	if err := db.Migrate(t.Context(), sqldb.Tables(), directory.Migration()); err != nil {
@@ -188,7 +196,7 @@ func TestMidnight(t *testing.T) {
 
 // The hub was down at midnight: its start does what midnight would have done.
 func TestDownAtMidnight(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		var ahead atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		w := newWorld(t, db, now, "node-a", register)
@@ -216,7 +224,7 @@ func TestDownAtMidnight(t *testing.T) {
 
 // What fails at every attempt is a dead letter that a person sees; nothing is lost, and the next activation does it.
 func TestDeadLetter(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		broken := func(w *jobs.Workers, _ *directory.Store) {
 			opt := jobs.KindOptions{Queue: dated.Queue, MaxAttempts: 2, Backoff: func(int, error) time.Duration { return 10 * time.Millisecond }}
 			jobs.Register(w, opt, func(context.Context, jobs.Job[dated.ActivateArgs]) error { return errors.New("the disk is full") })
@@ -247,7 +255,7 @@ func TestDeadLetter(t *testing.T) {
 
 // A notice that can't be kept is a dead letter too, and is kept once however often it is tried.
 func TestNoticeDeadLetter(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		failing := func(w *jobs.Workers, _ *directory.Store) {
 			jobs.Declare[dated.ActivateArgs](w, jobs.KindOptions{Queue: dated.Queue})
 			jobs.Declare[dated.MailArgs](w, jobs.KindOptions{Queue: dated.MailQueue})
@@ -306,7 +314,7 @@ func TestKilledChild(t *testing.T) {
 
 // kill -9 in the middle of a midnight, again and again, with a second process that activates at the same time: every transfer takes effect exactly once.
 func TestKill(t *testing.T) {
-	sqldbtest.EachURL(t, func(t *testing.T, url string) {
+	tables.EachURL(t, func(t *testing.T, url string) {
 		db := sqldbtest.Open(t, url)
 		w := newWorld(t, db, time.Now, "node-a", register)
 		people := w.people(t, 3000)

@@ -13,7 +13,6 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/sqldb"
-	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -47,7 +46,7 @@ func (r *relay) all() []connectors.Message {
 
 // A mail that the relay refuses for good is a dead letter that somebody sees; the notice itself is kept all the same.
 func TestMailDeadLetter(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld(t, db, time.Now, "a", func(kinds *jobs.Workers, s *directory.Store) {
 			dated.Register(kinds, s, dated.Mail{Sender: &relay{refuse: true}, Roster: s}, slog.New(slog.DiscardHandler))
 		})
@@ -84,7 +83,7 @@ func TestMailDeadLetter(t *testing.T) {
 
 // A notice is mailed to the system administrators in service, once, and to nobody else.
 func TestNoticesAreMailed(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		r := &relay{}
 		w := newWorld(t, db, time.Now, "a", func(kinds *jobs.Workers, s *directory.Store) {
 			dated.Register(kinds, s, dated.Mail{Sender: r, Roster: s}, slog.New(slog.DiscardHandler))

@@ -176,7 +176,7 @@ func (c *courier) giveUp(ctx context.Context, id string, party policies.RelyingP
 		return errors.Join(why, err)
 	}
 	c.log.ErrorContext(ctx, "a logout is given up: the relying party may still hold the session", "logout", id, "relying_party", string(party))
-	return jobs.Discard(why)
+	return jobs.Discard(fmt.Errorf("%w: it is given up; once the relying party answers, run `musubi logouts retry %s`", why, id))
 }
 
 // overdueBatch is how many are given up in one step of Sweep.

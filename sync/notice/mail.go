@@ -81,7 +81,7 @@ type postman struct {
 // between sending and keeping.
 func (p *postman) work(ctx context.Context, job jobs.Job[Args]) error {
 	n, err := p.store.find(ctx, job.Args.ID)
-	if errors.Is(err, identity.ErrNotFound) || err == nil && n.State != StateWaiting {
+	if errors.Is(err, identity.ErrNotFound) || err == nil && n.State != StateWaiting && !n.again() {
 		return nil
 	}
 	if err != nil {

@@ -163,10 +163,15 @@ func (s *Store) find(ctx context.Context, id string) (Notice, error) {
 	return n, nil
 }
 
-// settle keeps what came of a notice that waits, and forgets what it handed over.
+// again reports whether a notice that was given up can still be sent, where somebody has its job retried: what handed something over can't.
+func (n Notice) again() bool {
+	return n.State == StateUnsent && (n.Why == WhyRefused || n.Why == WhyGivenUp) && n.ExpiresAt == 0
+}
+
+// settle keeps what came of a notice, and forgets what it handed over. What was sent stays sent.
 func (s *Store) settle(ctx context.Context, id string, state State, why string, at int64) error {
 	err := s.db.Group(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE person_notice SET state = $2, why = $3, settled_at = $4, sealed = '' WHERE id = $1 AND state = 'waiting'`,
+		_, err := tx.ExecContext(ctx, `UPDATE person_notice SET state = $2, why = $3, settled_at = $4, sealed = '' WHERE id = $1 AND state <> 'sent'`,
 			id, string(state), why, at)
 		return err
 	})
@@ -231,16 +236,27 @@ func (s *Store) List(ctx context.Context, scope policies.Scope, f Filter) ([]Not
 	return all, nil
 }
 
-// Sweep removes notices that were settled before a time. It does at most limit, and tells whether there was more.
-func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (more bool, err error) {
+// Sweep removes notices that were settled before keep, and gives up what has waited for that long: its job was discarded by hand. It does at most
+// limit of each, and tells whether there was more.
+func (s *Store) Sweep(ctx context.Context, now time.Time, keep time.Duration, limit int) (more bool, err error) {
+	before := now.Add(-keep).UnixMicro()
 	err = s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		left, err := tx.ExecContext(ctx, `UPDATE person_notice SET state = 'unsent', why = $3, settled_at = $4, sealed = '' WHERE id IN (SELECT id FROM person_notice
+			WHERE state = 'waiting' AND at < $1 ORDER BY at, id LIMIT $2)`, before, limit, WhyGivenUp, now.UnixMicro())
+		if err != nil {
+			return fmt.Errorf("notice: sweep: %w", err)
+		}
+		given, err := left.RowsAffected()
+		if err != nil {
+			return fmt.Errorf("notice: sweep: %w", err)
+		}
 		res, err := tx.ExecContext(ctx, `DELETE FROM person_notice WHERE id IN (SELECT id FROM person_notice
-			WHERE settled_at > 0 AND settled_at < $1 ORDER BY settled_at, id LIMIT $2)`, before.UnixMicro(), limit)
+			WHERE settled_at > 0 AND settled_at < $1 ORDER BY settled_at, id LIMIT $2)`, before, limit)
 		if err != nil {
 			return fmt.Errorf("notice: sweep: %w", err)
 		}
 		n, err := res.RowsAffected()
-		more = n == int64(limit)
+		more = n == int64(limit) || given == int64(limit)
 		return err
 	})
 	return more, err

@@ -82,13 +82,13 @@ func Logouts(do func(ctx context.Context) (more bool, err error)) Sweep {
 	return Sweep{"logouts", "logouts that no job delivers any more are shown as failed", 10 * time.Minute, do}
 }
 
-// Notices removes old receipts of notices. s is notice.Store.
+// Notices removes old receipts of notices to people. s is notice.Store.
 func Notices(s interface {
-	Sweep(ctx context.Context, before time.Time, limit int) (more bool, err error)
+	Sweep(ctx context.Context, now time.Time, keep time.Duration, limit int) (more bool, err error)
 }, now func() time.Time,
 ) Sweep {
 	return Sweep{
 		"notices", "receipts of notices to people after 90 days", time.Hour,
-		func(ctx context.Context) (bool, error) { return s.Sweep(ctx, now().Add(-KeepReceipts), rowsAtOnce) },
+		func(ctx context.Context) (bool, error) { return s.Sweep(ctx, now(), KeepReceipts, rowsAtOnce) },
 	}
 }

@@ -112,7 +112,7 @@ type subject struct {
 	identity.Person
 	Of       identity.Organization
 	Card     string // id of the linked card; empty: none
-	Sessions []session.Session
+	Sessions []session.Known
 }
 
 // subject reads the person of r's path inside the viewer's scope: who is outside of it isn't there.
@@ -132,7 +132,7 @@ func (c *Console) subject(ctx context.Context, r *http.Request, v viewer) (subje
 	if s.Card, err = c.cfg.Accounts.Releases.Links.Card(ctx, p.ID); err != nil {
 		return s, err
 	}
-	s.Sessions, err = c.cfg.Accounts.Sessions.List(ctx, session.Session{Person: p.ID}, c.cfg.Now())
+	s.Sessions, err = c.cfg.Accounts.Sessions.ListOf(ctx, v.people, p, c.cfg.Now())
 	return s, err
 }
 

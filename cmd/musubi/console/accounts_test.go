@@ -12,7 +12,6 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/oidcop"
-	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -153,7 +152,7 @@ func TestActsTakeTheRight(t *testing.T) {
 		if s.Card, err = l.links.Card(t.Context(), p.ID); err != nil {
 			t.Fatal(err)
 		}
-		if s.Sessions, err = l.sessions.List(t.Context(), session.Session{Person: p.ID}, l.clock.now()); err != nil {
+		if s.Sessions, err = l.sessions.ListOf(t.Context(), l.scope(l.people.planner, policies.ActionPeopleRead, policies.Context{}), p, l.clock.now()); err != nil {
 			t.Fatal(err)
 		}
 		seen := "nonce " + s.state()

@@ -147,8 +147,12 @@ type repair struct{ function, seat, network bool }
 
 // repairs are the sets of things, smallest first.
 var repairs = []repair{
-	{function: true}, {seat: true}, {network: true},
-	{function: true, seat: true}, {function: true, network: true}, {seat: true, network: true},
+	{function: true},
+	{seat: true},
+	{network: true},
+	{function: true, seat: true},
+	{function: true, network: true},
+	{seat: true, network: true},
 	{function: true, seat: true, network: true},
 }
 

@@ -185,16 +185,18 @@ func reason(f Facts, x Answer) (because, do text) {
 			text{spaced(names(served).JA) + "から入るか、設定に受付を書きます", "come from the " + names(served).EN + ", or configure a login there"}
 	case CauseNoFunctions:
 		return text{"このログイン先に載せる機能が一つも登録されていない", "no function is registered for this relying party"},
-			text{fmt.Sprintf("システム管理者が機能を登録します (musubi rp add %s --replace --function ...)", f.Party.ID),
-				fmt.Sprintf("a system administrator registers them (musubi rp add %s --replace --function ...)", f.Party.ID)}
+			text{
+				fmt.Sprintf("システム管理者が機能を登録します (musubi rp add %s --replace --function ...)", f.Party.ID),
+				fmt.Sprintf("a system administrator registers them (musubi rp add %s --replace --function ...)", f.Party.ID),
+			}
 	case CauseFunction:
 		return text{
-				fmt.Sprintf("載っている機能 (%s) のどれも、%sの%sには利用できない", functionNames(f).JA, kind.JA, role.JA),
-				fmt.Sprintf("%s may use none of the functions that it carries (%s)", of, functionNames(f).EN),
-			}, text{
-				fmt.Sprintf("機能ごとの方針は musubi policy explain function.read %s で確かめられ、変えるのは運営機関です", f.Party.Functions[0]),
-				fmt.Sprintf("musubi policy explain function.read %s tells the policy, which the operating agency may change", f.Party.Functions[0]),
-			}
+			fmt.Sprintf("載っている機能 (%s) のどれも、%sの%sには利用できない", functionNames(f).JA, kind.JA, role.JA),
+			fmt.Sprintf("%s may use none of the functions that it carries (%s)", of, functionNames(f).EN),
+		}, text{
+			fmt.Sprintf("機能ごとの方針は musubi policy explain function.read %s で確かめられ、変えるのは運営機関です", f.Party.Functions[0]),
+			fmt.Sprintf("musubi policy explain function.read %s tells the policy, which the operating agency may change", f.Party.Functions[0]),
+		}
 	case CauseSeat:
 		return seat(f, x, text(kind), text(role), of)
 	case CauseReach, CauseNetwork:
@@ -247,8 +249,8 @@ func seat(f Facts, x Answer, kind, role text, of string) (because, do text) {
 // proof is about how the person proves themselves.
 func proof(f Facts, x Answer) (because, do text) {
 	link := text{
-		"組織の管理者からカード登録用のパスワードを受け取り (パスワードのリセット)、最初のログインで、カードとそのパスワードを使ってください",
-		"get a password for linking the card from the organization's administrator (a password reset), and use it with the card at the first login",
+		"組織の管理者からカード登録用のパスワードを受け取り (パスワードのリセット、musubi password reset)、最初のログインで、カードとそのパスワードを使ってください",
+		"get a password for linking the card from the organization's administrator (musubi password reset), and use it with the card at the first login",
 	}
 	if f.LinkUntil > f.At {
 		link = text{
@@ -265,8 +267,8 @@ func proof(f Facts, x Answer) (because, do text) {
 	case CauseRevoked:
 		return text{"登録されているマイナンバーカードの電子証明書の失効が " + day(f.Card.Revoked) + " に分かった", "the certificate of their linked card was found to be revoked at " + day(f.Card.Revoked)},
 			text{
-				"新しいカードを受け取ったら、組織の管理者に認証解除を頼み、登録し直してください",
-				"with the new card at hand, ask the organization's administrator to release the old one, and link the new one",
+				"新しいカードを受け取ったら、組織の管理者に認証解除 (musubi card release) を頼み、登録し直してください",
+				"with the new card at hand, ask the organization's administrator to release the old one (musubi card release), and link the new one",
 			}
 	case CauseAssurance:
 		return text{given.JA + "では本人確認が足りない", "the proof is too weak (" + given.EN + ")"},
