@@ -197,7 +197,8 @@ func TestCardInChromium(t *testing.T) {
 	present := func(card string, addresses ...string) (seen []struct {
 		Status int
 		Text   string
-	}) {
+	},
+	) {
 		t.Helper()
 		home := browserHome(t, h.authority, h.cards[card], testpki.Password)
 		if code := runScript(t, nil, &seen, "card-present.mjs", append([]string{home}, addresses...)...); code != 0 || len(seen) != len(addresses) {

@@ -195,7 +195,8 @@ func signedChallenge(t *testing.T, d *demonstration) {
 		Message, Nonce []byte
 		Location, Code string
 		RelyingParty   string `json:"relying_party"`
-	}) {
+	},
+	) {
 		t.Helper()
 		raw, err := json.Marshal(body)
 		noError(t, err)
