@@ -195,7 +195,7 @@ func (h *hub) dead(t testing.TB) []jobs.Record {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}
@@ -436,10 +436,10 @@ func TestKilled(t *testing.T) {
 		db := sqldbtest.Open(t, url)
 		h := newHub(t, db, "parent")
 		var ids []string
-		for i := range 400 {
+		for i := range 150 {
 			ids = append(ids, fmt.Sprintf("p%d/%d", i%5, i))
 		}
-		for part := range slices.Chunk(ids, 100) {
+		for part := range slices.Chunk(ids, 50) {
 			h.end(t, part...)
 		}
 		for range 4 {

@@ -12,10 +12,6 @@ import (
 func (s *Set) Publish(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.publish(now)
-}
-
-func (s *Set) publish(now time.Time) error {
 	number := max(s.doc.List+1, uint64(max(now.Unix(), 1))) // a list takes another's place by a higher number alone
 	for _, ca := range s.cas[testpki.AuthTree] {
 		list := ca.List(number, now)
@@ -50,20 +46,4 @@ func (s *Set) serial(id string, ca *testpki.CA) (serial []byte, mine bool, err e
 		return nil, false, fmt.Errorf("testcard: %s: %w", id, err)
 	}
 	return c.Serial, issued(ca, der), nil
-}
-
-// Revoke puts a card on the lists, for good, and publishes them.
-func (s *Set) Revoke(id string, now time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, r := range s.doc.Cards {
-		if r.ID != id {
-			continue
-		}
-		if r.Revoked.IsZero() {
-			s.doc.Cards[i].Revoked = now.UTC().Truncate(time.Second)
-		}
-		return s.publish(now)
-	}
-	return fmt.Errorf("testcard: no card is called %q", id)
 }

@@ -74,7 +74,7 @@ Nothing has to be imported: the page that plays the card, which login opens, let
 | anchors.pem | 架空の認証局 (利用者証明用と署名用、二世代) / the made-up authorities, two generations each |
 | ca/ | その鍵 / its keys |
 | cards/ | カードの証明書・鍵・PKCS#12 / certificates, keys, PKCS #12 |
-| crl/ | 失効リスト。デモが一時間ごとに作り直す / revocation lists, made again by the demonstration each hour |
+| crl/ | 失効リスト。23 時間有効で、デモが動いている間は作り直される / revocation lists, fresh for 23 hours and made again while the demonstration runs |
 | cards.json | 一覧 / the list |
 `, Password, PIN, dir, o.Hosts[0], s.example(), strings.Join(o.Hosts, ", "))
 	return write(s.Files.Readme, b.Bytes(), 0o644)

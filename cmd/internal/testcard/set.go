@@ -56,9 +56,8 @@ type Files struct {
 // Card is a test card.
 type Card struct {
 	Holder
-	TLS       tls.Certificate // with the key
-	PKCS12    string          // path of the file to import; its password is Password
-	RevokedAt time.Time       // zero: it isn't
+	TLS    tls.Certificate // with the key
+	PKCS12 string          // path of the file to import; its password is Password
 }
 
 // Password of the PKCS #12 files.
@@ -198,7 +197,7 @@ func (s *Set) cards(o Options) error {
 			return fmt.Errorf("testcard: %s: %w", h.ID, err)
 		}
 		s.Cards = append(s.Cards, Card{
-			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, PKCS12: s.path("cards/" + h.ID + ".p12"), RevokedAt: r.Revoked,
+			Holder: h, TLS: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, PKCS12: s.path("cards/" + h.ID + ".p12"),
 		})
 	}
 	if !changed {
