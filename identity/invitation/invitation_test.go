@@ -118,7 +118,7 @@ func TestInvitationIsUsedOnce(t *testing.T) {
 
 func TestBothPartsAreNeeded(t *testing.T) {
 	each(t, func(t *testing.T, h house) {
-		sent, other := h.sent(), Sent{}
+		sent := h.sent()
 		// Another organization's, which stands beside.
 		second := identity.Person{ID: logintest.Ministry, Org: logintest.MinistryA, Role: policies.RoleAdministrator}
 		other, err := h.invite(logintest.System, second)

@@ -322,7 +322,7 @@ func TestNothingSecretIsKept(t *testing.T) {
 				}
 				kept.WriteString(text)
 			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // in a loop
 				t.Fatal(err)
 			}
 		}

@@ -143,7 +143,6 @@ type attempt struct {
 	method    identity.MethodID
 	expiresAt int64
 	used      bool
-	proof     *Proof
 }
 
 func insertAttempt(ctx context.Context, tx *sql.Tx, ticket string, a attempt, at int64) error {

@@ -34,8 +34,8 @@ type loginHub struct {
 }
 
 // CardReleased implements mynumber.Notices.
-func (h *loginHub) CardReleased(context.Context, *sql.Tx, identity.Person, int64) error {
-	h.told["card"]++
+func (l *loginHub) CardReleased(context.Context, *sql.Tx, identity.Person, int64) error {
+	l.told["card"]++
 	return nil
 }
 
