@@ -229,6 +229,32 @@ func TestHostileText(t *testing.T) {
 	})
 }
 
+// Whoever has begun nothing fills no disk: of a flood some refusals are recorded, each is refused, and the next row says how many weren't recorded.
+func TestFloodOfStrangers(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		const many = 60
+		rows := func() int { return len(h.Audit(t, audit.Filter{Action: "login.refuse", Limit: 1000})) }
+		before, numbered := rows(), 0
+		for range many {
+			n := h.view(login.Visit{ID: "AAAAAAAAAAAAAAAAAAAAAA", Network: policies.NetworkInternet})
+			if n.Refusal == nil || n.Refusal.Reason != login.ReasonUnknown || n.Answer != nil {
+				t.Fatalf("%+v", n)
+			}
+			if n.Refusal.Incident != "" {
+				numbered++
+			}
+		}
+		if got := rows() - before; got != numbered || got == 0 || got > 20 {
+			t.Errorf("%d rows, %d with a number", got, numbered)
+		}
+		h.Pass(2 * time.Second)
+		row := h.refused("after the flood", h.view(login.Visit{ID: "AAAAAAAAAAAAAAAAAAAAAA", Network: policies.NetworkInternet}), login.ReasonUnknown)
+		if row.Detail["not_recorded_before"] != float64(many-numbered) {
+			t.Errorf("%v", row.Detail)
+		}
+	})
+}
+
 // A method that claims more than it is registered for is an error, and opens nothing.
 func TestMethodsDontOverclaim(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

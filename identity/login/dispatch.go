@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -57,8 +58,14 @@ type Config struct {
 	ReturnTo func(n policies.Network, id identity.LoginID, code string) string
 }
 
-// Dispatcher leads every login. It is safe for concurrent use and remembers nothing.
-type Dispatcher struct{ cfg Config }
+// Dispatcher leads every login. It is safe for concurrent use and remembers nothing of a login.
+type Dispatcher struct {
+	cfg       Config
+	strangers audit.Throttle // of refusals that anybody can cause, who has begun nothing here
+}
+
+// strangersPerSecond bounds the recorded refusals of one reason, of requests that aren't known to be the browser's own.
+const strangersPerSecond = 20
 
 // New makes a dispatcher.
 func New(cfg Config) (*Dispatcher, error) {
@@ -79,7 +86,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		}
 	}
 	cfg.Offers, cfg.Issuers = maps.Clone(cfg.Offers), maps.Clone(cfg.Issuers)
-	return &Dispatcher{cfg}, nil
+	return &Dispatcher{cfg: cfg, strangers: audit.Throttle{PerSecond: strangersPerSecond}}, nil
 }
 
 // Visit is a browser at a request. The edge fills it in; the network is decided from the listener, TLS or a trusted proxy.

@@ -47,6 +47,15 @@ func (d *Dispatcher) own(ctx context.Context, v Visit) (Request, *Refusal, error
 	default:
 		return r, nil, nil
 	}
-	refusal, err := d.record(ctx, v, r.ID, refused{reason: reason})
+	refusal, err := d.turnAway(ctx, v, r.ID, reason)
 	return Request{}, refusal, err
+}
+
+// turnAway refuses what isn't known to be the browser's own. The refusal has no incident number where too many of the kind came in this second.
+func (d *Dispatcher) turnAway(ctx context.Context, v Visit, id identity.LoginID, reason Reason) (*Refusal, error) {
+	missed, ok := d.strangers.Take(string(reason), d.cfg.Now().UnixMicro())
+	if !ok {
+		return &Refusal{Reason: reason}, nil
+	}
+	return d.record(ctx, v, id, refused{reason: reason, missed: missed})
 }

@@ -86,7 +86,7 @@ func (d *Dispatcher) Attempt(ctx context.Context, v Visit, m identity.MethodID, 
 		return Attempt{}, nil, err
 	}
 	if reason != "" || a.method != m {
-		refusal, err := d.record(ctx, v, "", refused{reason: ReasonTicket})
+		refusal, err := d.turnAway(ctx, v, "", ReasonTicket)
 		return Attempt{}, refusal, err
 	}
 	return Attempt{Login: r.ID, Network: r.Network, Ticket: ticket, At: d.cfg.Now().UnixMicro(), Until: a.expiresAt, Address: v.Address}, nil, nil
@@ -122,10 +122,15 @@ func (d *Dispatcher) openTicket(ctx context.Context, v Visit, ticket string, r *
 
 // finish uses the ticket up and asks its method. r is the request that the ticket has to belong to; nil where the host isn't the login host.
 func (d *Dispatcher) finish(ctx context.Context, v Visit, ticket string, r *Request, req *http.Request) (p Proof, no *Rejection, refusal *Refusal, err error) {
+	anybody := r == nil // on a host of the method's own
 	bad := func(reason Reason) (Proof, *Rejection, *Refusal, error) {
 		id := identity.LoginID("") // of what isn't known to be there nothing is kept
 		if r != nil {
 			id = r.ID
+		}
+		if anybody {
+			refusal, err := d.turnAway(ctx, v, id, reason)
+			return Proof{}, nil, refusal, err
 		}
 		refusal, err := d.record(ctx, v, id, refused{reason: reason})
 		return Proof{}, nil, refusal, err

@@ -120,6 +120,7 @@ type refused struct {
 	policies  []string
 	hash      string
 	final     bool
+	missed    int // refusals of the kind that weren't recorded before
 }
 
 // refuse ends the request, tells its relying party by the issuer's answer, and records why.
@@ -187,6 +188,9 @@ func (d *Dispatcher) row(v Visit, id identity.LoginID, no refused) (*Refusal, au
 	row := access.System(policies.TaskLogin).AuditRow(now.UnixMicro(), "login.refuse", audit.Refused)
 	row.ID, row.Object, row.Reason, row.PolicyHash = incident, string(id), string(no.reason), no.hash
 	row.Detail, row.Personal = map[string]any{"network": string(v.Network)}, personal(v)
+	if no.missed > 0 {
+		row.Detail["not_recorded_before"] = no.missed
+	}
 	if x := no.rejection; x != nil {
 		refusal.Code = x.Code
 		row.Reason += ": " + x.Code

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/policies"
@@ -58,6 +57,9 @@ func (c *call) row(id policies.RelyingPartyID, action string, outcome audit.Outc
 	return audit.Row{At: c.at, Actor: "oidc", ActorKind: audit.ActorSystem, Action: action, Outcome: outcome, Object: string(id), Detail: map[string]any{"network": c.network}}
 }
 
+// rowsPerSecond bounds the refusals of one party and reason that are recorded.
+const rowsPerSecond = 20
+
 // record appends the row of a refusal, unless too many of its kind came in this second, and gives its incident number. The caller's own
 // transaction is not needed: nothing was done.
 func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (incident string) {
@@ -68,7 +70,7 @@ func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (inci
 	}
 	row := c.row(id, action, audit.Refused)
 	row.Reason = f.reason
-	dropped, ok := c.p.throttle.take(string(id)+" "+f.reason, c.at)
+	dropped, ok := c.p.throttle.Take(string(id)+" "+f.reason, c.at)
 	if ok {
 		if dropped > 0 {
 			row.Detail["not_recorded_before"] = dropped
@@ -122,37 +124,4 @@ func (c *call) answer(status int, body any) {
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(b)
-}
-
-// The bounds of the throttle: rows per kind and second, and kinds.
-const (
-	rowsPerSecond = 20
-	maxKinds      = 10_000
-)
-
-// throttle bounds how many refusals of a kind are recorded in a second, so that who sends rubbish fills no disk. The zero value works.
-type throttle struct {
-	mu     sync.Mutex
-	second int64
-	count  map[string]int
-	missed map[string]int // not recorded since the last row of the kind
-}
-
-// take reports whether one more may be recorded, and how many of its kind weren't since the last one was.
-func (t *throttle) take(kind string, at int64) (dropped int, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s := at / 1_000_000; s != t.second || t.count == nil {
-		t.second, t.count = s, map[string]int{}
-	}
-	if t.missed == nil || len(t.missed) > maxKinds {
-		t.missed = map[string]int{}
-	}
-	if t.count[kind]++; t.count[kind] > rowsPerSecond {
-		t.missed[kind]++
-		return 0, false
-	}
-	dropped = t.missed[kind]
-	delete(t.missed, kind)
-	return dropped, true
 }

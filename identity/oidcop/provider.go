@@ -16,6 +16,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
@@ -125,7 +126,7 @@ type Options struct {
 // Provider is the OpenID provider of all networks. It is safe for concurrent use.
 type Provider struct {
 	opt      Options
-	throttle throttle
+	throttle audit.Throttle
 }
 
 // The provider is an issuer of logins, and hears of the end of sessions.
@@ -161,7 +162,7 @@ func New(opt Options) (*Provider, error) {
 	if len(seen) == 0 {
 		return nil, errors.New("oidcop: no network has an issuer")
 	}
-	return &Provider{opt: opt}, nil
+	return &Provider{opt: opt, throttle: audit.Throttle{PerSecond: rowsPerSecond}}, nil
 }
 
 // The paths of the end points.

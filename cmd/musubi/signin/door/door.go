@@ -29,10 +29,13 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// rowsPerSecond is how many rows of one kind are recorded in a second. Kinds are our own words.
+const rowsPerSecond = 10
+
 // Door stands before all handlers. It is safe for concurrent use.
 type Door struct {
 	cfg      Config
-	throttle throttle
+	throttle audit.Throttle
 }
 
 // New makes it.
@@ -40,7 +43,7 @@ func New(cfg Config) (*Door, error) {
 	if cfg.DB == nil || cfg.Table == nil || cfg.Pages == nil || cfg.Now == nil || cfg.Random == nil || cfg.Logger == nil {
 		return nil, errors.New("signin: the door lacks a part")
 	}
-	return &Door{cfg: cfg}, nil
+	return &Door{cfg: cfg, throttle: audit.Throttle{PerSecond: rowsPerSecond}}, nil
 }
 
 type placeKey struct{}
@@ -135,7 +138,7 @@ func (d *Door) Record(ctx context.Context, i Incident) string {
 	defer cancel()
 	now := d.cfg.Now()
 	id, err := audit.NewIncident(d.cfg.Random, now)
-	missed, ok := d.throttle.take(i.Action+" "+i.Reason, now.UnixMicro())
+	missed, ok := d.throttle.Take(i.Action+" "+i.Reason, now.UnixMicro())
 	if ok && err == nil {
 		row := access.System(policies.TaskLogin).AuditRow(now.UnixMicro(), i.Action, audit.Refused)
 		row.ID, row.Reason, row.Object, row.Detail = id, i.Reason, i.Object, i.Detail
