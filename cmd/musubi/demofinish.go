@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -96,9 +97,21 @@ func (d *demo) hints(ctx context.Context) {
   2. 誤ったファイル: 何も変わらず、すべての誤りが出ます / a wrong file: nothing changes, every fault is told
      printf 'code,kind,name,kana,parent\n011003,municipality,札幌市,さっぽろし,\n' > wrong.csv; %s import orgs wrong.csv --data %s --as %s
   3. 強制終了: Ctrl-C か kill -9 のあと、同じ命令で続きから / kill -9 this and run it again: it goes on where it stopped
-
+%s
 代役の画面とメールの受信箱 / the stand-ins' pages and the mailbox: http://%s/
-Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as, d.boxAddress)
+Ctrl-C で終わります。 / Ctrl-C ends it.`, musubi, d.exampleStaff(ctx), d.shown, as, musubi, d.shown, as, d.loginHints(musubi, as), d.boxAddress)
+}
+
+// loginHints are what to try about logging in, of the sample's people.
+func (d *demo) loginHints(musubi, as string) string {
+	if d.orgs != "" {
+		return ""
+	}
+	return fmt.Sprintf(`  4. なぜ入れないか: 札幌市の一般ユーザは、窓口には入れてチャットには入れません / why somebody gets in here and not there
+     %s why login --org 011002 S00003 --data %s --as %s
+  5. カードの初回登録: 「まだひも付いていないカード」は、このパスワードで本人に結び付きます / the card that is nobody's yet is linked by this password
+     %s password reset --org 141305 S00002 --reason 初回登録 --data %s --as %s
+`, musubi, d.shown, as, musubi, d.shown, as)
 }
 
 // exampleStaff is the staff number of somebody of 札幌市 who is in service.
