@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
@@ -95,7 +96,7 @@ type Options struct {
 type Provider struct {
 	opt      Options
 	linkKey  []byte
-	refusals refusals
+	throttle audit.Throttle
 }
 
 var _ login.Issuer = (*Provider)(nil)
@@ -129,7 +130,7 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	return &Provider{opt: opt, linkKey: key}, nil
+	return &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}}, nil
 }
 
 // The paths of the end points. The metadata's address is the entity id.
