@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -137,6 +138,7 @@ func New(opt Options) (*Provider, error) {
 const (
 	pathMetadata = "/saml/metadata"
 	pathSSO      = "/saml/sso"
+	pathContinue = "/saml/continue"
 	pathStart    = "/saml/start"
 )
 
@@ -165,6 +167,9 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 				c.page("", "saml.request", &fault{http: http.StatusMisdirectedRequest, reason: "host"})
 				return
 			}
+			if r.URL.Path != pathMetadata && !meant(w, r) {
+				return
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			fn(c)
 		})
@@ -172,8 +177,23 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 	serve("GET "+pathMetadata, (*call).metadata)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
+	serve("GET "+pathContinue, (*call).resume)
 	serve("GET "+pathStart, (*call).start)
 	return mux, nil
+}
+
+// meant reports whether somebody really asks, and answers whoever only looks ahead (HEAD, a browser's prefetch): a request counts once.
+func meant(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.Method == http.MethodHead:
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return false
+	}
+	return true
 }
 
 // call is one request.
