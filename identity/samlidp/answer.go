@@ -64,11 +64,11 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		At: s.at, Actor: string(l.Person), ActorKind: audit.ActorPerson, Action: "saml.response", Org: l.Org, Object: string(rp.ID), Outcome: audit.Done,
 		PolicyHash: l.PolicyHash, Detail: map[string]any{"network": l.Network, "context": s.context, "session": l.Session, "name_id": fs.NameID},
 	}
-	if row.ID, err = p.draw(16); err != nil {
-		return login.Answer{}, err
-	}
 	if no != nil {
 		row.Outcome, row.Reason = audit.Refused, no.reason
+		if row.ID, err = audit.NewIncident(p.opt.Random, p.opt.Now()); err != nil {
+			return login.Answer{}, err
+		}
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return login.Answer{}, err
 		}

@@ -177,6 +177,7 @@ func newHouseWith(t testing.TB, db *sqldb.DB, change func(*samlidp.Options)) *ho
 func options(h *house) samlidp.Options {
 	return samlidp.Options{
 		DB: h.db, Keys: h.ring, Sealing: made.seal, Parties: h.registry, Subjects: h.subjects, People: h, Browser: h, Pages: pages{}, Start: h.begin,
+		Sessions: h, Others: h, Enqueue: h, Transport: h,
 		Origins: map[policies.Network]string{policies.NetworkInternet: origin, policies.NetworkLGWAN: originLGWAN},
 		Now:     h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
 	}
@@ -298,9 +299,18 @@ type result struct {
 	body     string
 }
 
+// serve asks the handler, and comes again for a request by POST that waits for it.
 func (h *house) serve(n policies.Network, r *http.Request) result {
 	w := httptest.NewRecorder()
 	h.handler[n].ServeHTTP(w, r)
+	if to := w.Header().Get("Location"); w.Code == http.StatusSeeOther && strings.HasPrefix(to, origin+"/saml/continue?") {
+		again := httptest.NewRequest(http.MethodGet, to, nil)
+		for _, c := range w.Result().Cookies() {
+			again.AddCookie(c)
+		}
+		w = httptest.NewRecorder()
+		h.handler[n].ServeHTTP(w, again)
+	}
 	relay, err := url.QueryUnescape(w.Header().Get("X-RelayState"))
 	must(h.t, err)
 	return result{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -20,8 +21,9 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// CookieLeave is the cookie of a browser on its way through the providers: the session is over, and somebody has to own the way.
-const CookieLeave = "__Host-musubi-leave"
+// leaveCookie begins the name of the cookie of a browser on its way through the providers: the session is over, and somebody has to own the way. Each
+// has a name of its own, because those of other tabs can't be seen at a POST from another site.
+const leaveCookie = "__Host-musubi-leave-"
 
 const (
 	leaveLife     = 15 * time.Minute
@@ -29,6 +31,7 @@ const (
 	leaveLeaving  = "leaving" // the sessions have ended; providers are told
 	leaveDone     = "done"    // who asked has its answer
 	maxLeaveFacts = 64 << 10
+	maxCookies    = 50 // that are looked at
 )
 
 // leaveFacts are what is kept of a browser's way.
@@ -83,19 +86,17 @@ func (p *Provider) Leave(w http.ResponseWriter, r *http.Request, n policies.Netw
 	return pathNext + id, true, nil
 }
 
-// startLeave keeps a way and gives the browser its cookie, the one that it has where it has one: two ways may be under way.
+// startLeave keeps a way and gives the browser its cookie.
 func (p *Provider) startLeave(w http.ResponseWriter, r *http.Request, n policies.Network, state string, facts leaveFacts) (id string, err error) {
-	secret := session.FromRequest(r, CookieLeave)
-	if secret.Zero() {
-		if secret, err = session.NewSecret(p.opt.Random); err != nil {
-			return "", err
-		}
+	secret, err := session.NewSecret(p.opt.Random)
+	if err != nil {
+		return "", err
 	}
 	kept, err := json.Marshal(facts)
 	if err != nil || len(kept) > maxLeaveFacts {
 		return "", errors.Join(err, fmt.Errorf("samlidp: a way of %d bytes", len(kept)))
 	}
-	if id, err = p.draw(16); err != nil {
+	if id, err = p.draw(8); err != nil {
 		return "", err
 	}
 	at := p.opt.Now()
@@ -107,30 +108,54 @@ func (p *Provider) startLeave(w http.ResponseWriter, r *http.Request, n policies
 	if err != nil {
 		return "", fmt.Errorf("samlidp: keep a browser's way: %w", err)
 	}
-	http.SetCookie(w, secret.Cookie(CookieLeave))
+	cookie := secret.Cookie(leaveCookie + id)
+	cookie.MaxAge = int(leaveLife / time.Second)
+	http.SetCookie(w, cookie)
 	return id, nil
 }
 
 // leaving reads the way of the request's path, of this browser and network alone. Without an id it is the newest one.
 func (c *call) leaving() (l leave, ok bool, err error) {
-	secret := session.FromRequest(c.r, CookieLeave)
-	if secret.Zero() {
-		return l, false, nil
+	if id := c.r.PathValue("id"); id != "" {
+		l, _, ok, err = c.leave(id)
+		return l, ok, err
 	}
-	id := c.r.PathValue("id")
+	var newest int64
+	for i, cookie := range c.r.Cookies() {
+		id, own := strings.CutPrefix(cookie.Name, leaveCookie)
+		if !own || i >= maxCookies {
+			continue
+		}
+		x, at, found, err := c.leave(id)
+		if err != nil {
+			return l, false, err
+		}
+		if found && at >= newest {
+			l, newest, ok = x, at, true
+		}
+	}
+	return l, ok, nil
+}
+
+func (c *call) leave(id string) (l leave, at int64, ok bool, err error) {
+	secret := session.FromRequest(c.r, leaveCookie+id)
+	if secret.Zero() || !waitingForm.MatchString(id) {
+		return l, 0, false, nil
+	}
 	var facts string
-	err = c.p.opt.DB.Reader().QueryRowContext(c.r.Context(), `SELECT id, state, facts FROM saml_leave WHERE browser = $1 AND network = $2 AND expires_at > $3
-		AND (id = $4 OR $4 = '') ORDER BY created_at DESC, id LIMIT 1`, secret.Hash(), string(c.network), c.at, id).Scan(&l.id, &l.state, &facts)
+	err = c.p.opt.DB.Reader().QueryRowContext(c.r.Context(), `SELECT state, facts, created_at FROM saml_leave
+		WHERE id = $1 AND browser = $2 AND network = $3 AND expires_at > $4`, id, secret.Hash(), string(c.network), c.at).Scan(&l.state, &facts, &at)
 	if errors.Is(err, sql.ErrNoRows) {
-		return l, false, nil
+		return l, 0, false, nil
 	}
 	if err == nil {
 		err = json.Unmarshal([]byte(facts), &l.facts)
 	}
 	if err != nil {
-		return l, false, fmt.Errorf("samlidp: a browser's way: %w", err)
+		return l, 0, false, fmt.Errorf("samlidp: a browser's way: %w", err)
 	}
-	return l, true, nil
+	l.id = id
+	return l, at, true, nil
 }
 
 // move writes where a way stands; ok is false where it isn't at from any more.

@@ -82,6 +82,10 @@ func (c *call) take(m message, f *fault) {
 		c.back(p, fs, f)
 		return
 	}
+	if !m.redirect {
+		c.wait(ask)
+		return
+	}
 	c.p.opt.Start(c.w, c.r, ask)
 }
 

@@ -18,6 +18,7 @@ func (p *Provider) Sweep(ctx context.Context, limit int) (n int64, err error) {
 		before    int64
 	}{
 		{`DELETE FROM saml_request WHERE hash IN (SELECT hash FROM saml_request WHERE expires_at <= $1 LIMIT $2)`, at},
+		{`DELETE FROM saml_waiting WHERE hash IN (SELECT hash FROM saml_waiting WHERE expires_at <= $1 LIMIT $2)`, at},
 		{`DELETE FROM saml_grant WHERE id IN (SELECT id FROM saml_grant WHERE expires_at <= $1 LIMIT $2)`, at},
 		{`DELETE FROM saml_leave WHERE id IN (SELECT id FROM saml_leave WHERE expires_at <= $1 LIMIT $2)`, at},
 		{`DELETE FROM saml_logout WHERE id IN (SELECT id FROM saml_logout WHERE state <> 'pending' AND created_at < $1 LIMIT $2)`, at - keepLogouts.Microseconds()},

@@ -43,5 +43,4 @@ CREATE TABLE saml_leave (
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL
 );
-CREATE INDEX saml_leave_browser ON saml_leave (browser, created_at);
 CREATE INDEX saml_leave_expires ON saml_leave (expires_at);

@@ -27,6 +27,9 @@ const (
 	maxIndex      = 65535
 )
 
+// hubID names the hub's own pages among the relying parties (party.HubID).
+const hubID policies.RelyingPartyID = "musubi"
+
 var (
 	idForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 	sectorForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
@@ -45,6 +48,7 @@ func (f *faults) add(bad bool, format string, args ...any) {
 func (p SP) Check() error {
 	var f faults
 	f.add(!idForm.MatchString(string(p.ID)), "id: want 1 to 64 of a-z, 0-9, \".\", \"_\", \"-\", beginning with a letter or digit")
+	f.add(p.ID == hubID, "id: %q is the hub's own pages and can't be registered", hubID)
 	f.add(!words(p.Name, maxName), "name: want 1 to %d bytes without control characters", maxName)
 	f.add(!entity(p.EntityID), "entity_id: want an absolute URI of at most %d bytes, without white space", maxEntity)
 	f.add(!sectorForm.MatchString(p.Sector), "sector: want a host name or a name of a-z, 0-9, \".\", \"-\"; providers of one sector see the same persistent name")
