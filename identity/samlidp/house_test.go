@@ -125,6 +125,7 @@ type house struct {
 	browser *session.Session
 	log     strings.Builder
 	group   bool // the dispatcher shares commits, as a busy one does
+	ends    ends // of sessions
 }
 
 var operator, _ = access.BreakGlass("operator")
