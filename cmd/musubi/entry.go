@@ -40,7 +40,6 @@ type entryOptions struct {
 	wrap      func(http.Handler) http.Handler   // around everything, for traces; may be nil
 	listeners map[policies.Network]net.Listener // that are open already
 	cardVia   func(location string) string      // a page that plays the card
-	beyond    func(target string) []string      // signin.Config.FormBeyond
 	pages     demoPages                         // what the hub's own pages have
 }
 
@@ -77,7 +76,7 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 			return map[string]http.Handler{"/oidc/": provider.at(n), "/.well-known/": provider.at(n), "/saml/": saml.at(n)}
 		},
 		PartyName: func(ctx context.Context, id policies.RelyingPartyID) (page.Label, bool) { return partyName(ctx, h, id) },
-		CardAPI:   api.at(""), CardVia: o.cardVia, FormBeyond: o.beyond, Notice: o.pages.notice,
+		CardAPI:   api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
 	})
 	if err != nil {
 		return nil, err

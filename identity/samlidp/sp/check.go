@@ -24,6 +24,7 @@ const (
 	maxName       = 200
 	maxAttributes = 50
 	maxMethods    = 20
+	maxBeyond     = 20
 	maxIndex      = 65535
 )
 
@@ -62,6 +63,11 @@ func (p SP) Check() error {
 	}
 	for _, x := range p.Products {
 		f.add(!slices.Contains(policies.Products(), x), "products: there is no product %q; there are %v", x, policies.Products())
+	}
+	f.add(len(p.Beyond) > maxBeyond, "beyond: at most %d origins", maxBeyond)
+	for _, x := range p.Beyond {
+		err := origin(x)
+		f.add(err != nil, "beyond: %w", err)
 	}
 	p.checkKeys(&f)
 	p.checkAttributes(&f)
@@ -149,6 +155,17 @@ func entity(id string) bool {
 	}
 	u, err := url.Parse(id)
 	return err == nil && u.IsAbs()
+}
+
+// origin judges an origin: https://HOST or https://HOST:PORT, exactly. It is said in a Content-Security-Policy, which has wildcards; here there are none.
+func origin(text string) error {
+	if err := Address(text); err != nil {
+		return err
+	}
+	if u, err := url.Parse(text); err != nil || text != "https://"+u.Host || strings.ContainsAny(text, ";,'") {
+		return fmt.Errorf("%q: want https://HOST, without a path", text)
+	}
+	return nil
 }
 
 // Address judges an address of a provider: https, in a form that no two programs read differently. javascript: and its like
