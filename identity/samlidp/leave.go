@@ -21,9 +21,9 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// leaveCookie begins the name of the cookie of a browser on its way through the providers: the session is over, and somebody has to own the way. Each
+// LeaveCookie begins the name of the cookie of a browser on its way through the providers: the session is over, and somebody has to own the way. Each
 // has a name of its own, because those of other tabs can't be seen at a POST from another site.
-const leaveCookie = "__Host-musubi-leave-"
+const LeaveCookie = "__Host-musubi-leave-"
 
 const (
 	leaveLife     = 15 * time.Minute
@@ -108,7 +108,7 @@ func (p *Provider) startLeave(w http.ResponseWriter, r *http.Request, n policies
 	if err != nil {
 		return "", fmt.Errorf("samlidp: keep a browser's way: %w", err)
 	}
-	cookie := secret.Cookie(leaveCookie + id)
+	cookie := secret.Cookie(LeaveCookie + id)
 	cookie.MaxAge = int(leaveLife / time.Second)
 	http.SetCookie(w, cookie)
 	return id, nil
@@ -122,7 +122,7 @@ func (c *call) leaving() (l leave, ok bool, err error) {
 	}
 	var newest int64
 	for i, cookie := range c.r.Cookies() {
-		id, own := strings.CutPrefix(cookie.Name, leaveCookie)
+		id, own := strings.CutPrefix(cookie.Name, LeaveCookie)
 		if !own || i >= maxCookies {
 			continue
 		}
@@ -138,7 +138,7 @@ func (c *call) leaving() (l leave, ok bool, err error) {
 }
 
 func (c *call) leave(id string) (l leave, at int64, ok bool, err error) {
-	secret := session.FromRequest(c.r, leaveCookie+id)
+	secret := session.FromRequest(c.r, LeaveCookie+id)
 	if secret.Zero() || !waitingForm.MatchString(id) {
 		return l, 0, false, nil
 	}
@@ -413,6 +413,7 @@ func (c *call) request(l leave, x Logout, rp sp.SP, to sp.Endpoint) (a login.Ans
 	if err != nil {
 		return a, false, err
 	}
+	a.Beyond = append([]string{c.origin}, rp.Beyond...) // it sends the browser back here
 	err = c.p.opt.DB.Group(c.r.Context(), func(ctx context.Context, tx *sql.Tx) (err error) {
 		taken, err = x.ask(ctx, tx, LogoutUnconfirmed, id, c.at)
 		return err
@@ -519,6 +520,7 @@ func (c *call) answerLogout(f leaveFacts, status, incident string) {
 	if err == nil {
 		el := logoutResponse(id, c.entityID(), f.Answer, f.Request, status, incident, c.at)
 		a, err = c.p.carry(by, f.Binding, f.Answer, "SAMLResponse", f.Relay, el)
+		a.Beyond = p.Beyond
 	}
 	switch {
 	case err != nil:

@@ -189,6 +189,9 @@ const (
 	pathDone     = "/saml/slo/done/" // likewise, or without
 )
 
+// PathLeft shows a browser the end of its newest logout.
+const PathLeft = pathDone
+
 // EntityID names the provider of a network; empty where the network has none.
 func (p *Provider) EntityID(n policies.Network) string {
 	if origin := p.opt.Origins[n]; origin != "" {

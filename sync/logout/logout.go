@@ -243,3 +243,15 @@ func Sweep(issuer Issuer, book Book, now func() time.Time) func(ctx context.Cont
 		return len(ids) == overdueBatch, nil
 	}
 }
+
+// Sweeps makes one of several: the first that had more comes again, then the next.
+func Sweeps(all ...func(ctx context.Context) (more bool, err error)) func(ctx context.Context) (more bool, err error) {
+	return func(ctx context.Context) (bool, error) {
+		for _, sweep := range all {
+			if more, err := sweep(ctx); more || err != nil {
+				return more, err
+			}
+		}
+		return false, nil
+	}
+}

@@ -106,7 +106,9 @@ func (r Receipts) List(ctx context.Context, f Filter) ([]Receipt, error) {
 	}
 	states := f.States
 	if f.Late {
-		states = slices.DeleteFunc(States(), func(s State) bool { return s == Delivered || s == Partial || len(f.States) > 0 && !slices.Contains(f.States, s) })
+		states = slices.DeleteFunc(States(), func(s State) bool {
+			return s == Delivered || s == Partial || len(f.States) > 0 && !slices.Contains(f.States, s)
+		})
 	}
 	of := oidcop.ReceiptFilter{Late: f.Late, RelyingParty: f.RelyingParty, Session: f.Session, Limit: f.Limit}
 	sf := samlidp.ReceiptFilter{Tried: f.Late, RelyingParty: f.RelyingParty, Session: f.Session, Limit: f.Limit}
