@@ -41,7 +41,7 @@ tell it, and didn't come by), unanswered (the browser went there), unknown_there
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case count(failed, pending, late, unproven) > 1:
+			case given(failed, pending, late, unproven) > 1:
 				return boot.Usage(errors.New("give one of --failed, --pending, --late, --unproven"))
 			case failed:
 				f.States = []logout.State{logout.Failed}
@@ -70,7 +70,7 @@ tell it, and didn't come by), unanswered (the browser went there), unknown_there
 	return cmd
 }
 
-func count(all ...bool) (n int) {
+func given(all ...bool) (n int) {
 	for _, x := range all {
 		if x {
 			n++

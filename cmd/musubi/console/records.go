@@ -192,7 +192,7 @@ var logoutWhys = map[string]label{
 
 func logoutWhy(l logout.Receipt) label {
 	status := ""
-	if l.Protocol == logout.OpenID || l.Why == "status" {
+	if l.Protocol != logout.SAML || l.Why == "status" {
 		status = " (HTTP " + num(l.Status) + ")"
 	}
 	switch l.Why {

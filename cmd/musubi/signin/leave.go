@@ -48,13 +48,13 @@ func (s *Site) left(w http.ResponseWriter, r *http.Request, l samlidp.LoggedOut)
 		l.Location = ""
 	}
 	body := page.LoggedOutBody{Known: l.Known, Back: l.Location, Resume: l.Resume}
-	if l.Known && s.cfg.Told != nil {
-		told, err := s.cfg.Told(r.Context(), l.Sessions)
+	if l.Known && s.cfg.Parties != nil {
+		services, err := s.services(r.Context(), l.Sessions)
 		if err != nil {
 			s.broken(w, r, err)
 			return
 		}
-		body.Services = told
+		body.Services = services
 	}
 	if l.Location != "" && len(frames) == 0 && len(body.Open()) == 0 {
 		http.Redirect(w, r, l.Location, http.StatusSeeOther)
@@ -75,12 +75,8 @@ func (p samlPages) Onward(w http.ResponseWriter, r *http.Request, o samlidp.Onwa
 		http.Redirect(w, r, o.Answer.Location, http.StatusSeeOther)
 		return
 	}
-	body := page.LeavingBody{Action: o.Answer.Location, Fields: o.Answer.Form, Skip: o.Skip, Number: o.Number, Of: o.Of}
-	if p.s.cfg.PartyName != nil {
-		body.Service, _ = p.s.cfg.PartyName(r.Context(), o.RelyingParty)
-	}
-	if body.Service.JA == "" {
-		body.Service = page.Label{JA: string(o.RelyingParty)}
+	body := page.LeavingBody{
+		Service: p.s.service(r.Context(), o.RelyingParty), Action: o.Answer.Location, Fields: o.Answer.Form, Skip: o.Skip, Number: o.Number, Of: o.Of,
 	}
 	sheet := page.Sheet{Name: page.Leaving, Title: page.Label{JA: "サービスからログアウトしています", EN: "Logging you out of the services"}, Body: body}
 	if o.Answer.Form == nil {

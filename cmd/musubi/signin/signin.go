@@ -16,6 +16,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/network"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -58,8 +59,8 @@ type Config struct {
 	PartyName func(ctx context.Context, id policies.RelyingPartyID) (name page.Label, ok bool)
 	// Leave takes a browser whose session has ended through the services that only it can tell: samlidp.Provider.Leave. nil: there are none.
 	Leave func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (path string, onward bool, err error)
-	// Told says what the services of sessions that ended were told. nil: nobody knows.
-	Told func(ctx context.Context, sessions []identity.SessionID) ([]page.Service, error)
+	// Parties are the OpenID relying parties: with them the last page of a logout says what each service was told. nil: it doesn't.
+	Parties *party.Registry
 	// CardAPI is served on the card host below /api/: signed challenges for agents.
 	CardAPI http.Handler
 	// CardVia leads the browser to a page that plays the card, in place of location on the card host. In demonstrations alone: each page says so.

@@ -1,11 +1,11 @@
-package main
+package signin
 
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
-	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/oidcop"
@@ -15,27 +15,27 @@ import (
 	"github.com/musubi-hub/musubi/sync/logout"
 )
 
-// told says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
-func told(ctx context.Context, h *boot.Hub, sessions []identity.SessionID) ([]page.Service, error) {
+// services says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
+func (s *Site) services(ctx context.Context, sessions []identity.SessionID) ([]page.Service, error) {
 	worst := map[policies.RelyingPartyID]page.Service{}
 	note := func(id policies.RelyingPartyID, state page.ServiceState, until int64) {
-		s, known := worst[id]
-		if !known || slices.Index(fromBest, state) > slices.Index(fromBest, s.State) {
-			s.State = state
+		x, known := worst[id]
+		if !known || slices.Index(fromBest, state) > slices.Index(fromBest, x.State) {
+			x.State = state
 		}
-		s.Until = max(s.Until, until)
-		worst[id] = s
+		x.Until = max(x.Until, until)
+		worst[id] = x
 	}
-	at := h.Now().UnixMicro()
+	at := s.cfg.Now().UnixMicro()
 	for _, id := range sessions {
-		receipts, err := logout.Receipts{DB: h.DB}.List(ctx, logout.Filter{Session: id, Limit: logout.MaxReceipts})
+		receipts, err := logout.Receipts{DB: s.cfg.DB}.List(ctx, logout.Filter{Session: id, Limit: logout.MaxReceipts})
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range receipts {
 			note(l.RelyingParty, stateOf(l), l.Until)
 		}
-		entered, err := oidcop.Receipts{DB: h.DB}.EnteredBy(ctx, id, at)
+		entered, err := oidcop.Receipts{DB: s.cfg.DB}.EnteredBy(ctx, id, at)
 		if err != nil {
 			return nil, err
 		}
@@ -43,24 +43,15 @@ func told(ctx context.Context, h *boot.Hub, sessions []identity.SessionID) ([]pa
 			if e.Told {
 				note(e.RelyingParty, page.ServiceEnded, e.Until) // its logout says more
 			} else {
-				note(e.RelyingParty, untoldState(ctx, h, e.RelyingParty), e.Until)
+				note(e.RelyingParty, s.untold(ctx, e.RelyingParty), e.Until)
 			}
 		}
 	}
-	var out []page.Service
-	for _, id := range slices.Sorted(func(yield func(policies.RelyingPartyID) bool) {
-		for id := range worst {
-			if !yield(id) {
-				return
-			}
-		}
-	}) {
-		s := worst[id]
-		s.Name = page.Label{JA: string(id)}
-		if name, ok := partyName(ctx, h, id); ok {
-			s.Name = page.Label{JA: name.JA}
-		}
-		out = append(out, s)
+	out := make([]page.Service, 0, len(worst))
+	for _, id := range slices.Sorted(maps.Keys(worst)) {
+		x := worst[id]
+		x.Name = s.service(ctx, id)
+		out = append(out, x)
 	}
 	slices.SortStableFunc(out, func(a, b page.Service) int {
 		return cmp.Compare(slices.Index(fromBest, b.State), slices.Index(fromBest, a.State))
@@ -93,11 +84,24 @@ func stateOf(l logout.Receipt) page.ServiceState {
 	return page.ServiceUntold
 }
 
-// untoldState says of an OpenID relying party without a back channel whether the last page loads something of it.
-func untoldState(ctx context.Context, h *boot.Hub, id policies.RelyingPartyID) page.ServiceState {
-	p, err := h.Parties.Party(ctx, h.DB.Reader(), id)
+// untold says of an OpenID relying party without a back channel whether the last page loads something of it.
+func (s *Site) untold(ctx context.Context, id policies.RelyingPartyID) page.ServiceState {
+	p, err := s.cfg.Parties.Party(ctx, s.cfg.DB.Reader(), id)
 	if err == nil && slices.ContainsFunc(p.Faces, func(f party.Face) bool { return f.Frontchannel != "" }) {
 		return page.ServiceFramed
 	}
 	return page.ServiceUntold
+}
+
+// service is what people call a relying party; its id where nobody knows.
+func (s *Site) service(ctx context.Context, id policies.RelyingPartyID) page.Label {
+	if s.cfg.PartyName != nil {
+		if name, ok := s.cfg.PartyName(ctx, id); ok && name.JA != "" {
+			if name.EN == name.JA {
+				name.EN = ""
+			}
+			return name
+		}
+	}
+	return page.Label{JA: string(id)}
 }
