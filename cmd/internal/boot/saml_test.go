@@ -34,7 +34,9 @@ func TestDatabaseFromBeforeSAML(t *testing.T) {
 		by, err := access.BreakGlass("operator")
 		check(t, err)
 		db := sqldbtest.Open(t, url)
-		before := slices.DeleteFunc(owners(db.Engine()), func(m sqldb.Migration) bool { return slices.Contains([]string{"samlparty", "samlidp", "entrance"}, m.Owner) })
+		before := slices.DeleteFunc(owners(db.Engine()), func(m sqldb.Migration) bool {
+			return slices.Contains([]string{"samlparty", "samlidp", "entrance"}, m.Owner)
+		})
 		check(t, db.Migrate(ctx, before...))
 		_, secret, err := party.NewSecret(rand.Reader)
 		check(t, err)
