@@ -203,6 +203,22 @@ func (c *Calendar) add(t time.Time, n int) (int, time.Duration, error) {
 	return c.open.nth(c.ranks, place+n), since, nil
 }
 
+// Place gives the working day n places after the first one on or after d; before it, for a negative n.
+func (c *Calendar) Place(d Day, n int) (Day, error) {
+	if err := c.outside(d); err != nil {
+		return 0, err
+	}
+	place := c.open.rank(c.ranks, int(d-c.first))
+	if n > int(c.ranks[len(c.open)]) || place+n < 0 {
+		return 0, &OutsideError{d, c.first, c.last}
+	}
+	i := c.open.nth(c.ranks, place+n)
+	if i < 0 {
+		return 0, &OutsideError{c.last + 1, c.first, c.last}
+	}
+	return c.first + Day(i), nil
+}
+
 // Between counts the working days from a to b: the largest n for which Add(a, n) isn't after b; 0 where even Add(a, 0) is.
 func (c *Calendar) Between(a, b time.Time) (int, error) {
 	i, _, err := c.nextOpen(a)
@@ -257,21 +273,76 @@ func (c *Calendar) AddHours(t time.Time, d time.Duration) (time.Time, error) {
 	}
 	target += d
 	w := sort.Search(len(c.open), func(w int) bool { return minutes(int(c.before[w+1])) >= target })
-	rest := target - minutes(int(c.before[w]))
-	for i = c.open.next(w << 6); ; i = c.open.next(i + 1) {
+	return c.walk(w, target-minutes(int(c.before[w])), true), nil
+}
+
+// Back gives the latest instant from which to t the office was open for so long: the reverse of AddHours. For 0 it is t. d must not be negative.
+func (c *Calendar) Back(t time.Time, d time.Duration) (time.Time, error) {
+	day, since := split(t)
+	if err := c.outside(day); err != nil || d == 0 {
+		return t, err
+	}
+	target := c.elapsed(int(day-c.first), since) - d
+	if d < 0 || target < 0 {
+		return time.Time{}, &OutsideError{c.first - 1, c.first, c.last}
+	}
+	w := sort.Search(len(c.open), func(w int) bool { return minutes(int(c.before[w+1])) > target })
+	return c.walk(w, target-minutes(int(c.before[w])), false), nil
+}
+
+// FirstReaching gives the first instant from which AddHours reaches t or later; the calendar's beginning if that is before it.
+func (c *Calendar) FirstReaching(t time.Time, d time.Duration) (time.Time, error) {
+	i, since, err := c.nextOpen(t)
+	if err != nil {
+		return time.Time{}, err
+	}
+	target := c.elapsed(i, since) - d
+	if target <= 0 {
+		return c.first.Start(), nil
+	}
+	w := sort.Search(len(c.open), func(w int) bool { return minutes(int(c.before[w+1])) >= target })
+	return c.walk(w, target-minutes(int(c.before[w])), true), nil
+}
+
+// walk goes so much open time on from the beginning of a word of days. Where that ends with a span of hours it gives the span's end, or the beginning of
+// the next one.
+func (c *Calendar) walk(w int, rest time.Duration, end bool) time.Time {
+	for i := c.open.next(w << 6); ; i = c.open.next(i + 1) {
 		p := c.hours(i)
-		if rest > minutes(int(p.minutes)) {
-			rest -= minutes(int(p.minutes))
+		if all := minutes(int(p.minutes)); rest > all || !end && rest == all {
+			rest -= all
 			continue
 		}
 		for _, s := range p.spans {
-			if length := minutes(s.To - s.From); rest > length {
+			if length := minutes(s.To - s.From); rest > length || !end && rest == length {
 				rest -= length
 			} else {
-				return c.at(i, minutes(s.From)+rest), nil
+				return c.at(i, minutes(s.From)+rest)
 			}
 		}
 	}
+}
+
+// Change gives the next instant after t at which the office opens or closes.
+func (c *Calendar) Change(t time.Time) (time.Time, error) {
+	d, since := split(t)
+	if err := c.outside(d); err != nil {
+		return time.Time{}, err
+	}
+	i := int(d - c.first)
+	if c.open.has(i) {
+		for _, s := range c.hours(i).spans {
+			for _, edge := range []int{s.From, s.To} {
+				if minutes(edge) > since {
+					return c.at(i, minutes(edge)), nil
+				}
+			}
+		}
+	}
+	if i = c.open.next(i + 1); i < 0 {
+		return time.Time{}, &OutsideError{c.last + 1, c.first, c.last}
+	}
+	return c.at(i, minutes(c.hours(i).spans[0].From)), nil
 }
 
 // HoursBetween gives how long the office was open from a to b; 0 where b isn't after a.

@@ -350,6 +350,37 @@ func TestAgreesWithBruteForce(t *testing.T) {
 		if back, err := c.HoursBetween(from, late); err != nil || back != minutes(span) {
 			t.Fatalf("%s to %s: %s %v, want %d minutes", from, late, back, err, span)
 		}
+		if back, err := c.Back(late, minutes(span)); err != nil || span > 0 && back.Before(from) {
+			t.Fatalf("%s back %d minutes: %s %v", late, span, back, err)
+		} else if again, err := c.HoursBetween(back, late); err != nil || again != minutes(span) {
+			t.Fatalf("%s to %s: %s %v, want %d minutes", back, late, again, err, span)
+		} else if more, err := c.HoursBetween(back.Add(1), late); span > 0 && (err != nil || more == minutes(span)) {
+			t.Fatalf("%s isn't the latest", back)
+		}
+		if first, err := c.FirstReaching(late, minutes(span)); err != nil {
+			t.Fatal(err)
+		} else if reached, err := c.AddHours(first, minutes(span)); err != nil || b.addMinutes(reached, 0).Before(late) {
+			t.Fatalf("from %s %d minutes reach %s, not %s: %v", first, span, reached, late, err)
+		} else if early, err := c.AddHours(first.Add(-1), minutes(span)); err != nil || !b.addMinutes(early.Truncate(time.Minute), 0).Before(late) {
+			t.Fatalf("%s isn't the first", first)
+		}
+		there, err := c.Place(DayOf(from), days)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := c.Place(there, -days)
+		if err != nil || back != DayOf(b.addMinutes(DayOf(from).Start(), 0)) {
+			t.Fatalf("%s and %d places on: %s; and back: %s %v", from, days, there, back, err)
+		}
+		change, err := c.Change(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := from; m.Before(change); m = m.Add(time.Minute) {
+			if b.open(m) != b.open(from) {
+				t.Fatalf("no change at %s, said to be at %s", m, change)
+			}
+		}
 		// Later asked, later due; and Between is the largest number whose Add isn't after.
 		later := from.Add(minutes(rapid.IntRange(0, 20*minutesOfDay).Draw(t, "later")))
 		second, err := c.Add(later, days)
@@ -383,7 +414,7 @@ func TestEveryDay(t *testing.T) {
 		}
 		delete(b.minutes, d)
 	}
-	start, end := c.First().Start(), (c.Last()).At(24*time.Hour-1)
+	start, end := c.First().Start(), c.Last().At(24*time.Hour-1)
 	if n, err := c.Between(start, end); err != nil || n != count-1 {
 		t.Errorf("%d working days %v, want %d", n, err, count-1)
 	}
