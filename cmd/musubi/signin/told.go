@@ -15,10 +15,10 @@ import (
 	"github.com/musubi-hub/musubi/sync/logout"
 )
 
-// services says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
-func (s *Site) services(ctx context.Context, sessions []identity.SessionID) ([]page.Service, error) {
-	worst := map[policies.RelyingPartyID]page.Service{}
-	note := func(id policies.RelyingPartyID, state page.ServiceState, until int64) {
+// told says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
+func (s *Site) told(ctx context.Context, sessions []identity.SessionID) ([]page.Told, error) {
+	worst := map[policies.RelyingPartyID]page.Told{}
+	note := func(id policies.RelyingPartyID, state page.ToldState, until int64) {
 		x, known := worst[id]
 		if !known || slices.Index(fromBest, state) > slices.Index(fromBest, x.State) {
 			x.State = state
@@ -41,56 +41,56 @@ func (s *Site) services(ctx context.Context, sessions []identity.SessionID) ([]p
 		}
 		for _, e := range entered {
 			if e.Told {
-				note(e.RelyingParty, page.ServiceEnded, e.Until) // its logout says more
+				note(e.RelyingParty, page.ToldEnded, e.Until) // its logout says more
 			} else {
 				note(e.RelyingParty, s.untold(ctx, e.RelyingParty), e.Until)
 			}
 		}
 	}
-	out := make([]page.Service, 0, len(worst))
+	out := make([]page.Told, 0, len(worst))
 	for _, id := range slices.Sorted(maps.Keys(worst)) {
 		x := worst[id]
 		x.Name = s.service(ctx, id)
 		out = append(out, x)
 	}
-	slices.SortStableFunc(out, func(a, b page.Service) int {
+	slices.SortStableFunc(out, func(a, b page.Told) int {
 		return cmp.Compare(slices.Index(fromBest, b.State), slices.Index(fromBest, a.State))
 	})
 	return out, nil
 }
 
 // fromBest orders what can be said of a service.
-var fromBest = []page.ServiceState{
-	page.ServiceEnded, page.ServicePartly, page.ServiceTelling, page.ServiceFramed, page.ServiceUnsure, page.ServiceRefused, page.ServiceUntold, page.ServiceWaiting,
+var fromBest = []page.ToldState{
+	page.ToldEnded, page.ToldPartly, page.ToldTelling, page.ToldFramed, page.ToldUnsure, page.ToldRefused, page.ToldUntold, page.ToldWaiting,
 }
 
-func stateOf(l logout.Receipt) page.ServiceState {
+func stateOf(l logout.Receipt) page.ToldState {
 	switch l.State {
 	case logout.Delivered:
-		return page.ServiceEnded
+		return page.ToldEnded
 	case logout.Partial:
-		return page.ServicePartly
+		return page.ToldPartly
 	case logout.Pending:
-		return page.ServiceTelling
+		return page.ToldTelling
 	case logout.Unconfirmed:
-		return page.ServiceUnsure
+		return page.ToldUnsure
 	case logout.Failed:
-		return page.ServiceRefused
+		return page.ToldRefused
 	case logout.Untold:
 		if l.Channel == string(samlidp.ChannelFront) {
-			return page.ServiceWaiting
+			return page.ToldWaiting
 		}
 	}
-	return page.ServiceUntold
+	return page.ToldUntold
 }
 
 // untold says of an OpenID relying party without a back channel whether the last page loads something of it.
-func (s *Site) untold(ctx context.Context, id policies.RelyingPartyID) page.ServiceState {
+func (s *Site) untold(ctx context.Context, id policies.RelyingPartyID) page.ToldState {
 	p, err := s.cfg.Parties.Party(ctx, s.cfg.DB.Reader(), id)
 	if err == nil && slices.ContainsFunc(p.Faces, func(f party.Face) bool { return f.Frontchannel != "" }) {
-		return page.ServiceFramed
+		return page.ToldFramed
 	}
-	return page.ServiceUntold
+	return page.ToldUntold
 }
 
 // service is what people call a relying party; its id where nobody knows.
