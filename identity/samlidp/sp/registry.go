@@ -60,12 +60,16 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 // Remove takes a provider out, with all that is known of its metadata. A login that is under way isn't answered any more.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// The provider's row comes first, as everywhere: two who lock in another order lock each other out.
+		if err := record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
+			return err
+		}
 		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
 			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
 				return fmt.Errorf("service provider %q: %w", id, err)
 			}
 		}
-		return record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
+		return nil
 	})
 }
 

@@ -30,6 +30,11 @@ var (
 	person = access.Actor{Kind: access.KindPerson, Person: identity.Person{ID: "p1"}}
 )
 
+// tables are migrated once, and copied by each test.
+var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
+	return db.Migrate(ctx, audit.Migration(db.Engine()), sp.Migration())
+})
+
 // told keeps what administrators were told, each id once.
 type told struct {
 	mu  sync.Mutex
@@ -64,10 +69,7 @@ type house struct {
 
 // inHouse runs fn on both databases; signed: the source has a pinned signer, and takes by itself what is harmless.
 func inHouse(t *testing.T, signed bool, fn func(h *house)) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		for _, m := range []sqldb.Migration{audit.Migration(db.Engine()), sp.Migration()} {
-			must(t, db.Migrate(t.Context(), m))
-		}
+	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		by, err := access.BreakGlass("operator")
 		must(t, err)
 		n := &told{}
