@@ -3,6 +3,7 @@ package sp
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -25,10 +26,12 @@ const (
 	maxAttributes = 50
 	maxMethods    = 20
 	maxIndex      = 65535
+	maxMail       = 254 // RFC 5321, section 4.5.3.1.3, without the brackets
 )
 
 var (
 	idForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	ownerForm  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 	sectorForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 )
 
@@ -59,6 +62,9 @@ func (p SP) Check() error {
 	for _, x := range p.Products {
 		f.add(!slices.Contains(policies.Products(), x), "products: there is no product %q; there are %v", x, policies.Products())
 	}
+	f.add(p.Owner != "" && !ownerForm.MatchString(string(p.Owner)), "owner: %q isn't the number of an organization", p.Owner)
+	f.add(p.Contact.Name != "" && !words(p.Contact.Name, maxName), "contact: name: want at most %d bytes without control characters", maxName)
+	f.add(p.Contact.Mail != "" && !mailbox(p.Contact.Mail), "contact: mail: %q isn't one e-mail address like name@example.lg.jp", p.Contact.Mail)
 	p.checkKeys(&f)
 	p.checkAttributes(&f)
 	seen := map[policies.Network]bool{}
@@ -137,6 +143,15 @@ func (f Face) check(wrong *faults) {
 
 func words(text string, most int) bool {
 	return text != "" && len(text) <= most && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// mailbox reports whether a text is one bare address of ASCII, which a letter can be sent to as it stands.
+func mailbox(text string) bool {
+	if len(text) > maxMail || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>(),;:\`, r) }) {
+		return false
+	}
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text && a.Name == ""
 }
 
 func entity(id string) bool {

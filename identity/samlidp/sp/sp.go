@@ -110,6 +110,12 @@ type Encryption struct {
 	Methods     []string `json:"methods,omitempty"` // algorithms that its owner lists
 }
 
+// Contact is who is written to about a provider: about a key that changes, say.
+type Contact struct {
+	Name string `json:"name,omitempty"` // a section or a person
+	Mail string `json:"mail,omitempty"` // one address
+}
+
 // SP is a service provider.
 type SP struct {
 	ID         policies.RelyingPartyID `json:"id"`
@@ -131,6 +137,9 @@ type SP struct {
 
 	Functions []policies.Function `json:"functions,omitempty"` // that it carries, for the policies
 	Products  []policies.Product  `json:"products,omitempty"`  // it takes a seat in one of them to enter
+
+	Owner   policies.OrgID `json:"owner,omitempty"` // the organization of the directory that answers for it; empty where it isn't known
+	Contact Contact        `json:"contact,omitzero"`
 }
 
 // Policy is what the policies know of the provider.
