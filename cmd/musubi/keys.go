@@ -138,7 +138,7 @@ with the new key. System administrators do this, and break-glass where nobody ca
 				}
 				by := actor.AuditRow(h.Now().UnixMicro(), keys.Rotated, audit.Done)
 				by.PolicyHash, by.Reason = scope.Hash(), scope.Reason()
-				done, err := h.Rotate(ctx, keys.Purpose(args[0]), early, by)
+				done, err := h.Rotate(ctx, keys.Purpose(args[0]), keys.Turn{Early: early}, by)
 				if err != nil {
 					return err
 				}

@@ -86,8 +86,8 @@ func (h *Hub) recordKey(by audit.Row) keys.Record {
 }
 
 // Rotate makes the next key of the purpose sign. by begins the audit rows.
-func (h *Hub) Rotate(ctx context.Context, p keys.Purpose, early bool, by audit.Row) (keys.Rotation, error) {
-	return h.Keys.Rotate(ctx, p, early, h.recordKey(by))
+func (h *Hub) Rotate(ctx context.Context, p keys.Purpose, turn keys.Turn, by audit.Row) (keys.Rotation, error) {
+	return h.Keys.Rotate(ctx, p, turn, h.recordKey(by))
 }
 
 // Sequence sequences and signs audit rows until ctx or the hub ends, whichever is first.
