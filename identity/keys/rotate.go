@@ -156,8 +156,17 @@ type Turn struct {
 	Withdraw bool   // the key before isn't published any more, for no overlap: it was lost or stolen
 	Next     string // the key that shall sign; empty for whichever is next. It is how a rotation that was asked for twice happens once
 
-	// Also is called last in the transaction that rotates; nil for nothing. Where it gives an error, nothing has happened.
-	Also func(ctx context.Context, tx *sql.Tx, done Rotation) error
+	// Before and Also are called first and last in the transaction that rotates; nil for nothing. Where one gives an error, nothing has happened.
+	Before func(ctx context.Context, tx *sql.Tx) error
+	Also   func(ctx context.Context, tx *sql.Tx, done Rotation) error
+}
+
+// Hold keeps everybody else from rotating the purpose's key until tx ends, for decisions that hang on which key signs.
+func (r *Ring) Hold(ctx context.Context, tx *sql.Tx, p Purpose) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE signing_key SET state = state WHERE purpose = $1 AND state = 'active'`, string(p)); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
 }
 
 // Rotation is what Rotate has done.
@@ -177,6 +186,11 @@ func (r *Ring) Rotate(ctx context.Context, p Purpose, turn Turn, record Record) 
 		return done, err
 	}
 	err = r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if turn.Before != nil {
+			if err := turn.Before(ctx, tx); err != nil {
+				return err
+			}
+		}
 		found, err := r.query(ctx, tx, `SELECT `+columns+` FROM signing_key WHERE purpose = $1 AND state <> 'retired'`, string(p))
 		if err != nil {
 			return err
