@@ -14,6 +14,7 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // certificateLife is how long a certificate says that it is valid. It only carries a key; when that key is used is for the ring to say.
@@ -32,6 +33,7 @@ type querier interface {
 type signing struct {
 	signer      *keys.Signer
 	certificate []byte // DER
+	rehearsal   string // id of the rehearsal that this login is; empty for none
 }
 
 // signing gives the active key and its certificate. The error wraps errNoCertificate where there is none yet.
@@ -41,7 +43,45 @@ func (p *Provider) signing(ctx context.Context, q querier) (signing, error) {
 		return signing{}, err
 	}
 	der, err := certificateOf(ctx, q, signer.Key().ID)
-	return signing{signer, der}, err
+	return signing{signer: signer, certificate: der}, err
+}
+
+// signingTo gives what signs towards a provider, in a transaction that may write: the active key, or the next one where it is switched to that, or
+// where the person's login rehearses it. person is empty for what isn't a login.
+func (p *Provider) signingTo(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
+	chosen, err := p.rollover.Choose(ctx, tx, party, n, person, p.opt.Now().UnixMicro())
+	if err != nil {
+		return signing{}, err
+	}
+	if chosen.Key != "" {
+		by, err := p.signingBy(ctx, tx, chosen.Key)
+		by.rehearsal = chosen.Rehearsal
+		if !errors.Is(err, identity.ErrNotFound) {
+			return by, err
+		} // it has retired: the active key signs
+	}
+	by, err := p.signing(ctx, tx)
+	if errors.Is(err, errNoCertificate) {
+		if err = p.certify(ctx, tx); err == nil {
+			by, err = p.signing(ctx, tx)
+		}
+	}
+	return by, err
+}
+
+// signingBy gives a key of an id. The error wraps identity.ErrNotFound where it is neither active nor next.
+func (p *Provider) signingBy(ctx context.Context, tx *sql.Tx, id string) (signing, error) {
+	signer, err := p.opt.Keys.SignerOf(ctx, tx, Purpose, id)
+	if err != nil {
+		return signing{}, err
+	}
+	der, err := certificateOf(ctx, tx, id)
+	if errors.Is(err, errNoCertificate) {
+		if err = p.certify(ctx, tx); err == nil {
+			der, err = certificateOf(ctx, tx, id)
+		}
+	}
+	return signing{signer: signer, certificate: der}, err
 }
 
 func certificateOf(ctx context.Context, q querier, keyID string) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -37,8 +38,9 @@ const (
 	assertionLife = 5 * time.Minute // to bring it to the provider
 	grantLife     = 12 * time.Hour  // a provider's session may last as long
 	linkLife      = 10 * time.Minute
-	metadataLife  = 7 * 24 * time.Hour
-	metadataCache = "PT6H"
+	metadataLife  = rollover.CopyLife
+	metadataCache = "PT6H"          // as rollover.Settle
+	metadataKept  = 5 * time.Minute // a signed document is served again for so long, while its keys stay
 )
 
 // The bounds of what is sent.
@@ -96,6 +98,8 @@ type Provider struct {
 	opt      Options
 	linkKey  []byte
 	refusals refusals
+	rollover *rollover.Store
+	metadata documents
 }
 
 var _ login.Issuer = (*Provider)(nil)
@@ -129,7 +133,11 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	return &Provider{opt: opt, linkKey: key}, nil
+	p := &Provider{opt: opt, linkKey: key, rollover: rollover.New(opt.DB, opt.Keys, Purpose)}
+	if p.metadata.key, err = opt.Sealing.Derive(useMetadata); err != nil {
+		return nil, fmt.Errorf("samlidp: %w", err)
+	}
+	return p, nil
 }
 
 // The paths of the end points. The metadata's address is the entity id.
@@ -169,6 +177,7 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 		})
 	}
 	serve("GET "+pathMetadata, (*call).metadata)
+	serve("GET "+pathMetadata+"/{party}/{mark}", (*call).metadataOf)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
 	serve("GET "+pathStart, (*call).start)

@@ -3,10 +3,8 @@ package rollover
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -17,18 +15,6 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-//go:embed migrations
-var migrations embed.FS
-
-// Migration is the package's tables. Those of package sp come before it.
-func Migration() sqldb.Migration {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(fmt.Sprintf("rollover: %v", err)) // the folder is embedded
-	}
-	return sqldb.Migration{Owner: "samlrollover", FS: dir}
-}
-
 // Store keeps what is known of providers and the keys of one purpose.
 type Store struct {
 	db      *sqldb.DB
@@ -36,7 +22,7 @@ type Store struct {
 	purpose keys.Purpose
 }
 
-// New makes the store over the tables of Migration.
+// New makes the store over tables that are made by the migrations of package samlidp.
 func New(db *sqldb.DB, ring *keys.Ring, p keys.Purpose) *Store { return &Store{db, ring, p} }
 
 // Querier is a *sql.DB or a *sql.Tx.

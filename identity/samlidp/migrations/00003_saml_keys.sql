@@ -1,4 +1,7 @@
 -- +goose Up
+-- The key that a provider was answered by; empty where it wasn't kept yet.
+ALTER TABLE saml_grant ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+
 -- How far service providers have come on the way to the next signing key. Times are UTC in microseconds. A provider that is taken out takes its rows along.
 
 -- What is known of a provider and a key. network is empty for all of the provider's. note is the program that fetched, or who said so.
