@@ -90,7 +90,7 @@ func (l Letter) japanese(w *writer, cert *x509.Certificate) {
 		subject = "【至急】シングルサインオン (SAML) の署名証明書を、いま入れ替えてください"
 	}
 	w.line("%s", subject)
-	w.line("日付: %s", day(l.At))
+	w.line("日付: %s", dayJA(l.At))
 	w.line("宛先: %s", orElse(l.Org, "(所管の組織が登録されていません)"))
 	w.line("差出人: %s\n", l.From)
 	w.line("1. 何が変わるか")
@@ -104,12 +104,14 @@ func (l Letter) japanese(w *writer, cert *x509.Certificate) {
 	if l.Emergency {
 		w.line("   いますぐ。新しい証明書を登録するまで、次の接続先にはログインできません。")
 	} else {
-		w.line("   %s までに。", day(l.By))
+		w.line("   %s までに。", dayJA(l.By))
 	}
 	w.line("3. していただくこと")
 	for _, s := range l.Standings {
 		w.line("   ■ %s (%s)%s", s.Name, s.ID, contact(s.Contact, "連絡先"))
-		w.line("     現在: %s", s.Reason.Text().JA)
+		if !l.Emergency { // then it doesn't matter why
+			w.line("     現在: %s", s.Reason.Text().JA)
+		}
 		for _, step := range l.steps(s) {
 			w.line("     - %s", step.JA)
 		}
@@ -120,7 +122,7 @@ func (l Letter) japanese(w *writer, cert *x509.Certificate) {
 	}
 	w.line("4. 新しい証明書 (この手紙の末尾に PEM 形式)")
 	w.line("   SHA-256 フィンガープリント: %s", fingerprint(l.Certificate))
-	w.line("   有効期間: %s から %s まで", day(cert.NotBefore.UnixMicro()), day(cert.NotAfter.UnixMicro()))
+	w.line("   有効期間: %s から %s まで", dayJA(cert.NotBefore.UnixMicro()), dayJA(cert.NotAfter.UnixMicro()))
 	if len(l.Before) > 0 {
 		w.line("   替わる証明書の SHA-256: %s", fingerprint(l.Before))
 	}
@@ -142,7 +144,7 @@ func (l Letter) english(w *writer, cert *x509.Certificate) {
 		subject = "URGENT: replace the signing certificate of single sign-on (SAML) now"
 	}
 	w.line("%s", subject)
-	w.line("Date: %s", day(l.At))
+	w.line("Date: %s", dayEN(l.At))
 	w.line("To: %s", orElse(l.Org, "(no organization is registered as the owner)"))
 	w.line("From: %s\n", l.From)
 	w.line("1. What changes")
@@ -156,12 +158,14 @@ func (l Letter) english(w *writer, cert *x509.Certificate) {
 	if l.Emergency {
 		w.line("   Now. Nobody can log in at these service providers until they hold the new certificate.")
 	} else {
-		w.line("   Until %s.", day(l.By))
+		w.line("   Until %s.", dayEN(l.By))
 	}
 	w.line("3. What to do")
 	for _, s := range l.Standings {
 		w.line("   * %s (%s)%s", s.Name, s.ID, contact(s.Contact, "contact"))
-		w.line("     Now: %s", s.Reason.Text().EN)
+		if !l.Emergency {
+			w.line("     Now: %s", s.Reason.Text().EN)
+		}
 		for _, step := range l.steps(s) {
 			w.line("     - %s", step.EN)
 		}
@@ -172,7 +176,7 @@ func (l Letter) english(w *writer, cert *x509.Certificate) {
 	}
 	w.line("4. The new certificate (PEM, at the end of this letter)")
 	w.line("   SHA-256 fingerprint: %s", fingerprint(l.Certificate))
-	w.line("   Valid from %s to %s", day(cert.NotBefore.UnixMicro()), day(cert.NotAfter.UnixMicro()))
+	w.line("   Valid from %s to %s", dayEN(cert.NotBefore.UnixMicro()), dayEN(cert.NotAfter.UnixMicro()))
 	if len(l.Before) > 0 {
 		w.line("   SHA-256 of the one that it replaces: %s", fingerprint(l.Before))
 	}
@@ -192,6 +196,11 @@ func (l Letter) english(w *writer, cert *x509.Certificate) {
 func (l Letter) steps(s Standing) []Text {
 	var out []Text
 	switch {
+	case l.Emergency && s.Intake == sp.IntakeMetadata:
+		out = append(out, Text{
+			"下の専用アドレスから、いますぐメタデータを読み直し、古い証明書がなくなったことを確かめる",
+			"Read our metadata anew from the address below now, and make sure that the old certificate is gone",
+		})
 	case s.Intake == sp.IntakeMetadata:
 		out = append(out, Text{
 			"下の専用アドレスからメタデータを読み直し、毎日自動で読み直す設定になっているか確かめる (取得すると、こちらに届いたことが分かります)",
@@ -249,8 +258,9 @@ func orElse(text, other string) string {
 	return text
 }
 
-// day writes a date in Japan.
-func day(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2006-01-02 (JST)") }
+// dayJA and dayEN write a date in Japan.
+func dayJA(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2006年1月2日") }
+func dayEN(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2 January 2006 (JST)") }
 
 // fingerprint writes SHA-256 as products show it.
 func fingerprint(der []byte) string {
