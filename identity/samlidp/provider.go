@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
@@ -97,7 +99,7 @@ type Options struct {
 type Provider struct {
 	opt      Options
 	linkKey  []byte
-	refusals refusals
+	throttle audit.Throttle
 	rollover *rollover.Store
 	metadata documents
 }
@@ -133,7 +135,7 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	p := &Provider{opt: opt, linkKey: key, rollover: rollover.New(opt.DB, opt.Keys, Purpose)}
+	p := &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}, rollover: rollover.New(opt.DB, opt.Keys, Purpose)}
 	if p.metadata.key, err = opt.Sealing.Derive(useMetadata); err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
@@ -144,6 +146,7 @@ func New(opt Options) (*Provider, error) {
 const (
 	pathMetadata = "/saml/metadata"
 	pathSSO      = "/saml/sso"
+	pathContinue = "/saml/continue"
 	pathStart    = "/saml/start"
 )
 
@@ -172,6 +175,9 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 				c.page("", "saml.request", &fault{http: http.StatusMisdirectedRequest, reason: "host"})
 				return
 			}
+			if r.URL.Path != pathMetadata && !meant(w, r) {
+				return
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			fn(c)
 		})
@@ -180,8 +186,23 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 	serve("GET "+pathMetadata+"/{party}/{mark}", (*call).metadataOf)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
+	serve("GET "+pathContinue, (*call).resume)
 	serve("GET "+pathStart, (*call).start)
 	return mux, nil
+}
+
+// meant reports whether somebody really asks, and answers whoever only looks ahead (HEAD, a browser's prefetch): a request counts once.
+func meant(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.Method == http.MethodHead:
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return false
+	}
+	return true
 }
 
 // call is one request.

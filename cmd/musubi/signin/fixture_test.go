@@ -298,7 +298,8 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	issuers := map[policies.Network]string{policies.NetworkInternet: h.login, policies.NetworkLGWAN: h.lgwan}
 	h.provider = must(oidcop.New(oidcop.Options{
 		DB: db, Keys: ring(db, h.Now), Parties: registry, Subjects: must(ppid.New(seal(), rand.Reader)), People: told{},
-		Standing: &oidcop.Sessions{Store: h.sessions, Now: h.Now}, Browser: h.site.Browser(), Pages: h.site.Pages(), Start: h.site.Start, Enqueue: h.queue,
+		Standing: &oidcop.Sessions{Store: h.sessions, Parties: party.NewEntrances(registry), Policy: h.Engine, Now: h.Now},
+		Browser:  h.site.Browser(), Pages: h.site.Pages(), Start: h.site.Start, Enqueue: h.queue,
 		Transport: http.NewFileTransport(http.Dir(t.TempDir())), Issuers: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
 	}))
 	h.register(registry)
