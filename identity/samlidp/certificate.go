@@ -48,42 +48,36 @@ func (p *Provider) signing(ctx context.Context, q querier) (signing, error) {
 	return signing{signer: signer, certificate: der}, err
 }
 
-// signingTo gives what signs towards a provider, in a transaction that may write: the active key, or the next one where it is switched to that, or
-// where the person's login rehearses it. person is empty for what isn't a login.
-func (p *Provider) signingTo(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
-	chosen, err := p.rollover.Choose(ctx, tx, party, n, person, p.opt.Now().UnixMicro())
+// signingFor gives what signs towards a provider: the active key, or the next one where it is switched to that, or where the person's login rehearses
+// it. person is empty for what isn't a login. The error wraps errNoCertificate as that of signing does.
+func (p *Provider) signingFor(ctx context.Context, q querier, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
+	chosen, err := p.rollover.Choose(ctx, q, party, n, person, p.opt.Now().UnixMicro())
 	if err != nil {
 		return signing{}, err
 	}
-	if chosen.Key != "" {
-		by, err := p.signingBy(ctx, tx, chosen.Key)
-		by.rehearsal = chosen.Rehearsal
-		if !errors.Is(err, identity.ErrNotFound) {
-			return by, err
-		} // it has retired: the active key signs
+	if chosen.Key == "" {
+		return p.signing(ctx, q)
 	}
-	by, err := p.signing(ctx, tx)
+	signer, err := p.opt.Keys.SignerOf(ctx, q, Purpose, chosen.Key)
+	if errors.Is(err, identity.ErrNotFound) { // it has retired since then
+		return p.signing(ctx, q)
+	}
+	if err != nil {
+		return signing{}, err
+	}
+	der, err := certificateOf(ctx, q, chosen.Key)
+	return signing{signer, der, chosen.Rehearsal}, err
+}
+
+// signingTo is signingFor in a transaction that may write.
+func (p *Provider) signingTo(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
+	by, err := p.signingFor(ctx, tx, party, n, person)
 	if errors.Is(err, errNoCertificate) {
 		if err = p.certify(ctx, tx); err == nil {
-			by, err = p.signing(ctx, tx)
+			by, err = p.signingFor(ctx, tx, party, n, person)
 		}
 	}
 	return by, err
-}
-
-// signingBy gives a key of an id. The error wraps identity.ErrNotFound where it is neither active nor next.
-func (p *Provider) signingBy(ctx context.Context, tx *sql.Tx, id string) (signing, error) {
-	signer, err := p.opt.Keys.SignerOf(ctx, tx, Purpose, id)
-	if err != nil {
-		return signing{}, err
-	}
-	der, err := certificateOf(ctx, tx, id)
-	if errors.Is(err, errNoCertificate) {
-		if err = p.certify(ctx, tx); err == nil {
-			der, err = certificateOf(ctx, tx, id)
-		}
-	}
-	return signing{signer: signer, certificate: der}, err
 }
 
 func certificateOf(ctx context.Context, q querier, keyID string) ([]byte, error) {

@@ -192,9 +192,9 @@ func (s *Store) Promote(ctx context.Context, p Promotion, record keys.Record) (d
 		}
 		return p.judge(r)
 	}
-	turn.Also = func(ctx context.Context, tx *sql.Tx, _ keys.Rotation) error {
-		for _, statement := range []string{`DELETE FROM saml_key_switch`, `DELETE FROM saml_key_rehearsal WHERE used_at = 0`} {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
+	turn.Also = func(ctx context.Context, tx *sql.Tx, done keys.Rotation) error {
+		for _, statement := range []string{`DELETE FROM saml_key_switch WHERE key_id = $1`, `DELETE FROM saml_key_rehearsal WHERE key_id = $1 AND used_at = 0`} {
+			if _, err := tx.ExecContext(ctx, statement, done.Active.ID); err != nil {
 				return fmt.Errorf("rollover: %w", err)
 			}
 		}
@@ -209,7 +209,8 @@ func (p Promotion) judge(r Report) error {
 		return fmt.Errorf("the key %s isn't the next one any more: it was rotated meanwhile: %w", p.Next, identity.ErrExists)
 	}
 	if p.Emergency {
-		if age := time.Duration(p.At-r.Next.CreatedAt) * time.Microsecond; age < unseen && !p.Unseen && len(r.Standings) > 0 {
+		saml := slices.ContainsFunc(r.Standings, func(s Standing) bool { return !s.OpenID })
+		if age := time.Duration(p.At-r.Next.CreatedAt) * time.Microsecond; age < unseen && !p.Unseen && saml {
 			return fmt.Errorf("the next key was made %s ago and nobody can have it yet: was the emergency declared already? "+
 				"If the next key is lost as well, say so (--unseen): %w", age.Truncate(time.Second), identity.ErrRefused)
 		}
