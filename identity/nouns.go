@@ -232,6 +232,7 @@ const (
 	NoticePlan    = "plan.waits"           // a plan that the hub made waits for a person's approval
 
 	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
+	NoticeKeyEnds    = "key.ends"         // a certificate of a signing key ends; the detail is in how many days at most, 0: it has
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

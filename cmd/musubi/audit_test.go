@@ -138,7 +138,7 @@ func TestAuditCommands(t *testing.T) {
 	}
 
 	// A stolen key is put out of use also when nobody can log in; a credential that the thief has needn't be used. It is recorded.
-	expect(0, "rotated audit", "keys", "rotate", "audit", "--early")
+	expect(0, "rotated audit", "keys", "rotate", "audit", "--emergency", "--why", "lost")
 	expect(0, "break_glass", "audit", "find", "--action", "key.rotate", "--as", planner)
 
 	// One clear message for a key that can't be read.

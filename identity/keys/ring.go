@@ -176,6 +176,9 @@ func (r *Ring) decode(text, id string, a Algorithm) (crypto.PublicKey, error) {
 	return key, err
 }
 
+// Spec tells how the keys of a purpose are kept. The error wraps identity.ErrNotFound where there is no such purpose.
+func (r *Ring) Spec(p Purpose) (Spec, error) { return r.spec(p) }
+
 func (r *Ring) spec(p Purpose) (Spec, error) {
 	spec, ok := r.opt.Specs[p]
 	if !ok {

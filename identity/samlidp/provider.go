@@ -153,10 +153,13 @@ const (
 // EntityID names the provider of a network; empty where the network has none.
 func (p *Provider) EntityID(n policies.Network) string {
 	if origin := p.opt.Origins[n]; origin != "" {
-		return origin + pathMetadata
+		return EntityIDOf(origin)
 	}
 	return ""
 }
+
+// EntityIDOf names the provider of an origin.
+func EntityIDOf(origin string) string { return origin + pathMetadata }
 
 // Handler serves a network's end points. Which network a request comes from is decided by whoever calls this, never by the request.
 func (p *Provider) Handler(n policies.Network) (http.Handler, error) {

@@ -182,13 +182,13 @@ func (c *town) everybody() (failed []policies.RelyingPartyID) {
 
 func (c *town) report() rollover.Report {
 	c.t.Helper()
-	r, err := c.store.Report(c.t.Context(), c.db.Reader(), samlidp.Specs()[samlidp.Purpose], c.counterparties(), c.now().UnixMicro())
+	r, err := c.store.Report(c.t.Context(), c.db.Reader(), c.counterparties(), c.now().UnixMicro())
 	must(c.t, err)
 	return r
 }
 
 func (c *town) promote(p rollover.Promotion) (keys.Rotation, rollover.Report, error) {
-	p.Spec, p.Counterparties, p.At = samlidp.Specs()[samlidp.Purpose], c.counterparties(), c.now().UnixMicro()
+	p.Counterparties, p.At = c.counterparties(), c.now().UnixMicro()
 	return c.store.Promote(c.t.Context(), p, noRecord)
 }
 

@@ -119,6 +119,9 @@ func letter(n identity.Notice, to []connectors.Recipient, page string) connector
 	case identity.NoticeBreakGlass:
 		what = "封印された非常用アカウントが使われました / Somebody logged in by a sealed break-glass account"
 		next = "musubi sessions list " + n.Object
+	case identity.NoticeKeyEnds:
+		what = "署名証明書の期限 (90・30・7 日前、または期限切れ) / A signing certificate of the hub ends, or has ended"
+		next = "musubi keys readiness"
 	case identity.NoticePlan:
 		what, next = "計画が承認を待っています / A plan waits for approval", fmt.Sprintf("musubi plan %.12s", n.Object)
 	}

@@ -157,7 +157,6 @@ var ErrNotReady = errors.New("not every provider is ready for the next key")
 // Promotion says how a key is promoted.
 type Promotion struct {
 	Counterparties []Counterparty
-	Spec           keys.Spec
 	Next           string                    // the key that shall sign, as the administrator saw it
 	Leave          []policies.RelyingPartyID // who is left behind: their logins fail until they take the key
 	Emergency      bool                      // the active key is lost or stolen: at once, whoever is ready
@@ -176,7 +175,7 @@ func (s *Store) Promote(ctx context.Context, p Promotion, record keys.Record) (d
 			return done, r, fmt.Errorf("%q can't be left behind: %w: %w", id, errUnknownParty, identity.ErrNotFound)
 		}
 	}
-	if r, err = s.Report(ctx, s.db.Reader(), p.Spec, p.Counterparties, p.At); err != nil {
+	if r, err = s.Report(ctx, s.db.Reader(), p.Counterparties, p.At); err != nil {
 		return done, r, err
 	}
 	if err := p.judge(r); err != nil { // before a new key is drawn
@@ -187,7 +186,7 @@ func (s *Store) Promote(ctx context.Context, p Promotion, record keys.Record) (d
 		if _, err := s.held(ctx, tx, p.Next); err != nil {
 			return err
 		}
-		if r, err = s.Report(ctx, tx, p.Spec, p.Counterparties, p.At); err != nil {
+		if r, err = s.Report(ctx, tx, p.Counterparties, p.At); err != nil {
 			return err
 		}
 		return p.judge(r)

@@ -148,10 +148,13 @@ func (s *Store) held(ctx context.Context, tx *sql.Tx, want string) (keys.Key, er
 	return next, err
 }
 
-// Report tells who is ready for the next key. spec.Ahead is how long a key is published before it may sign.
-func (s *Store) Report(ctx context.Context, q Querier, spec keys.Spec, all []Counterparty, at int64) (Report, error) {
+// Report tells who is ready for the next key.
+func (s *Store) Report(ctx context.Context, q Querier, all []Counterparty, at int64) (Report, error) {
+	spec, err := s.ring.Spec(s.purpose)
+	if err != nil {
+		return Report{}, err
+	}
 	question := Question{Purpose: s.purpose, Ahead: spec.Ahead, Counterparties: all, At: at}
-	var err error
 	if question.Active, question.Next, err = s.now(ctx, q); err != nil {
 		return Report{}, err
 	}

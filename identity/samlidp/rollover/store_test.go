@@ -87,7 +87,7 @@ func (h *house) counterparties() (out []rollover.Counterparty) {
 
 func (h *house) report() rollover.Report {
 	h.t.Helper()
-	r, err := h.Report(h.t.Context(), h.db.Reader(), spec, h.counterparties(), h.at)
+	r, err := h.Report(h.t.Context(), h.db.Reader(), h.counterparties(), h.at)
 	must(h.t, err)
 	return r
 }
@@ -102,7 +102,7 @@ func (h *house) states() map[policies.RelyingPartyID]rollover.Reason {
 }
 
 func (h *house) promote(p rollover.Promotion) (keys.Rotation, error) {
-	p.Spec, p.Counterparties, p.At = spec, h.counterparties(), h.at
+	p.Counterparties, p.At = h.counterparties(), h.at
 	done, _, err := h.Promote(h.t.Context(), p, silent)
 	return done, err
 }
