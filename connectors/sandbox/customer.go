@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/jira/work"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 // customerSite is a product as its customers use it: on a host of its own, behind a login. Nothing else of the sandbox is there.
@@ -18,21 +19,43 @@ type customerSite struct {
 	s       *Sandbox
 	product product
 	home    string
+	vendor  string    // the product that it stands in for; "" for none
 	brand   [2]string // Japanese, English
 	tabs    []customerTab
-	party   *relying.Party
+	party   door
 	name    func(account string) string
 	page    func(v *visit, path string) // answers below the product's prefix; a page that isn't there is missing
 }
 
+// What the sites stand in for.
+const (
+	vendorJira  = "Jira Service Management"
+	vendorSlack = "Slack"
+)
+
 type customerTab struct{ ID, Path, Word, WordEN string }
+
+// door is how people come in: by OpenID Connect (relying.Party) or by SAML (samlsp.Party).
+type door interface {
+	Host(host string) bool
+	BaseURL() string
+	// FormOrigin is the origin, besides the site's own, that a page with a logout button must let forms lead to; "" for none.
+	FormOrigin() string
+	LoginPath() string
+	LogoutPath() string
+	Handle(w http.ResponseWriter, r *http.Request) bool
+	Current(r *http.Request) (visitor.Session, bool)
+	Require(w http.ResponseWriter, r *http.Request) (visitor.Session, bool)
+	CheckForm(w http.ResponseWriter, r *http.Request, x visitor.Session) bool
+	Clear()
+}
 
 // visit is one request of somebody who is logged in.
 type visit struct {
 	*customerSite
 	w       http.ResponseWriter
 	r       *http.Request
-	session relying.Session
+	session visitor.Session
 }
 
 // customerView is what every page of a customer's site gets.
@@ -59,14 +82,17 @@ type customerView struct {
 	Channel        slack.ChannelRow
 	Messages       []slack.MessageRow
 	Problem        problem
-	Everywhere     bool // a logout was told to the provider
+	Leaving        visitor.Leaving // how a logout ended
+	LoginPath      string
+	LogoutPath     string
+	Session        visitor.Session
 }
 
 // openSites makes the sites that have a login.
 func (s *Sandbox) openSites(jiraLogin, slackLogin *LoginOptions) error {
 	if jiraLogin != nil {
 		x := &customerSite{
-			s: s, product: s.service, home: "/jira/requests", brand: [2]string{"ヘルプセンター", "Help centre"}, name: s.service.PersonName, page: jiraPage,
+			s: s, product: s.service, home: "/jira/requests", vendor: vendorJira, brand: [2]string{"ヘルプセンター", "Help centre"}, name: s.service.PersonName, page: jiraPage,
 			tabs: []customerTab{{"requests", "/jira/requests", "依頼", "Requests"}, {"orgs", "/jira/organizations", "所属する組織", "Organizations"}},
 		}
 		if err := x.open(*jiraLogin, s.service); err != nil {
@@ -75,7 +101,7 @@ func (s *Sandbox) openSites(jiraLogin, slackLogin *LoginOptions) error {
 	}
 	if slackLogin != nil {
 		x := &customerSite{
-			s: s, product: s.workspace, home: "/slack/channels", brand: [2]string{"連絡用ワークスペース", "Workspace"}, page: slackPage,
+			s: s, product: s.workspace, home: "/slack/channels", vendor: vendorSlack, brand: [2]string{"連絡用ワークスペース", "Workspace"}, page: slackPage,
 			tabs: []customerTab{{"channels", "/slack/channels", "チャンネル", "Channels"}},
 			name: func(account string) string {
 				u, _ := s.workspace.Member(account)
@@ -89,9 +115,9 @@ func (s *Sandbox) openSites(jiraLogin, slackLogin *LoginOptions) error {
 	return nil
 }
 
-func (x *customerSite) open(opt LoginOptions, accounts relying.Accounts) error {
+func (x *customerSite) open(opt LoginOptions, accounts visitor.Accounts) error {
 	var err error
-	x.party, err = relying.New(opt, relying.Place{
+	x.party, err = relying.New(opt, visitor.Place{
 		Name: x.product.Name(), Home: x.home, Now: x.s.now, Accounts: accounts, Pages: x, Logger: x.s.logger,
 	})
 	if err == nil {
@@ -170,13 +196,14 @@ func (v *visit) show(status int, name string, page customerView) {
 }
 
 // greet puts who is logged in on a page.
-func (x *customerSite) greet(page *customerView, session relying.Session) {
-	page.Person, page.Form, page.ACR, page.Since = x.name(session.Account), session.Form, session.ACR, session.Began
+func (x *customerSite) greet(page *customerView, session visitor.Session) {
+	page.Person, page.Form, page.ACR, page.Since, page.Session = x.name(session.Account), session.Form, session.ACR, session.Began, session
 }
 
 // write writes a page of the site.
 func (x *customerSite) write(w http.ResponseWriter, status int, name string, page customerView) {
-	page.Brand, page.Product, page.Home, page.Tabs = x.brand, x.product.Name(), x.home, x.tabs
+	page.Brand, page.Product, page.Home, page.Tabs = x.brand, x.vendor, x.home, x.tabs
+	page.LoginPath, page.LogoutPath = x.party.LoginPath(), x.party.LogoutPath()
 	x.s.pages.write(w, status, name, "customer", page)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 // problem says why somebody isn't let in and what to do, Japanese first.
@@ -45,57 +46,57 @@ var (
 )
 
 var toldOf = map[relying.Reason]told{
-	relying.StateUnknown: beginAgain, relying.OtherBrowser: beginAgain, relying.Unauthenticated: beginAgain, relying.FormForeign: {
+	visitor.StateUnknown: beginAgain, visitor.OtherBrowser: beginAgain, visitor.Unauthenticated: beginAgain, visitor.FormForeign: {
 		"操作を受け付けませんでした", "The action wasn't taken",
 		problem{
 			What: "この操作は、このサイトの今のページから送られたものではありません。", WhatEN: "It wasn't sent by a current page of this site.",
 			Do: "ページを開き直して、もう一度操作してください。", DoEN: "Open the page again and repeat it.", Home: true,
 		},
 	},
-	relying.ProviderUnreachable: unavailable, relying.UserinfoRefused: unavailable,
-	relying.NoAccount: {
+	visitor.ProviderUnreachable: unavailable, relying.UserinfoRefused: unavailable,
+	visitor.NoAccount: {
 		"アカウントがありません", "No account here",
 		problem{
 			What: "このサービスに、あなたのアカウントがありません。ハブがまだ作成していないか、利用が認められていません。", WhatEN: "The hub has not provisioned you here, or you may not use this service.",
 			Do: "所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization.", Other: true,
 		},
 	},
-	relying.AccountInactive: {
+	visitor.AccountInactive: {
 		"アカウントは停止されています", "This account is deactivated",
 		problem{
 			What: "このサービスのあなたのアカウントは停止されているか、期限が過ぎています。", WhatEN: "Your account here is deactivated, or its time is over.",
 			Do: "所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization.", Other: true,
 		},
 	},
-	relying.AccountLinked: {
+	visitor.AccountLinked: {
 		"別の利用者のアカウントです", "This account belongs to somebody else",
 		problem{
 			What: "同じメールアドレスのアカウントは、すでに別の利用者と結び付いています。", WhatEN: "The account with your e-mail address is tied to another identity.",
 			Do: "このサービスの管理者に連絡してください。結び付きは管理者が解除できます。", DoEN: "Ask this service's administrator, who can undo the tie.", Other: true,
 		},
 	},
-	relying.NoEmail: {
+	visitor.NoEmail: {
 		"メールアドレスが渡されませんでした", "No e-mail address was given",
 		problem{
 			What: "初めてのログインではメールアドレスでアカウントを探しますが、ログイン先がメールアドレスを渡しませんでした。", WhatEN: "A first login finds the account by the e-mail address, and the login service gave none.",
 			Do: "所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization.", Other: true,
 		},
 	},
-	relying.AssuranceTooLow: {
+	visitor.AssuranceTooLow: {
 		"より確かな本人確認が必要です", "A stronger proof of identity is needed",
 		problem{
 			What: "このサービスが求める強さの本人確認が行われていません。", WhatEN: "You were not identified as strongly as this service requires.",
 			Do: "マイナンバーカードなど、より確かな方法でログインしてください。", DoEN: "Log in by a stronger method, such as your card.", Other: true,
 		},
 	},
-	relying.SessionEnded: {
+	visitor.SessionEnded: {
 		"ログインは終了しています", "The login has ended",
 		problem{
 			What: "ログインの途中で、ログイン先がこのセッションを終了しました。", WhatEN: "The login service ended this session while the login was under way.",
 			Do: "もう一度ログインしてください。", DoEN: "Log in again.", Again: true,
 		},
 	},
-	relying.Internal: {
+	visitor.Internal: {
 		"処理できませんでした", "It couldn't be done",
 		problem{What: "このサイトの内部の問題です。", WhatEN: "This site failed.", Do: "しばらくしてからもう一度ログインしてください。", DoEN: "Log in again in a while.", Again: true},
 	},
@@ -143,10 +144,10 @@ var unreadableView = customerView{
 }
 
 // problemOf chooses what is said of a refusal.
-func problemOf(no relying.Refusal) told {
+func problemOf(no visitor.Refusal) told {
 	t, ok := toldOf[no.Reason]
 	switch {
-	case no.Reason == relying.ProviderError || no.Reason == relying.CodeRefused:
+	case no.Reason == visitor.ProviderError || no.Reason == relying.CodeRefused:
 		if t, ok = toldOfCode[no.Code]; !ok {
 			t = refusedByProvider
 		}
@@ -161,7 +162,7 @@ func problemOf(no relying.Refusal) told {
 }
 
 // Refused shows why somebody isn't let in.
-func (x *customerSite) Refused(w http.ResponseWriter, r *http.Request, no relying.Refusal) {
+func (x *customerSite) Refused(w http.ResponseWriter, r *http.Request, no visitor.Refusal) {
 	t := problemOf(no)
 	page := customerView{Title: t.title, TitleEN: t.titleEN, Problem: t.problem}
 	if session, ok := x.party.Current(r); ok { // somebody is logged in already: a form was refused, or another login
@@ -171,6 +172,6 @@ func (x *customerSite) Refused(w http.ResponseWriter, r *http.Request, no relyin
 }
 
 // LoggedOut ends a logout.
-func (x *customerSite) LoggedOut(w http.ResponseWriter, _ *http.Request, everywhere bool) {
-	x.write(w, http.StatusOK, "customer-out", customerView{Title: "ログアウトしました", TitleEN: "Logged out", Everywhere: everywhere})
+func (x *customerSite) LoggedOut(w http.ResponseWriter, _ *http.Request, how visitor.Leaving) {
+	x.write(w, http.StatusOK, "customer-out", customerView{Title: "ログアウトしました", TitleEN: "Logged out", Leaving: how})
 }

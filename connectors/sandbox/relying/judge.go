@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 const (
@@ -121,7 +123,7 @@ func judgeID(c claimSet, typ string, want expected, now time.Time) Reason {
 	case !ok || !validSubject(subject):
 		return IDTokenSubject
 	case len(want.acr) > 0 && !slices.Contains(want.acr, acr):
-		return AssuranceTooLow
+		return visitor.AssuranceTooLow
 	}
 	return ""
 }
