@@ -55,10 +55,7 @@ const (
 	LogoutRejected    Reason = "logout_rejected"
 )
 
-var (
-	codeForm     = regexp.MustCompile(`^[a-z_]{1,64}$`)
-	incidentForm = regexp.MustCompile(`\bincident ([0-9A-Za-z]{1,40}(?:-[0-9A-Za-z]{1,40}){0,6})(?:[;,.\s]|$)`)
-)
+var codeForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
 // saidNo reads an error of the provider. Of its free text only the incident number is used: a page must not say what a link told it to.
 func saidNo(reason Reason, code, description string) *Refusal {
@@ -66,9 +63,7 @@ func saidNo(reason Reason, code, description string) *Refusal {
 	if codeForm.MatchString(code) {
 		no.Code = code
 	}
-	if found := incidentForm.FindStringSubmatch(description); found != nil {
-		no.Incident = found[1]
-	}
+	no.Incident = visitor.IncidentIn(description)
 	if no.Code == "temporarily_unavailable" || no.Code == "server_error" {
 		no.Status = http.StatusBadGateway
 	}

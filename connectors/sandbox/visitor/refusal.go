@@ -1,6 +1,9 @@
 package visitor
 
-import "net/http"
+import (
+	"net/http"
+	"regexp"
+)
 
 // Reason says for machines why somebody wasn't let in, or a message not taken.
 type Reason string
@@ -37,4 +40,14 @@ func Refuse(reason Reason) *Refusal { return &Refusal{Status: http.StatusForbidd
 // Broken is a refusal that is this side's fault.
 func Broken() *Refusal {
 	return &Refusal{Status: http.StatusInternalServerError, Reason: Internal}
+}
+
+var incidentForm = regexp.MustCompile(`\bincident ([0-9A-Za-z]{1,40}(?:-[0-9A-Za-z]{1,40}){0,6})(?:[;,.\s]|$)`)
+
+// IncidentIn finds the provider's incident number in its free text, of which nothing else is ever shown.
+func IncidentIn(text string) string {
+	if found := incidentForm.FindStringSubmatch(text); found != nil {
+		return found[1]
+	}
+	return ""
 }
