@@ -45,6 +45,24 @@ func (c claimSet) text(name string) (s string, ok bool) {
 	return s, json.Unmarshal(raw, &s) == nil
 }
 
+const maxFacts = 40
+
+// facts gives claims as people read them: a text as it is, anything else as JSON.
+func (c claimSet) facts(names ...string) (list []visitor.Fact) {
+	for _, name := range names {
+		raw, there := c[name]
+		if !there || len(raw) > maxShort || len(name) > maxSubject || len(list) == maxFacts {
+			continue
+		}
+		value, ok := c.text(name)
+		if !ok {
+			value = string(raw)
+		}
+		list = append(list, visitor.Fact{Name: name, Values: []string{value}})
+	}
+	return list
+}
+
 // is says whether a claim is exactly this text.
 func (c claimSet) is(name, want string) bool {
 	s, ok := c.text(name)

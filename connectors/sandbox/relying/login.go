@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,10 +121,11 @@ func (p *Party) enter(r *http.Request) (*visitor.Session, string, *Refusal) {
 	if no != nil {
 		return nil, "", no
 	}
-	email, no := p.userinfo(ctx, m, token, session.Subject)
+	email, told, no := p.userinfo(ctx, m, token, session.Subject)
 	if no != nil {
 		return nil, "", no
 	}
+	session.Facts = append(session.Facts, told...)
 	session.Account, err = p.Accounts.Admit(p.opt.Issuer, session.Subject, email)
 	switch {
 	case errors.Is(err, site.ErrInactive):
@@ -214,6 +217,7 @@ func (p *Party) identify(ctx context.Context, token *oauth2.Token, nonce string)
 	x.Index, _ = claims.text("sid")
 	x.ACR, _ = claims.text("acr")
 	x.Issued, _, _ = claims.instant("iat")
+	x.Facts = claims.facts("sub", "acr", "sid", "auth_time")
 	return x, nil
 }
 
@@ -221,24 +225,26 @@ func (p *Party) verifier() *oidc.IDTokenVerifier {
 	return oidc.NewVerifier(p.opt.Issuer, p.keys, &oidc.Config{ClientID: p.opt.ClientID, SupportedSigningAlgs: []string{p.opt.Algorithm}, Now: p.Now})
 }
 
-// userinfo asks for the person's address. An address that the provider says it hasn't verified names nobody.
-func (p *Party) userinfo(ctx context.Context, m *metadata, token *oauth2.Token, subject string) (email string, no *Refusal) {
+// userinfo asks for the person's address, and what else is told. An address that the provider says it hasn't verified names nobody.
+func (p *Party) userinfo(ctx context.Context, m *metadata, token *oauth2.Token, subject string) (email string, told []visitor.Fact, no *Refusal) {
 	info, err := m.provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
-		return "", &Refusal{Status: http.StatusBadGateway, Reason: UserinfoRefused}
+		return "", nil, &Refusal{Status: http.StatusBadGateway, Reason: UserinfoRefused}
 	}
 	if info.Subject != subject {
-		return "", visitor.Refuse(UserinfoSubject)
+		return "", nil, visitor.Refuse(UserinfoSubject)
 	}
 	var c claimSet
 	if err := info.Claims(&c); err != nil {
-		return "", visitor.Refuse(UserinfoRefused)
+		return "", nil, visitor.Refuse(UserinfoRefused)
 	}
+	delete(c, "sub")
+	told = c.facts(slices.Sorted(maps.Keys(c))...)
 	if _, says := c["email_verified"]; says && !info.EmailVerified {
-		return "", nil
+		return "", told, nil
 	}
 	if email, _ = c.text("email"); len(email) > maxShort {
-		return "", nil
+		return "", told, nil
 	}
-	return email, nil
+	return email, told, nil
 }

@@ -2,6 +2,7 @@ package samlsp
 
 import (
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -280,7 +281,7 @@ func (p *Party) ended(w http.ResponseWriter, r *http.Request, m carried) {
 
 // metadata gives this site's metadata (SAML 2.0 Metadata, section 2.4.4).
 func (p *Party) metadata(w http.ResponseWriter, _ *http.Request) {
-	raw, err := octets(p.Metadata())
+	raw, err := p.Metadata()
 	if err != nil {
 		http.Error(w, "no metadata", http.StatusInternalServerError)
 		return
@@ -289,8 +290,15 @@ func (p *Party) metadata(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(raw)
 }
 
-// Metadata makes this site's metadata.
-func (p *Party) Metadata() *etree.Element {
+// Metadata gives this site's metadata; an error where the product publishes none.
+func (p *Party) Metadata() ([]byte, error) {
+	if p.opt.Habits.Metadata == "" {
+		return nil, errors.New("samlsp: this product publishes no metadata")
+	}
+	return octets(p.describe())
+}
+
+func (p *Party) describe() *etree.Element {
 	d := p.Describe()
 	el := etree.NewElement("md:EntityDescriptor")
 	el.CreateAttr("xmlns:md", nsMetadata)

@@ -123,7 +123,17 @@ func (p *Party) Describe() Described {
 
 // Configure takes what an administrator types in, all of it or nothing. Sessions go on. The error is ErrSettings where the product refuses it.
 func (p *Party) Configure(s Settings) error {
-	x, err := p.check(s, p.Now())
+	return p.configure(s, true)
+}
+
+// Restore takes what was typed in earlier, whose certificate may have expired since.
+func (p *Party) Restore(s Settings) error { return p.configure(s, false) }
+
+func (p *Party) configure(s Settings, anew bool) error {
+	x, err := p.check(s)
+	if err == nil && anew {
+		err = x.fresh(p.Now())
+	}
 	if err != nil {
 		return err
 	}
@@ -131,6 +141,16 @@ func (p *Party) Configure(s Settings) error {
 	defer p.mu.Unlock()
 	p.entered = &x
 	return nil
+}
+
+// Restart takes back what was typed in after the start.
+func (p *Party) Restart() {
+	p.mu.Lock()
+	p.entered = nil
+	p.mu.Unlock()
+	if p.opt.Settings != nil {
+		_ = p.Configure(*p.opt.Settings) // it was taken at the start; if its certificate has expired meanwhile, nothing is configured
+	}
 }
 
 // Settings gives what is typed in; false for nothing.

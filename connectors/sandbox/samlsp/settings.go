@@ -45,7 +45,7 @@ const (
 )
 
 // check reads what was typed in, as the product's page does.
-func (p *Party) check(s Settings, now time.Time) (entered, error) {
+func (p *Party) check(s Settings) (entered, error) {
 	bad := func(field, why string) (entered, error) {
 		return entered{}, fmt.Errorf("%w: %s: %s", ErrSettings, field, why)
 	}
@@ -86,10 +86,15 @@ func (p *Party) check(s Settings, now time.Time) (entered, error) {
 	if x.cert, err = readCertificate(s.Certificate); err != nil {
 		return bad("certificate", err.Error())
 	}
-	if now.Before(x.cert.NotBefore) || now.After(x.cert.NotAfter) {
-		return bad("certificate", "it isn't valid at this time")
-	}
 	return x, nil
+}
+
+// fresh refuses a certificate that isn't valid now.
+func (x entered) fresh(now time.Time) error {
+	if now.Before(x.cert.NotBefore) || now.After(x.cert.NotAfter) {
+		return fmt.Errorf("%w: certificate: it isn't valid at this time", ErrSettings)
+	}
+	return nil
 }
 
 func destination(text string) bool {
@@ -126,4 +131,23 @@ func readCertificate(text string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("its key must be RSA of at least %d bits", minKeyBits)
 	}
 	return cert, nil
+}
+
+// Choices are what the product's page lets its administrator choose.
+type Choices struct {
+	LogoutURL, SignRequests, Signatures, RequestedContext bool
+	EntityIDs                                             []string // more than one: one of these
+}
+
+// Choices gives what can be chosen here.
+func (p *Party) Choices() Choices {
+	h := p.opt.Habits
+	c := Choices{
+		LogoutURL: h.Logout != "", SignRequests: h.Signs == SignsIfTold && p.opt.Key != nil, Signatures: !h.Either, RequestedContext: h.Context,
+		EntityIDs: []string{p.entityID("")},
+	}
+	if h.Alternative != "" {
+		c.EntityIDs = append(c.EntityIDs, p.entityID(h.Alternative))
+	}
+	return c
 }
