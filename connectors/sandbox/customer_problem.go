@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
+	"github.com/musubi-hub/musubi/connectors/sandbox/samlsp"
 	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
@@ -44,6 +45,15 @@ var (
 		},
 	}
 )
+
+// wrongKey is what is said where the one certificate that was entered isn't that of the key which signed.
+var wrongKey = told{
+	"ログイン先の証明書が合いません", "The login service's certificate doesn't fit",
+	problem{
+		What: "応答の署名が、このサービスに入れてある証明書と一致しないか、証明書の期限が切れています。", WhatEN: "The answer isn't signed by the key whose certificate was entered here, or that certificate has expired.",
+		Do: "このサービスの管理者に、ログイン先の新しい証明書を入れるよう伝えてください。", DoEN: "Ask this service's administrator to enter the login service's new certificate.", Again: true,
+	},
+}
 
 var toldOf = map[relying.Reason]told{
 	visitor.StateUnknown: beginAgain, visitor.OtherBrowser: beginAgain, visitor.Unauthenticated: beginAgain, visitor.FormForeign: {
@@ -96,21 +106,49 @@ var toldOf = map[relying.Reason]told{
 			Do: "もう一度ログインしてください。", DoEN: "Log in again.", Again: true,
 		},
 	},
+	samlsp.NotConfigured: {
+		"ログイン先が設定されていません", "No login service is configured",
+		problem{
+			What: "このサービスの管理者が、ログイン先 (ハブ) の証明書をまだ入れていません。", WhatEN: "This service's administrator hasn't entered the login service's certificate yet.",
+			Do: "このサービスの管理者に連絡してください。", DoEN: "Ask this service's administrator.", Again: true,
+		},
+	},
+	samlsp.SignatureInvalid: wrongKey, samlsp.CertificateOver: wrongKey,
+	samlsp.EmailChanged: {
+		"メールアドレスが変わっています", "Your e-mail address has changed",
+		problem{
+			What: "ログイン先が伝えたメールアドレスが、このサービスのアカウントのものと違います。", WhatEN: "The address that the login service told isn't that of your account here.",
+			Do: "所属する組織の管理者に連絡してください。アカウントのアドレスが直ると、ログインできます。", DoEN: "Ask the administrator of your organization. You can log in when the account has been changed too.", Other: true,
+		},
+	},
+	samlsp.AttributeMissing: {
+		"必要な情報が渡されませんでした", "Something about you is missing",
+		problem{
+			What: "このサービスが必要とする属性を、ログイン先が伝えませんでした。", WhatEN: "The login service didn't tell an attribute that this service requires.",
+			Do: "下の記号を、このサービスの管理者に伝えてください。", DoEN: "Tell this service's administrator the code below.", Other: true,
+		},
+	},
+	samlsp.Unsolicited: beginAgain, samlsp.RelayState: beginAgain, samlsp.Replayed: beginAgain, samlsp.InResponseTo: beginAgain, samlsp.Expired: beginAgain,
 	visitor.Internal: {
 		"処理できませんでした", "It couldn't be done",
 		problem{What: "このサイトの内部の問題です。", WhatEN: "This site failed.", Do: "しばらくしてからもう一度ログインしてください。", DoEN: "Log in again in a while.", Again: true},
 	},
 }
 
-// toldOfCode is what the provider's own refusals say (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6).
-var toldOfCode = map[string]told{
-	"access_denied": {
-		"ログインは認められませんでした", "The login was not permitted",
-		problem{
-			What: "ログイン先が、このサービスの利用を認めなかったか、操作が取り消されました。", WhatEN: "The login service doesn't permit you to use this service, or the login was cancelled.",
-			Do: "問い合わせ番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
-		},
+// notPermitted is the provider's no.
+var notPermitted = told{
+	"ログインは認められませんでした", "The login was not permitted",
+	problem{
+		What: "ログイン先が、このサービスの利用を認めなかったか、操作が取り消されました。", WhatEN: "The login service doesn't permit you to use this service, or the login was cancelled.",
+		Do: "問い合わせ番号を添えて、所属する組織の管理者に連絡してください。", DoEN: "Ask the administrator of your organization, and give the incident number.", Again: true, Other: true,
 	},
+}
+
+// toldOfCode is what the provider's own refusals say (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6; SAML 2.0 Core,
+// section 3.2.2.2).
+var toldOfCode = map[string]told{
+	"access_denied": notPermitted, "RequestDenied": notPermitted, "AuthnFailed": notPermitted,
+	"Responder":               unavailable,
 	"login_required":          beginAgain,
 	"interaction_required":    beginAgain,
 	"temporarily_unavailable": unavailable,
