@@ -10,7 +10,7 @@ import (
 )
 
 // nation is 1,788 desks of three people and an administrator each, with leave taken through the year, below 30 ministries and one agency, and 100
-// ladders: three in ten by the clock, the others in working time. offices is how many calendars there are.
+// ladders: three in ten by the clock, the others in working time, two of them with a promise by the clock. offices is how many calendars there are.
 func nation(b *testing.B, offices int) Input {
 	n := national(b, 2030)
 	from := at("2026-12-01 00:00")
@@ -60,6 +60,9 @@ func nation(b *testing.B, offices int) Input {
 		l.Rungs[1].After = Wait{Days: 1 + i%3}
 		l.Rungs[2].After = Wait{Days: 2 + i%4}
 		l.ToldWithin = Wait{Days: 2 + i%3}
+		if i%50 == 49 { // a promise by the clock, kept by working time but not over holidays
+			l.ToldWithin = Wait{Time: time.Duration(80+i) * time.Hour, Clock: true}
+		}
 		if i%10 < 3 {
 			l.Rungs[0].After = Wait{Time: time.Duration(30+i) * time.Minute, Clock: true}
 			l.ToldWithin = Wait{Time: time.Duration(2+i%24) * time.Hour, Clock: true}

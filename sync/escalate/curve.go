@@ -127,42 +127,57 @@ func dayEdges(to []int64, c *bizcal.Calendar, d bizcal.Day, n int) []int64 {
 
 // bends gives instants among which are all those within the bounds where the curve bends or jumps. open is when its office is open.
 func (f curve) bends(open stretches, within stretch) []int64 {
-	inner := f.wait
-	if f.due {
-		inner = f.first
+	if !f.due {
+		return bends(nil, f.c, f.wait, open, within, false)
 	}
-	out := bends(f.c, inner, open, within)
-	if f.due {
-		for _, edge := range bends(f.c, f.wait, open, stretch{within.from, never}) {
-			out = append(out, reach(f.c, f.first, edge, true))
-		}
+	out := bends(nil, f.c, f.first, open, within, true)
+	outer := stretch{ends(f.c, f.first, within.from, true), ends(f.c, f.first, within.to-1, true)}
+	if outer.to++; outer.to < outer.from { // beyond the calendar
+		return out
+	}
+	for _, edge := range bends(nil, f.c, f.wait, open, outer, false) {
+		out = append(out, reach(f.c, f.first, edge, true))
 	}
 	return out
 }
 
-func bends(c *bizcal.Calendar, w Wait, open stretches, within stretch) (out []int64) {
+// ends gives when a wait ends that begins at an instant.
+func ends(c *bizcal.Calendar, w Wait, t int64, end bool) int64 {
+	var at time.Time
+	var err error
+	if end && w.Days > 0 {
+		at, err = c.Due(instant(t), w.Days)
+	} else {
+		at, err = w.after(c, instant(t))
+	}
+	if err != nil {
+		return never
+	}
+	return at.UnixNano()
+}
+
+func bends(to []int64, c *bizcal.Calendar, w Wait, open stretches, within stretch, end bool) []int64 {
 	if w.Clock {
-		return nil
+		return to
 	}
-	for _, s := range open {
-		for _, edge := range []int64{s.from, s.to} {
-			if edge >= within.from && edge < within.to {
-				out = append(out, edge)
-			}
-			if w.Days == 0 {
-				out = append(out, reach(c, w, edge, false))
-			}
+	edges := func(from, until int64, add func(int64)) {
+		for i := sort.Search(len(open), func(i int) bool { return open[i].to >= from }); i < len(open) && open[i].from <= until; i++ {
+			add(open[i].from)
+			add(open[i].to)
 		}
 	}
-	if w.Days > 0 && len(open) > 0 {
-		last := bizcal.DayOf(instant(min(within.to, open[len(open)-1].to)))
-		for d := bizcal.DayOf(instant(within.from)) - 1; d <= last; d++ {
-			if open, err := c.WorkingDay(d); err == nil && open {
-				out = dayEdges(out, c, d, w.Days)
-			}
+	edges(within.from, within.to, func(edge int64) { to = append(to, edge) })
+	if w.Days == 0 {
+		edges(ends(c, w, within.from, end), ends(c, w, within.to-1, end), func(edge int64) { to = append(to, reach(c, w, edge, end)) })
+		return to
+	}
+	last := bizcal.DayOf(instant(within.to))
+	for d := bizcal.DayOf(instant(within.from)) - 1; d <= last; d++ {
+		if open, err := c.WorkingDay(d); err == nil && open {
+			to = dayEdges(to, c, d, w.Days)
 		}
 	}
-	return out
+	return to
 }
 
 // beyond gives where within the bounds one curve lies above another.
@@ -173,10 +188,23 @@ func (f curve) beyond(p curve, open stretches, within stretch) stretches {
 		}
 		return nil
 	}
+	return join(f.over(nil, p, open, within))
+}
+
+// over looks at halves until one of them is clear or short.
+func (f curve) over(to []stretch, p curve, open stretches, within stretch) []stretch {
+	switch {
+	case within.from >= within.to || f.must(within.to-1) <= p.must(within.from):
+		return to
+	case f.must(within.from) > p.must(within.to-1):
+		return append(to, within)
+	case within.to-within.from > int64(24*time.Hour):
+		middle := within.from + (within.to-within.from)/2
+		return f.over(f.over(to, p, open, stretch{within.from, middle}), p, open, stretch{middle, within.to})
+	}
 	edges := append(f.bends(open, within), p.bends(open, within)...)
 	edges = append(edges, within.from, within.to)
 	slices.Sort(edges)
-	var out []stretch
 	for i := 1; i < len(edges); i++ {
 		one := stretch{edges[i-1], edges[i]}
 		if one.from < within.from || one.to > within.to || one.from == one.to {
@@ -185,12 +213,12 @@ func (f curve) beyond(p curve, open stretches, within stretch) stretches {
 		first, last := f.must(one.from)-p.must(one.from), f.must(one.to-1)-p.must(one.to-1)
 		switch { // both are straight here: their difference stands, or changes by as much as time does
 		case first > 0 && last > 0:
-			out = append(out, one)
+			to = append(to, one)
 		case first > 0:
-			out = append(out, stretch{one.from, one.from + first})
+			to = append(to, stretch{one.from, one.from + first})
 		case last > 0:
-			out = append(out, stretch{one.from - first + 1, one.to})
+			to = append(to, stretch{one.from - first + 1, one.to})
 		}
 	}
-	return join(out)
+	return to
 }

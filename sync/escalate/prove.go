@@ -164,25 +164,32 @@ func shape(ladders []*Ladder, p *Proof) {
 type prover struct {
 	ladders []*Ladder
 	chains  [][][]int // by ladder and rung
-	when    stretch   // in which inquiries come
-	look    stretch   // in which somebody may be told
-	shared  sync.Map  // of duty by audience: ministries and system administrators stand above many teams
-	opens   sync.Map  // of stretches by calendar
-	above   sync.Map  // of stretches by two curves
+	// complete says of a calendar whether all that is due lies within it.
+	complete map[*bizcal.Calendar]bool
+	when     stretch  // in which inquiries come
+	look     stretch  // in which somebody may be told
+	shared   sync.Map // of duty by audience: ministries and system administrators stand above many teams
+	opens    sync.Map // of stretches by calendar
+	above    sync.Map // of stretches by two curves
 }
 
 func newProver(in Input, until time.Time) *prover {
-	pr := &prover{ladders: in.Ladders, when: stretch{in.From.UnixNano(), until.UnixNano()}}
+	pr := &prover{ladders: in.Ladders, complete: map[*bizcal.Calendar]bool{}, when: stretch{in.From.UnixNano(), until.UnixNano()}}
 	latest := pr.when.to
-	seen := map[*bizcal.Calendar]bool{}
 	for _, t := range in.Teams {
-		if c := t.People.Calendar; !seen[c] {
-			seen[c] = true
-			for _, l := range in.Ladders {
-				for _, f := range l.curves(c) {
-					if at, err := f.at(pr.when.to - 1); err == nil {
-						latest = max(latest, at)
-					}
+		c := t.People.Calendar
+		if _, seen := pr.complete[c]; seen {
+			continue
+		}
+		pr.complete[c] = true
+		for _, l := range in.Ladders {
+			for _, f := range l.curves(c) {
+				at, err := f.at(pr.when.to - 1)
+				if err == nil {
+					latest = max(latest, at)
+				}
+				if err != nil || f.must(pr.when.from) == never {
+					pr.complete[c] = false
 				}
 			}
 		}
@@ -335,7 +342,7 @@ func (d *desk) ladder(l *Ladder, chains [][]int) {
 	// Those that can be compared by their length come first: mostly one of them is enough.
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(d.strange(l, i), d.strange(l, j)) })
 	for _, i := range order {
-		if late = late.and(d.late(l, i, chains[i], promise, when)); len(late) == 0 {
+		if late = late.and(d.late(l, i, chains[i], promise, when, late)); len(late) == 0 {
 			break
 		}
 	}
@@ -363,6 +370,9 @@ func (d *desk) strange(l *Ladder, i int) int {
 // known gives the stretch for which all of the ladder's times lie within the team's calendar.
 func (d *desk) known(l *Ladder) (stretch, bool) {
 	when := d.when
+	if d.complete[d.c] {
+		return when, true
+	}
 	var end error
 	for _, f := range l.curves(d.c) {
 		if _, err := f.at(when.from); err != nil {
@@ -390,24 +400,20 @@ func (d *desk) known(l *Ladder) (stretch, bool) {
 	return when, when.from < when.to
 }
 
-// late gives the inquiries of which nobody hears in time by one rung and those above it.
-func (d *desk) late(l *Ladder, i int, chain []int, promise curve, when stretch) stretches {
+// late gives the inquiries of which nobody hears in time by one rung and those above it; it looks within the bounds alone.
+func (d *desk) late(l *Ladder, i int, chain []int, promise curve, when stretch, within stretches) stretches {
 	f := l.curve(&l.Rungs[i], d.c)
-	out := slices.Clone(d.beyond(f, promise, when))
-	gaps := stretches{d.look}
-	for _, j := range chain {
-		if l.Rungs[j].Tell != WhoAssignee {
-			gaps = gaps.and(d.none(&l.Rungs[j], f.wait.Clock))
-		}
-		if len(gaps) == 0 {
-			return out
-		}
+	var out []stretch
+	for _, w := range within {
+		out = append(out, d.beyond(f, promise, w)...)
 	}
-	whole := stretches{d.look} // with the nights: until when nobody is there
-	for _, j := range chain {
-		if l.Rungs[j].Tell != WhoAssignee {
-			whole = whole.and(d.none(&l.Rungs[j], true))
-		}
+	gaps := d.together(l, chain, f.wait.Clock)
+	if len(gaps) == 0 {
+		return join(out)
+	}
+	whole := gaps // with the nights: until when nobody is there
+	if !f.wait.Clock {
+		whole = d.together(l, chain, true)
 	}
 	for _, g := range gaps {
 		end := g.to
@@ -421,6 +427,29 @@ func (d *desk) late(l *Ladder, i int, chain []int, promise curve, when stretch) 
 		out = append(out, stretch{from, to})
 	}
 	return join(out)
+}
+
+// together gives when none of a chain finds anybody.
+func (d *desk) together(l *Ladder, chain []int, clock bool) stretches {
+	sets := make([]stretches, 0, len(chain))
+	for _, j := range chain {
+		if l.Rungs[j].Tell == WhoAssignee {
+			continue
+		}
+		none := d.none(&l.Rungs[j], clock)
+		if len(none) == 0 {
+			return nil
+		}
+		sets = append(sets, none)
+	}
+	slices.SortFunc(sets, func(a, b stretches) int { return len(a) - len(b) })
+	all := stretches{d.look}
+	for _, set := range sets {
+		if all = all.and(set); len(all) == 0 {
+			return nil
+		}
+	}
+	return all
 }
 
 type pair struct{ f, p curve }
@@ -454,6 +483,9 @@ func (d *desk) alive(l *Ladder, i int, chains [][]int, when stretch) bool {
 		reached = true
 		f := l.curve(&l.Rungs[j], d.c)
 		none := d.none(r, f.wait.Clock)
+		if len(none) == 0 {
+			return true
+		}
 		for t := when.from; t < when.to; {
 			gap, in := none.at(f.must(t))
 			if !in {
@@ -482,18 +514,14 @@ func (d *desk) why(l *Ladder, chains [][]int, order []int, promise curve, s stre
 	late := Late{Ladder: l.Name, Team: d.t.ID, From: instant(s.from), Until: instant(s.to), Promised: instant(promise.must(s.from))}
 	for _, i := range order {
 		at := l.curve(&l.Rungs[i], d.c).must(s.from)
-		whole := stretches{d.look}
 		for _, j := range chains[i] {
 			r := &l.Rungs[j]
 			res := Resolve(r, d.t, "", instant(at))
-			if r.Tell != WhoAssignee {
-				whole = whole.and(d.none(r, true))
-			}
 			if len(late.Why) < 16 {
 				late.Why = append(late.Why, Finding{r.Name, instant(at), res.Reason})
 			}
 		}
-		if gap, in := whole.at(at); in {
+		if gap, in := d.together(l, chains[i], true).at(at); in {
 			at = gap.to
 		}
 		if at < d.look.to && (late.Told.IsZero() || instant(at).Before(late.Told)) {

@@ -41,6 +41,17 @@ func join(list []stretch) stretches {
 
 // and gives what is in both.
 func (a stretches) and(b stretches) (out stretches) {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(a)*8 < len(b) { // few against many: look the place up
+		for _, s := range a {
+			for i := sort.Search(len(b), func(i int) bool { return b[i].to > s.from }); i < len(b) && b[i].from < s.to; i++ {
+				out = append(out, b[i].cut(s))
+			}
+		}
+		return out
+	}
 	for i, j := 0, 0; i < len(a) && j < len(b); {
 		if both := (stretch{max(a[i].from, b[j].from), min(a[i].to, b[j].to)}); both.from < both.to {
 			out = append(out, both)
