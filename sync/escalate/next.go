@@ -71,7 +71,7 @@ func (n *next) apply(e Event, at time.Time) {
 		if e.Kind == EventRungDue || e.Kind == EventUndelivered || e.Kind == EventRosterChanged {
 			return // of an inquiry of which nothing was heard
 		}
-		s.Phase, s.PhaseAt = PhaseOpen, at
+		s.Phase = PhaseOpen
 		n.live(at)
 	}
 	switch e.Kind {
