@@ -211,6 +211,9 @@ func TestAnyOrder(t *testing.T) {
 			straight.step(e, now)
 		}
 		shuffled := rapid.Permutation(append(slices.Clone(events), events[:rapid.IntRange(0, len(events)).Draw(t, "twice")]...)).Draw(t, "order")
+		if w.Ladders["one"].Thanks { // until its ladder is known, a comment after the answer reopens an inquiry
+			shuffled = append([]Event{events[0]}, shuffled...)
+		}
 		for _, e := range shuffled {
 			mixed.step(e, now)
 		}
