@@ -212,13 +212,10 @@ func (n *next) resume(at time.Time) {
 
 func (n *next) moved(e Event, at time.Time) {
 	s := &n.s
-	if at.Before(s.MovedAt) {
+	if at.Before(s.MovedAt) || at.Equal(s.MovedAt) && e.Ladder == s.Ladder && e.Team == s.Team {
 		return
 	}
-	s.MovedAt = at
-	if e.Ladder == s.Ladder && e.Team == s.Team {
-		return
-	}
+	s.MovedAt = at // to where it stands, too: it was elsewhere, and the word of that is late
 	s.Ladder, s.Team = e.Ladder, e.Team
 	if s.AssignedAt.Before(at) {
 		s.Assignee, s.Assigned, s.AssignedAt = "", Moment{}, at
