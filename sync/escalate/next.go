@@ -147,18 +147,25 @@ func (n *next) askerCommented(at time.Time) {
 	}
 	switch {
 	case s.Phase == PhaseWaiting:
-		n.phase(EventResumed, at)
+		n.follow(EventResumed, at)
 	case s.Phase == PhaseDone:
 		if l := n.ladder(); l == nil || !l.Thanks {
-			n.phase(EventReopened, at)
+			n.follow(EventReopened, at)
 		}
 	}
+}
+
+// follow changes the phase because the asker wrote. That isn't a word about the phase: one that was said before, and is heard later, still counts.
+func (n *next) follow(kind EventKind, at time.Time) {
+	said := n.s.PhaseAt
+	n.phase(kind, at)
+	n.s.PhaseAt = said
 }
 
 // phase changes the phase, unless a later change is known. What keeps the inquiry open counts where two happened at the same instant.
 func (n *next) phase(kind EventKind, at time.Time) {
 	s := &n.s
-	if at.Before(s.PhaseAt) || at.Equal(s.PhaseAt) && s.Phase == PhaseOpen && s.Life > 1 {
+	if at.Before(s.PhaseAt) || at.Equal(s.PhaseAt) && s.Phase == PhaseOpen {
 		return
 	}
 	switch {
