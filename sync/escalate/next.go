@@ -172,7 +172,8 @@ func (n *next) phase(kind EventKind, at time.Time) {
 	case kind == EventAnswered:
 		s.Phase, s.Paused, s.Moves = PhaseDone, time.Time{}, 0
 	case kind == EventWaiting && s.Phase == PhaseWaiting:
-		return // said twice: it waits since the first time
+		s.PhaseAt = at // and waits since the first time
+		return
 	case kind == EventResumed && s.Phase == PhaseWaiting:
 		n.resume(at)
 	case kind == EventReopened && !at.Equal(s.PhaseAt), s.Phase == PhaseDone:
