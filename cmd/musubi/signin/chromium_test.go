@@ -92,7 +92,8 @@ func TestPagesInChromium(t *testing.T) {
 		c.CardVia = func(at string) string { return sandbox + "/?to=" + url.QueryEscape(at) }
 		c.Services = func(context.Context, access.Actor, session.Session) ([]page.Service, error) {
 			return []page.Service{
-				{Name: page.Label{JA: "文書 (Confluence)"}, Link: h.login + "/saml/start?party=wiki"}, {Name: page.Label{JA: "お問い合わせ窓口 (Jira Service Management)"}},
+				{Name: page.Label{JA: "文書 (Confluence)"}, Link: h.login + "/saml/start?party=wiki"},
+				{Name: page.Label{JA: "お問い合わせ窓口 (Jira Service Management)"}},
 				{Name: page.Label{JA: "災害時の連絡に使うサービス、正式な名称が一行に収まらないほど長いもの"}, Link: h.login + "/saml/start?party=slack"},
 			}, nil
 		}

@@ -151,7 +151,8 @@ func TestServicesPage(t *testing.T) {
 	none := b.press(b.press(begun, "/begin", nil), "/choose", nil)
 	golden(t, "services-none", none)
 	list = []page.Service{
-		{Name: page.Label{JA: "文書"}, Link: "https://login.localhost/saml/start?party=wiki&mark=x"}, {Name: page.Label{JA: "<b>案件</b>"}},
+		{Name: page.Label{JA: "文書"}, Link: "https://login.localhost/saml/start?party=wiki&mark=x"},
+		{Name: page.Label{JA: "<b>案件</b>"}},
 		{Name: page.Label{JA: "悪いリンク"}, Link: "javascript:alert(1)"},
 	}
 	some := b.open(h.login + "/services")
