@@ -122,8 +122,8 @@ func (p *Provider) AcceptedIndex(ctx context.Context, tx *sql.Tx, party policies
 	return p.Accepted(ctx, tx, party, n, least.String, at)
 }
 
-// Ending lists our own certificates that end soon: those of the key that signs, and of the one after it.
-func Ending(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []rollover.Ending, err error) {
+// Endings tells when our own certificates end: those of the key that signs, and of the one after it.
+func Endings(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []rollover.Ending, err error) {
 	published, err := ring.Published(ctx, q, Purpose)
 	if err != nil {
 		return nil, err
@@ -136,13 +136,11 @@ func Ending(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []ro
 		if err != nil {
 			return nil, err
 		}
-		e, ok, err := rollover.EndingOf(k, der, at)
+		e, err := rollover.EndingOf(k, der, at)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out = append(out, e)
-		}
+		out = append(out, e)
 	}
 	return out, nil
 }

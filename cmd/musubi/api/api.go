@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -64,6 +66,8 @@ type Hub struct {
 	Metrics   *Metrics
 	Log       *slog.Logger
 	Upkeep    func() []upkeep.Status // nil: nothing is cleared away here
+	Keys      *keys.Ring             // nil: certificates aren't told
+	Now       func() time.Time       // with Keys
 }
 
 // Handler serves /healthz, /readyz and /metrics, and everything else by pages.
@@ -133,6 +137,8 @@ var (
 
 	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, or failed for good.", []string{"state"}, nil)
 
+	certificateDesc = prometheus.NewDesc("musubi_saml_certificate_end_timestamp_seconds", "When the certificate of a SAML signing key ends, by the key's state: active, next.", []string{"state"}, nil)
+
 	upkeepDesc      = prometheus.NewDesc("musubi_upkeep_batches_total", "Batches of what is cleared away, by sweep, and why. Only the leading node works.", []string{"sweep", "why"}, nil)
 	upkeepFaultDesc = prometheus.NewDesc("musubi_upkeep_faults_total", "Batches that failed.", []string{"sweep"}, nil)
 	upkeepLastDesc  = prometheus.NewDesc("musubi_upkeep_last_timestamp_seconds", "When this node last did a batch.", []string{"sweep"}, nil)
@@ -144,6 +150,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- seatsDesc
 	ch <- leftDesc
 	ch <- logoutsDesc
+	ch <- certificateDesc
 	ch <- upkeepDesc
 	ch <- upkeepFaultDesc
 	ch <- upkeepLastDesc
@@ -180,6 +187,15 @@ func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
 	}
 	for state, n := range open {
 		ch <- prometheus.MustNewConstMetric(logoutsDesc, prometheus.GaugeValue, float64(n), string(state))
+	}
+	if g.h.Keys != nil {
+		ends, err := samlidp.Endings(ctx, g.h.Keys, g.h.DB.Reader(), g.h.Now().UnixMicro())
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(certificateDesc, err)
+		}
+		for _, e := range ends {
+			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, float64(e.Until)/1e6, string(e.Key.State))
+		}
 	}
 	if g.h.Upkeep == nil {
 		return
