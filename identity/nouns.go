@@ -233,6 +233,10 @@ const (
 
 	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
 	NoticeKeyEnds    = "key.ends"         // a certificate of a signing key ends; the detail is in how many days at most, 0: it has
+
+	NoticeMetadata      = "rp.metadata.waits" // what a provider's metadata would change waits for a person
+	NoticeMetadataFails = "rp.metadata.fails" // a provider's metadata hasn't been read for days
+	NoticeExpires       = "rp.expires"        // a provider's certificate or metadata ends soon
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

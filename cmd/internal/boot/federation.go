@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/metadata"
 	"github.com/musubi-hub/musubi/sync/notice"
 )
 
@@ -111,11 +112,13 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	h.provider.Store(f.Provider)
 	f.SAML, err = samlidp.New(samlidp.Options{
 		DB: h.DB, Keys: h.Keys, Sealing: h.seal, Parties: h.SPs, Subjects: accounts.Subjects, People: h, Browser: faces.Browser, Pages: faces.SAMLPages,
-		Start: faces.Start, Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
+		Start: faces.Start, Sessions: h.Sessions, Others: oidcop.Receipts{DB: h.DB}, Enqueue: h.Logouts.SAML(), Transport: transport,
+		Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	h.saml.Store(f.SAML)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err
@@ -294,6 +297,15 @@ func (h *Hub) backchannel() (http.RoundTripper, error) {
 		return nil, Usage(err)
 	}
 	return outbound.NewTransport(outbound.Network{TLS: settings, Proxy: h.Config.Backchannel.Proxy, Env: http.ProxyFromEnvironment})
+}
+
+// RefreshMetadata gives the way by which a provider's metadata is read anew at a person's word.
+func (h *Hub) RefreshMetadata() (metadata.Refresher, error) {
+	transport, err := h.backchannel()
+	if err != nil {
+		return metadata.Refresher{}, err
+	}
+	return metadata.Refresher{Sources: h.Metadata, Fetcher: metadata.Fetcher{Transport: transport}, Now: h.Now}, nil
 }
 
 // ServerCertificate reads the certificate of a network's hosts.

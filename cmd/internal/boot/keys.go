@@ -164,7 +164,7 @@ func (h *Hub) Places(c rollover.Counterparty) (out []rollover.Place, err error) 
 // warnKeys tells the system administrators of certificates of ours that end soon: each at 90, 30 and 7 days, and at its end, once.
 func (h *Hub) warnKeys(ctx context.Context) error {
 	at := h.Now().UnixMicro()
-	endings, err := samlidp.Endings(ctx, h.Keys, h.DB.Reader(), at)
+	endings, err := samlidp.CertificateEnds(ctx, h.Keys, h.DB.Reader(), at)
 	if err != nil {
 		return err
 	}

@@ -16,11 +16,11 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/keys"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/logout"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/upkeep"
 )
@@ -135,7 +135,7 @@ var (
 	seatsDesc = prometheus.NewDesc("musubi_seats_active", "Confirmed active accounts by product.", []string{"product"}, nil)
 	leftDesc  = prometheus.NewDesc("musubi_leavers_pending", "Leavers whose accounts aren't ended yet, by product.", []string{"product"}, nil)
 
-	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, or failed for good.", []string{"state"}, nil)
+	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, failed for good, told without proof (unconfirmed), or told by nobody (untold).", []string{"state"}, nil)
 
 	certificateDesc = prometheus.NewDesc("musubi_saml_certificate_end_timestamp_seconds", "When the certificate of a SAML signing key ends, by the key's state: active, next.", []string{"state"}, nil)
 
@@ -181,7 +181,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 
 // logins tells what is left over of logins.
 func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
-	open, err := oidcop.Receipts{DB: g.h.DB}.Open(ctx)
+	open, err := logout.Receipts{DB: g.h.DB}.Open(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(logoutsDesc, err)
 	}
@@ -189,7 +189,7 @@ func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(logoutsDesc, prometheus.GaugeValue, float64(n), string(state))
 	}
 	if g.h.Keys != nil {
-		ends, err := samlidp.Endings(ctx, g.h.Keys, g.h.DB.Reader(), g.h.Now().UnixMicro())
+		ends, err := samlidp.CertificateEnds(ctx, g.h.Keys, g.h.DB.Reader(), g.h.Now().UnixMicro())
 		if err != nil {
 			ch <- prometheus.NewInvalidMetric(certificateDesc, err)
 		}
