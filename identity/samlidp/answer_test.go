@@ -163,7 +163,7 @@ func TestChangedUnderWay(t *testing.T) {
 			h.redirect(query(h.ask("moving", nil), "", pair{}))
 			ask := h.asks[len(h.asks)-1]
 			if change == nil {
-				must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
+				must(t, h.registry.Remove(t.Context(), operator, p.ID, "試験", 1))
 			} else {
 				change(&p)
 				must(t, h.registry.Change(t.Context(), operator, p, 1))
@@ -182,7 +182,7 @@ func TestChangedUnderWay(t *testing.T) {
 			})
 			must(t, err)
 			if change != nil {
-				must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
+				must(t, h.registry.Remove(t.Context(), operator, p.ID, "試験", 1))
 			}
 		}
 	})

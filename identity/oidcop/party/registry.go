@@ -26,7 +26,7 @@ type Querier interface {
 }
 
 // Put adds a party, or replaces the one with its id where replace is set; at is UTC in microseconds. The error wraps identity.ErrExists or
-// identity.ErrNotFound where there is one and should be none, or the other way round. Who may do this is for the caller to ask.
+// identity.ErrNotFound where there is one, of whatever protocol, and should be none, or the other way round. Who may do this is for the caller to ask.
 func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bool, at int64) error {
 	config, err := p.encode()
 	if err != nil {
@@ -41,8 +41,25 @@ func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bo
 	row := by.AuditRow(at, action, audit.Done)
 	row.Object = string(p.ID)
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if !replace {
+			if err := claim(ctx, tx, p.ID); err != nil {
+				return err
+			}
+		}
 		return write(ctx, tx, row, wrong, statement, string(p.ID), config, at)
 	})
+}
+
+// claim takes an id among those of all protocols.
+func claim(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error {
+	res, err := tx.ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ($1, 'oidc') ON CONFLICT DO NOTHING`, string(id))
+	if err != nil {
+		return fmt.Errorf("relying party %q: %w", id, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("relying party %q: %w", id, identity.ErrExists))
+	}
+	return nil
 }
 
 // Remove takes a party out, for a reason that the audit log keeps. Its tokens stop counting at once, because each use asks for the party.
@@ -50,7 +67,11 @@ func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.Rely
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Object, row.Reason = string(id), why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+		if err := write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM party_name WHERE id = $1 AND protocol = 'oidc'`, string(id))
+		return err
 	})
 }
 

@@ -25,11 +25,11 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id or its entity id is taken. Who may do
-// this is for the caller to ask.
+// Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id, which no relying party of another
+// protocol may have either, or its entity id is taken. Who may do this is for the caller to ask.
 func (r *Registry) Add(ctx context.Context, by access.Actor, p SP, at int64) error {
 	return r.write(ctx, by, p, "rp.add", identity.ErrExists,
-		`INSERT INTO saml_party (id, entity_id, config, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) ON CONFLICT DO NOTHING`, at)
+		`INSERT INTO saml_party (id, entity_id, config, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`, at)
 }
 
 // Change replaces the provider of the same id. The error wraps identity.ErrNotFound where there is none, and identity.ErrExists where the entity
@@ -47,19 +47,43 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 		return fmt.Errorf("service provider %q: %w", p.ID, err)
 	}
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at)
+		if action == "rp.add" {
+			if err := claim(ctx, tx, p.ID); err != nil {
+				return err
+			}
+		}
+		return record(ctx, tx, by.AuditRow(at, action, audit.Done), p.ID, none, statement, string(p.ID), p.EntityID, string(config), at)
 	})
 }
 
-// Remove takes a provider out. A login that is under way isn't answered any more.
-func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
+// claim takes an id among those of all protocols.
+func claim(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error {
+	res, err := tx.ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ($1, 'saml') ON CONFLICT DO NOTHING`, string(id))
+	if err != nil {
+		return fmt.Errorf("service provider %q: %w", id, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("service provider %q: %w", id, identity.ErrExists))
+	}
+	return nil
+}
+
+// Remove takes a provider out, for a reason that the audit log keeps. A login that is under way isn't answered any more.
+func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
+	row := by.AuditRow(at, "rp.remove", audit.Done)
+	row.Reason = why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
+		if err := record(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM party_name WHERE id = $1 AND protocol = 'saml'`, string(id))
+		return err
 	})
 }
 
 // record runs a statement that must change one row, and appends its audit row.
-func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.RelyingPartyID, action string, at int64, none error, statement string, args ...any) error {
+func record(ctx context.Context, tx *sql.Tx, row audit.Row, id policies.RelyingPartyID, none error, statement string, args ...any) error {
+	row.Object = string(id)
 	res, err := tx.ExecContext(ctx, statement, args...)
 	if sqldb.UniqueViolation(err) {
 		return fmt.Errorf("service provider %q: its entity id is registered already: %w", id, identity.ErrExists)
@@ -70,8 +94,6 @@ func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.Relyin
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, fmt.Errorf("service provider %q: %w", id, none))
 	}
-	row := by.AuditRow(at, action, audit.Done)
-	row.Object = string(id)
 	return audit.Append(ctx, tx, row)
 }
 
