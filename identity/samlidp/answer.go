@@ -105,10 +105,16 @@ func (p *Provider) fill(ctx context.Context, tx *sql.Tx, s *statement) (*withhel
 	if err != nil {
 		return nil, err
 	}
-	s.values = attributesOf(s.rp.Attributes, s.login.Release, person, org)
+	subject := ""
+	if s.facts.NameID == sp.NameIDPersistent || s.rp.TellsSubject() {
+		if subject, err = p.opt.Subjects.Issue(ctx, tx, s.login.Person, ppid.Sector(s.rp.Sector), s.at); err != nil {
+			return nil, err
+		}
+	}
+	s.values = attributesOf(s.rp.Attributes, s.login.Release, person, org, subject)
 	switch s.facts.NameID {
 	case sp.NameIDPersistent:
-		s.name, err = p.opt.Subjects.Issue(ctx, tx, s.login.Person, ppid.Sector(s.rp.Sector), s.at)
+		s.name = subject
 	case sp.NameIDTransient:
 		s.name, err = p.documentID()
 	case sp.NameIDEmail:

@@ -65,6 +65,7 @@ func (p SP) Check() error {
 	f.add(p.Owner != "" && !ownerForm.MatchString(string(p.Owner)), "owner: %q isn't the number of an organization", p.Owner)
 	f.add(p.Contact.Name != "" && !words(p.Contact.Name, maxName), "contact: name: want at most %d bytes without control characters", maxName)
 	f.add(p.Contact.Mail != "" && !mailbox(p.Contact.Mail), "contact: mail: %q isn't one e-mail address like name@example.lg.jp", p.Contact.Mail)
+	f.add(p.Vendor != "" && !idForm.MatchString(p.Vendor), "vendor: %q isn't the name of a profile", p.Vendor)
 	p.checkKeys(&f)
 	p.checkAttributes(&f)
 	seen := map[policies.Network]bool{}
