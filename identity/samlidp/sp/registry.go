@@ -52,7 +52,13 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 				return err
 			}
 		}
-		return record(ctx, tx, by.AuditRow(at, action, audit.Done), p.ID, none, statement, string(p.ID), p.EntityID, string(config), at)
+		if err := record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at); err != nil {
+			return err
+		}
+		// What was proposed against the registration as it was has to be proposed anew.
+		_, err := tx.ExecContext(ctx, `UPDATE saml_metadata SET next_at = $2 WHERE party = $1 AND next_at > $2
+			AND EXISTS (SELECT 1 FROM saml_proposal q WHERE q.party = $1 AND q.state = 'pending')`, string(p.ID), at)
+		return err
 	})
 }
 
@@ -68,21 +74,30 @@ func claim(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error {
 	return nil
 }
 
-// Remove takes a provider out, for a reason that the audit log keeps. A login that is under way isn't answered any more.
+// Remove takes a provider out, with all that is known of its metadata, for a reason that the audit log keeps. A login that is under way isn't
+// answered any more.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Reason = why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := record(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
-			return err
+		for _, statement := range []string{
+			`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`, `DELETE FROM party_name WHERE id = $1 AND protocol = 'saml'`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
+				return fmt.Errorf("service provider %q: %w", id, err)
+			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM party_name WHERE id = $1 AND protocol = 'saml'`, string(id))
-		return err
+		return change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
 	})
 }
 
-// record runs a statement that must change one row, and appends its audit row.
-func record(ctx context.Context, tx *sql.Tx, row audit.Row, id policies.RelyingPartyID, none error, statement string, args ...any) error {
+// record runs a statement that must change one row, and appends an audit row about it.
+func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.RelyingPartyID, action string, at int64, none error, statement string, args ...any) error {
+	return change(ctx, tx, by.AuditRow(at, action, audit.Done), id, none, statement, args...)
+}
+
+// change is record with the audit row as it is to be, but for its object.
+func change(ctx context.Context, tx *sql.Tx, row audit.Row, id policies.RelyingPartyID, none error, statement string, args ...any) error {
 	row.Object = string(id)
 	res, err := tx.ExecContext(ctx, statement, args...)
 	if sqldb.UniqueViolation(err) {
