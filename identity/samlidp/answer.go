@@ -66,15 +66,15 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		At: s.at, Actor: string(l.Person), ActorKind: audit.ActorPerson, Action: "saml.response", Org: l.Org, Object: string(rp.ID), Outcome: audit.Done,
 		PolicyHash: l.PolicyHash, Detail: map[string]any{"network": l.Network, "context": s.context, "session": l.Session, "name_id": fs.NameID},
 	}
-	if row.ID, err = p.draw(16); err != nil {
-		return login.Answer{}, err
-	}
 	if no != nil {
 		row.Outcome, row.Reason = audit.Refused, no.reason
+		if row.ID, err = audit.NewIncident(p.opt.Random, p.opt.Now()); err != nil {
+			return login.Answer{}, err
+		}
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return login.Answer{}, err
 		}
-		return p.refusal(by, s.issuer, fs, no.status, row.ID, s.at)
+		return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
 	}
 	if err := p.keep(ctx, tx, &s); err != nil {
 		return login.Answer{}, err
@@ -165,7 +165,7 @@ var words = map[login.Reason]string{
 
 // Refuse gives the answer that tells the provider of a refusal. It keeps nothing of it: the dispatcher's row is the record.
 func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refusal login.Refusal) (login.Answer, error) {
-	_, fs, err := p.answerable(ctx, tx, r)
+	rp, fs, err := p.answerable(ctx, tx, r)
 	if err != nil {
 		return login.Answer{}, err
 	}
@@ -177,11 +177,11 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 	if !ok {
 		status = statusAuthnFailed
 	}
-	return p.refusal(by, p.EntityID(r.Network), fs, status, refusal.Incident, p.opt.Now().UnixMicro())
+	return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, p.opt.Now().UnixMicro())
 }
 
 // refusal is a signed response without an assertion.
-func (p *Provider) refusal(by signing, issuer string, fs facts, status, incident string, at int64) (login.Answer, error) {
+func (p *Provider) refusal(by signing, issuer string, rp sp.SP, fs facts, status, incident string, at int64) (login.Answer, error) {
 	id, err := p.documentID()
 	if err != nil {
 		return login.Answer{}, err
@@ -197,7 +197,7 @@ func (p *Provider) refusal(by signing, issuer string, fs facts, status, incident
 	if err := wire.Sign(el, by.signer, by.certificate); err != nil {
 		return login.Answer{}, err
 	}
-	return answer(el, fs)
+	return answer(el, rp, fs)
 }
 
 // success is a signed response with an assertion, signed and encrypted as the provider wants it.
@@ -214,7 +214,7 @@ func (p *Provider) success(by signing, s statement) (login.Answer, error) {
 	if err != nil {
 		return login.Answer{}, err
 	}
-	return answer(response, s.facts)
+	return answer(response, s.rp, s.facts)
 }
 
 // response writes the response with its assertion, under these two IDs.
@@ -262,12 +262,12 @@ func responseOf(id, issuer string, fs facts, at int64) *etree.Element {
 }
 
 // answer is the form that takes a response to the provider (SAML 2.0 Bindings, section 3.5).
-func answer(el *etree.Element, fs facts) (login.Answer, error) {
+func answer(el *etree.Element, rp sp.SP, fs facts) (login.Answer, error) {
 	doc, err := wire.Bytes(el)
 	if err != nil {
 		return login.Answer{}, fmt.Errorf("samlidp: %w", err)
 	}
-	a := login.Answer{Location: fs.Consumer, Form: [][2]string{{"SAMLResponse", base64.StdEncoding.EncodeToString(doc)}}}
+	a := login.Answer{Location: fs.Consumer, Beyond: rp.Beyond, Form: [][2]string{{"SAMLResponse", base64.StdEncoding.EncodeToString(doc)}}}
 	if fs.Relay != "" {
 		a.Form = append(a.Form, [2]string{"RelayState", fs.Relay})
 	}

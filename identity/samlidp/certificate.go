@@ -9,11 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/sqldb"
 )
 
 // certificateLife is how long a certificate says that it is valid. It only carries a key; when that key is used is for the ring to say.
@@ -56,18 +58,27 @@ func certificateOf(ctx context.Context, q querier, keyID string) ([]byte, error)
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// Ensure makes the certificates that published keys lack. It is called at start and after a rotation; what is missing later is made when it is
-// needed.
+// Certify makes the certificates that published keys of a ring lack. It is called at start and after a rotation, by programs that serve nothing too;
+// what is missing later is made when it is needed.
+func Certify(ctx context.Context, db *sqldb.DB, ring *keys.Ring, random io.Reader, now time.Time) error {
+	return db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error { return certify(ctx, tx, ring, random, now) })
+}
+
+// Ensure is Certify with the provider's own options.
 func (p *Provider) Ensure(ctx context.Context) error { return p.opt.DB.WithTx(ctx, p.certify) }
+
+func (p *Provider) certify(ctx context.Context, tx *sql.Tx) error {
+	return certify(ctx, tx, p.opt.Keys, p.opt.Random, p.opt.Now())
+}
 
 // certify makes the certificates that are missing. The active key signs them: its own, and the next one's, so that whoever trusts the certificate
 // of today can check by it that the one of tomorrow comes from here.
-func (p *Provider) certify(ctx context.Context, tx *sql.Tx) error {
-	published, err := p.opt.Keys.Published(ctx, tx, Purpose)
+func certify(ctx context.Context, tx *sql.Tx, ring *keys.Ring, random io.Reader, now time.Time) error {
+	published, err := ring.Published(ctx, tx, Purpose)
 	if err != nil {
 		return err
 	}
-	signer, err := p.opt.Keys.Signer(ctx, tx, Purpose)
+	signer, err := ring.Signer(ctx, tx, Purpose)
 	if err != nil {
 		return err
 	}
@@ -87,12 +98,12 @@ func (p *Provider) certify(ctx context.Context, tx *sql.Tx) error {
 		if err != nil {
 			return err
 		}
-		der, err := x509.CreateCertificate(p.opt.Random, subject, issuer, k.Public, signer)
+		der, err := x509.CreateCertificate(random, subject, issuer, k.Public, signer)
 		if err != nil {
 			return fmt.Errorf("samlidp: make a certificate: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO saml_certificate (key_id, der, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			k.ID, base64.StdEncoding.EncodeToString(der), p.opt.Now().UnixMicro()); err != nil {
+			k.ID, base64.StdEncoding.EncodeToString(der), now.UnixMicro()); err != nil {
 			return fmt.Errorf("samlidp: keep a certificate: %w", err)
 		}
 	}

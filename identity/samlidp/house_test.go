@@ -281,6 +281,7 @@ func (pages) Problem(w http.ResponseWriter, _ *http.Request, p samlidp.Problem) 
 
 func (pages) Form(w http.ResponseWriter, _ *http.Request, a login.Answer) {
 	w.Header().Set("X-To", a.Location)
+	w.Header().Set("X-Beyond", strings.Join(a.Beyond, " "))
 	for _, f := range a.Form {
 		w.Header().Set("X-"+f[0], url.QueryEscape(f[1]))
 	}
@@ -294,17 +295,27 @@ type result struct {
 	incident string
 	to       string
 	relay    string
+	beyond   string // where the provider may lead on to
 	doc      string // the response
 	body     string
 }
 
+// serve asks the handler, and comes again for a request by POST that waits for it.
 func (h *house) serve(n policies.Network, r *http.Request) result {
 	w := httptest.NewRecorder()
 	h.handler[n].ServeHTTP(w, r)
+	if to := w.Header().Get("Location"); w.Code == http.StatusSeeOther && strings.HasPrefix(to, origin+"/saml/continue?") {
+		again := httptest.NewRequest(http.MethodGet, to, nil)
+		for _, c := range w.Result().Cookies() {
+			again.AddCookie(c)
+		}
+		w = httptest.NewRecorder()
+		h.handler[n].ServeHTTP(w, again)
+	}
 	relay, err := url.QueryUnescape(w.Header().Get("X-RelayState"))
 	must(h.t, err)
 	return result{
-		w.Code, w.Header().Get("X-Problem"), w.Header().Get("X-Incident"), w.Header().Get("X-To"), relay, decode(h.t, w.Header().Get("X-SAMLResponse")), w.Body.String(),
+		w.Code, w.Header().Get("X-Problem"), w.Header().Get("X-Incident"), w.Header().Get("X-To"), relay, w.Header().Get("X-Beyond"), decode(h.t, w.Header().Get("X-SAMLResponse")), w.Body.String(),
 	}
 }
 

@@ -230,7 +230,9 @@ func Certificates(ctx context.Context, q querier, ring *keys.Ring) ([]Certificat
 		all = append(all, Certificate{k.ID, k.State, der})
 	}
 	order := []keys.State{keys.Active, keys.Next, keys.Retired}
-	slices.SortStableFunc(all, func(a, b Certificate) int { return cmp.Compare(slices.Index(order, a.State), slices.Index(order, b.State)) })
+	slices.SortStableFunc(all, func(a, b Certificate) int {
+		return cmp.Compare(slices.Index(order, a.State), slices.Index(order, b.State))
+	})
 	return all, nil
 }
 

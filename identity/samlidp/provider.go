@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
@@ -95,7 +97,7 @@ type Options struct {
 type Provider struct {
 	opt      Options
 	linkKey  []byte
-	refusals refusals
+	throttle audit.Throttle
 }
 
 var _ login.Issuer = (*Provider)(nil)
@@ -129,13 +131,14 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	return &Provider{opt: opt, linkKey: key}, nil
+	return &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}}, nil
 }
 
 // The paths of the end points. The metadata's address is the entity id.
 const (
 	pathMetadata = "/saml/metadata"
 	pathSSO      = "/saml/sso"
+	pathContinue = "/saml/continue"
 	pathStart    = "/saml/start"
 )
 
@@ -164,6 +167,9 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 				c.page("", "saml.request", &fault{http: http.StatusMisdirectedRequest, reason: "host"})
 				return
 			}
+			if r.URL.Path != pathMetadata && !meant(w, r) {
+				return
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			fn(c)
 		})
@@ -171,8 +177,23 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 	serve("GET "+pathMetadata, (*call).metadata)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
+	serve("GET "+pathContinue, (*call).resume)
 	serve("GET "+pathStart, (*call).start)
 	return mux, nil
+}
+
+// meant reports whether somebody really asks, and answers whoever only looks ahead (HEAD, a browser's prefetch): a request counts once.
+func meant(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.Method == http.MethodHead:
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return false
+	}
+	return true
 }
 
 // call is one request.

@@ -82,6 +82,10 @@ func (c *call) take(m message, f *fault) {
 		c.back(p, fs, f)
 		return
 	}
+	if !m.redirect {
+		c.wait(ask)
+		return
+	}
 	c.p.opt.Start(c.w, c.r, ask)
 }
 
@@ -337,7 +341,7 @@ func (c *call) back(p sp.SP, fs facts, f *fault) {
 		}
 	}
 	if err == nil {
-		a, err = c.p.refusal(by, c.entityID(), fs, f.status, incident, c.at)
+		a, err = c.p.refusal(by, c.entityID(), p, fs, f.status, incident, c.at)
 	}
 	if err != nil {
 		c.p.opt.Pages.Problem(c.w, c.r, Problem{Status: http.StatusInternalServerError, Reason: "internal", Incident: c.record(p.ID, actionSSO, broken(err))})

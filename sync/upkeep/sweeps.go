@@ -55,6 +55,20 @@ func OpenID(p interface {
 	}
 }
 
+// SAML removes requests and grants that have expired. p is samlidp.Provider.
+func SAML(p interface {
+	Sweep(ctx context.Context, limit int) (rows int64, err error)
+},
+) Sweep {
+	return Sweep{
+		"saml", "requests that can't be sent again, and grants, that have expired", time.Minute,
+		func(ctx context.Context) (bool, error) {
+			n, err := p.Sweep(ctx, rowsAtOnce)
+			return n >= rowsAtOnce, err // some kind may have had more
+		},
+	}
+}
+
 // Passwords removes counters of wrong passwords that have forgotten everything. s is password.Store.
 func Passwords(s interface {
 	Sweep(ctx context.Context, now time.Time, limit int) (more bool, err error)

@@ -21,8 +21,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/mynumber"
 	"github.com/musubi-hub/musubi/identity/network"
 	"github.com/musubi-hub/musubi/identity/oidcop"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/notice"
 )
@@ -33,6 +33,7 @@ type Federation struct {
 	Networks   *network.Table
 	Dispatcher *login.Dispatcher
 	Provider   *oidcop.Provider
+	SAML       *samlidp.Provider
 	Card       *mynumber.Method // nil: no network has a card host
 	Lists      *mynumber.Lists  // of revoked cards; nil with Card
 	Challenges *mynumber.Challenges
@@ -41,12 +42,13 @@ type Federation struct {
 
 // Faces is what the pages give to a federation.
 type Faces struct {
-	Pages    oidcop.Pages
-	Browser  oidcop.Browser
-	Start    func(w http.ResponseWriter, r *http.Request, ask login.Ask)
-	Hub      login.Issuer // of the hub's own pages
-	ReturnTo func(n policies.Network, id identity.LoginID, code string) string
-	CardPath string // on the card host: where a card is read
+	Pages     oidcop.Pages
+	SAMLPages samlidp.Pages
+	Browser   oidcop.Browser
+	Start     func(w http.ResponseWriter, r *http.Request, ask login.Ask)
+	Hub       login.Issuer // of the hub's own pages
+	ReturnTo  func(n policies.Network, id identity.LoginID, code string) string
+	CardPath  string // on the card host: where a card is read
 }
 
 // Networks gives the table of the networks that have a login; nil where none has.
@@ -106,13 +108,22 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 		return nil, err
 	}
 	h.provider.Store(f.Provider)
+	f.SAML, err = samlidp.New(samlidp.Options{
+		DB: h.DB, Keys: h.Keys, Sealing: h.seal, Parties: h.SPs, Subjects: accounts.Subjects, People: h, Browser: faces.Browser, Pages: faces.SAMLPages,
+		Start: faces.Start, Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err
 	}
 	f.Dispatcher, err = login.New(login.Config{
-		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: party.NewEntrances(h.Parties), Sessions: h.Sessions,
-		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: f.Provider, identity.IssuerHub: faces.Hub},
+		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: h.Entrances, Sessions: h.Sessions,
+		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{
+			identity.IssuerOIDC: f.Provider, identity.IssuerSAML: f.SAML, identity.IssuerHub: faces.Hub,
+		},
 		ReturnTo: faces.ReturnTo,
 	})
 	return f, err

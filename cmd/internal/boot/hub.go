@@ -24,9 +24,11 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/entrance"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -79,11 +81,13 @@ type Hub struct {
 	Keys      *keys.Ring
 	Audit     *audit.Log // nil unless Options.Work
 
-	Posts    *access.Posts
-	Parties  *party.Registry
-	Sessions *session.Store
-	Logouts  *logout.Enqueuer
-	Persons  *notice.Store // tells people what happened to their accounts
+	Posts     *access.Posts
+	Parties   *party.Registry // OpenID relying parties
+	SPs       *sp.Registry    // SAML service providers
+	Entrances *entrance.Book  // both, and the hub's own pages
+	Sessions  *session.Store
+	Logouts   *logout.Enqueuer
+	Persons   *notice.Store // tells people what happened to their accounts
 
 	outward  http.RoundTripper               // Options.Parties
 	seal     *keys.SealingKey                // nil until Unseal

@@ -35,6 +35,7 @@ func (i issuer) Abandon(ctx context.Context, id string) error {
 func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	sweeps := []upkeep.Sweep{
 		upkeep.LoginRequests(f.Dispatcher), upkeep.Sessions(h.Sessions, h.Now), upkeep.Passwords(f.Passwords, h.Now), upkeep.OpenID(f.Provider),
+		upkeep.SAML(f.SAML),
 		upkeep.Logouts(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now)), upkeep.Notices(h.Persons, h.Now),
 	}
 	if f.Challenges != nil {

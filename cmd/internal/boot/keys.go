@@ -12,6 +12,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/sync/jobs"
 )
 
@@ -45,6 +46,9 @@ func (h *Hub) openKeys(ctx context.Context, o Options) (err error) {
 	if err := h.Keys.Ensure(ctx, h.recordKey(audit.Row{Actor: "keys", ActorKind: audit.ActorSystem})); err != nil {
 		return err
 	}
+	if err := h.certify(ctx); err != nil {
+		return err
+	}
 	node, err := jobs.NodeID(o.Data, rand.Reader)
 	if err != nil {
 		return err
@@ -56,6 +60,7 @@ func (h *Hub) openKeys(ctx context.Context, o Options) (err error) {
 func (h *Hub) ring(seal *keys.SealingKey) (*keys.Ring, error) {
 	specs := map[keys.Purpose]keys.Spec{audit.Purpose: audit.KeySpec()}
 	maps.Copy(specs, oidcop.Specs())
+	maps.Copy(specs, samlidp.Specs())
 	return keys.New(h.DB, keys.Options{Sealing: seal, Specs: specs, Now: h.Now, Random: rand.Reader})
 }
 
@@ -87,7 +92,19 @@ func (h *Hub) recordKey(by audit.Row) keys.Record {
 
 // Rotate makes the next key of the purpose sign. by begins the audit rows.
 func (h *Hub) Rotate(ctx context.Context, p keys.Purpose, early bool, by audit.Row) (keys.Rotation, error) {
-	return h.Keys.Rotate(ctx, p, early, h.recordKey(by))
+	done, err := h.Keys.Rotate(ctx, p, early, h.recordKey(by))
+	if err != nil || p != samlidp.Purpose {
+		return done, err
+	}
+	if err := h.certify(ctx); err != nil { // the keys have changed all the same, and metadata makes what it lacks
+		h.Log.ErrorContext(ctx, "the next SAML key has no certificate yet", "error", err)
+	}
+	return done, nil
+}
+
+// certify makes the certificates that SAML's keys lack.
+func (h *Hub) certify(ctx context.Context) error {
+	return samlidp.Certify(ctx, h.DB, h.Keys, rand.Reader, h.Now())
 }
 
 // Sequence sequences and signs audit rows until ctx or the hub ends, whichever is first.

@@ -59,10 +59,7 @@ type Config struct {
 	CardAPI http.Handler
 	// CardVia leads the browser to a page that plays the card, in place of location on the card host. In demonstrations alone: each page says so.
 	CardVia func(location string) string
-	// FormBeyond names further origins to which a relying party's own answer may lead after a form was posted to target: Chromium holds the form's
-	// policy over every redirect that follows. nil, and an empty answer: none.
-	FormBeyond func(target string) []string
-	Notice     string // shown on every page
+	Notice  string // shown on every page
 }
 
 // Site is the pages of all networks. It is safe for concurrent use after Bind.

@@ -280,12 +280,6 @@ func TestRegistry(t *testing.T) {
 		expect("change before add", r.Put(ctx, by, p, true, at), identity.ErrNotFound)
 		expect("add", r.Put(ctx, by, p, false, at), nil)
 		expect("add again", r.Put(ctx, by, p, false, at), identity.ErrExists)
-		taken := good(t)
-		taken.ID = "saml"
-		if _, err := db.Writer().ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ('saml', 'saml')`); err != nil {
-			t.Fatal(err)
-		}
-		expect("the id of a party of another protocol", r.Put(ctx, by, taken, false, at), identity.ErrExists)
 		got, err := r.Party(ctx, db.Reader(), p.ID)
 		if diff := cmp.Diff(p, got); diff != "" || err != nil {
 			t.Errorf("%v (-want +got):\n%s", err, diff)

@@ -14,11 +14,24 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
+// Names keeps ids that this registry shares with others: entrance.Names. An id is taken and freed in the transaction that registers and removes.
+type Names interface {
+	// Take wraps identity.ErrExists where the id is another registry's.
+	Take(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+	Free(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+}
+
 // Registry stores parties.
-type Registry struct{ db *sqldb.DB }
+type Registry struct {
+	db    *sqldb.DB
+	names Names // nil: the ids are this registry's alone
+}
 
 // NewRegistry makes the registry over the tables of Migration.
 func NewRegistry(db *sqldb.DB) *Registry { return &Registry{db: db} }
+
+// Share makes a registry that takes its ids from names.
+func (r *Registry) Share(names Names) *Registry { return &Registry{r.db, names} }
 
 // Querier is a *sql.DB or a *sql.Tx.
 type Querier interface {
@@ -26,7 +39,7 @@ type Querier interface {
 }
 
 // Put adds a party, or replaces the one with its id where replace is set; at is UTC in microseconds. The error wraps identity.ErrExists or
-// identity.ErrNotFound where there is one, of whatever protocol, and should be none, or the other way round. Who may do this is for the caller to ask.
+// identity.ErrNotFound where there is one and should be none, or the other way round. Who may do this is for the caller to ask.
 func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bool, at int64) error {
 	config, err := p.encode()
 	if err != nil {
@@ -41,8 +54,8 @@ func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bo
 	row := by.AuditRow(at, action, audit.Done)
 	row.Object = string(p.ID)
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if !replace {
-			if err := claim(ctx, tx, p.ID); err != nil {
+		if r.names != nil && !replace {
+			if err := r.names.Take(ctx, tx, p.ID); err != nil {
 				return err
 			}
 		}
@@ -50,28 +63,16 @@ func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bo
 	})
 }
 
-// claim takes an id among those of all protocols.
-func claim(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error {
-	res, err := tx.ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ($1, 'oidc') ON CONFLICT DO NOTHING`, string(id))
-	if err != nil {
-		return fmt.Errorf("relying party %q: %w", id, err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, fmt.Errorf("relying party %q: %w", id, identity.ErrExists))
-	}
-	return nil
-}
-
 // Remove takes a party out, for a reason that the audit log keeps. Its tokens stop counting at once, because each use asks for the party.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Object, row.Reason = string(id), why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id)); err != nil {
+		err := write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+		if err != nil || r.names == nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM party_name WHERE id = $1 AND protocol = 'oidc'`, string(id))
-		return err
+		return r.names.Free(ctx, tx, id)
 	})
 }
 

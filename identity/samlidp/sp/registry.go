@@ -14,22 +14,37 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
+// Names keeps ids that this registry shares with others: entrance.Names. An id is taken and freed in the transaction that registers and removes.
+type Names interface {
+	// Take wraps identity.ErrExists where the id is another registry's.
+	Take(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+	Free(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+}
+
 // Registry stores service providers.
-type Registry struct{ db *sqldb.DB }
+type Registry struct {
+	db    *sqldb.DB
+	names Names // nil: the ids are this registry's alone
+}
 
 // NewRegistry makes the registry over the tables of Migration.
 func NewRegistry(db *sqldb.DB) *Registry { return &Registry{db: db} }
+
+// Share makes a registry that takes its ids from names.
+func (r *Registry) Share(names Names) *Registry { return &Registry{r.db, names} }
 
 // Querier is a *sql.DB or a *sql.Tx.
 type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id, which no relying party of another
-// protocol may have either, or its entity id is taken. Who may do this is for the caller to ask.
+const actionAdd = "rp.add"
+
+// Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id or its entity id is taken. Who may do
+// this is for the caller to ask.
 func (r *Registry) Add(ctx context.Context, by access.Actor, p SP, at int64) error {
-	return r.write(ctx, by, p, "rp.add", identity.ErrExists,
-		`INSERT INTO saml_party (id, entity_id, config, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)`, at)
+	return r.write(ctx, by, p, actionAdd, identity.ErrExists,
+		`INSERT INTO saml_party (id, entity_id, config, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) ON CONFLICT DO NOTHING`, at)
 }
 
 // Change replaces the provider of the same id. The error wraps identity.ErrNotFound where there is none, and identity.ErrExists where the entity
@@ -47,8 +62,8 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 		return fmt.Errorf("service provider %q: %w", p.ID, err)
 	}
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if action == "rp.add" {
-			if err := claim(ctx, tx, p.ID); err != nil {
+		if r.names != nil && action == actionAdd {
+			if err := r.names.Take(ctx, tx, p.ID); err != nil {
 				return err
 			}
 		}
@@ -62,32 +77,22 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 	})
 }
 
-// claim takes an id among those of all protocols.
-func claim(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error {
-	res, err := tx.ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ($1, 'saml') ON CONFLICT DO NOTHING`, string(id))
-	if err != nil {
-		return fmt.Errorf("service provider %q: %w", id, err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, fmt.Errorf("service provider %q: %w", id, identity.ErrExists))
-	}
-	return nil
-}
-
 // Remove takes a provider out, with all that is known of its metadata, for a reason that the audit log keeps. A login that is under way isn't
 // answered any more.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Reason = why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, statement := range []string{
-			`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`, `DELETE FROM party_name WHERE id = $1 AND protocol = 'saml'`,
-		} {
+		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
 			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
 				return fmt.Errorf("service provider %q: %w", id, err)
 			}
 		}
-		return change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
+		err := change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
+		if err != nil || r.names == nil {
+			return err
+		}
+		return r.names.Free(ctx, tx, id)
 	})
 }
 
@@ -114,6 +119,9 @@ func change(ctx context.Context, tx *sql.Tx, row audit.Row, id policies.RelyingP
 
 // SP gives the provider of an id; the error wraps identity.ErrNotFound where there is none.
 func (r *Registry) SP(ctx context.Context, q Querier, id policies.RelyingPartyID) (SP, error) {
+	if !idForm.MatchString(string(id)) { // not every database takes every text
+		return SP{}, fmt.Errorf("service provider: %w", identity.ErrNotFound)
+	}
 	return one(q.QueryRowContext(ctx, `SELECT config FROM saml_party WHERE id = $1`, string(id)))
 }
 

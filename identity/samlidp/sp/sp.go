@@ -145,6 +145,7 @@ type SP struct {
 	Sign          Sign               `json:"sign"`
 	NameID        NameID             `json:"name_id"`
 	Initiated     bool               `json:"initiated,omitempty"`      // logins may begin at the hub, by a signed link
+	Beyond        []string           `json:"beyond,omitempty"`         // origins to which its consumers lead the browser on: where they greet people, if that is another host
 	IgnoreContext bool               `json:"ignore_context,omitempty"` // what it asks about the kind of login doesn't count: it asks for passwords and can't be told not to
 	Least         policies.Assurance `json:"least"`                    // what a login must reach
 	Attributes    []Attribute        `json:"attributes,omitempty"`

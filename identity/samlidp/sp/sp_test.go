@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,6 +158,12 @@ func TestCheck(t *testing.T) {
 		"dots in the path":            {". and ..", acs("https://sp.example/a/../acs")},
 		"no host":                     {"want https", acs("https:///acs")},
 		"a long address":              {"at most 512", acs("https://sp.example/" + strings.Repeat("x", 500))},
+		"the hub's own id":            {"can't be registered", func(p *sp.SP) { p.ID = "musubi" }},
+		"beyond: a path":              {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://sp.example/"} }},
+		"beyond: a wildcard":          {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://*.sp.example"} }},
+		"beyond: http":                {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"http://sp.example"} }},
+		"beyond: two in one":          {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://a.example;x"} }},
+		"beyond: many":                {"at most 20", func(p *sp.SP) { p.Beyond = slices.Repeat([]string{"https://a.example"}, 21) }},
 		"logout by artifact":          {"isn't served", func(p *sp.SP) { p.Faces[0].Logout[0].Binding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact" }},
 		"logout to javascript":        {"want https", func(p *sp.SP) { p.Faces[0].Logout[0].Location = "javascript:x" }},
 		"logout answers to http":      {"want https", func(p *sp.SP) { p.Faces[0].Logout[0].Response = "http://sp.example" }},
@@ -238,11 +245,6 @@ func TestRegistry(t *testing.T) {
 		expect("change before add", r.Change(ctx, by, p, at), identity.ErrNotFound)
 		expect("add", r.Add(ctx, by, p, at), nil)
 		expect("add again", r.Add(ctx, by, p, at), identity.ErrExists)
-		taken := good(t)
-		taken.ID, taken.EntityID = "oidc", "urn:oidc"
-		_, err = db.Writer().ExecContext(ctx, `INSERT INTO party_name (id, protocol) VALUES ('oidc', 'oidc')`)
-		must(t, err)
-		expect("the id of a party of another protocol", r.Add(ctx, by, taken, at), identity.ErrExists)
 		second := good(t)
 		second.ID = "slack"
 		expect("the entity id of another", r.Add(ctx, by, second, at), identity.ErrExists)
