@@ -167,7 +167,7 @@ func (r Registration) Fill() (Registration, error) {
 		return out
 	}
 	r.Sector, _, _ = strings.Cut(fill(r.Sector), ":") // a host's name, without its port
-	r.EntityID = fill(r.EntityID)
+	r.EntityID, r.Beyond = fill(r.EntityID), all(r.Beyond)
 	faces := map[policies.Network]Face{}
 	for n, f := range r.Networks {
 		f.Redirects, f.PostLogout, f.Serves = all(f.Redirects), all(f.PostLogout), all(f.Serves)

@@ -42,9 +42,11 @@ type Provider struct {
 	Encrypt       *bool        `json:"encrypt,omitempty"`
 	Initiated     *bool        `json:"initiated,omitempty"`
 	IgnoreContext *bool        `json:"ignore_context,omitempty"`
+	Beyond        []string     `json:"beyond,omitempty"` // origins to which it leads people on from where it is answered
 	Attributes    []Attribute  `json:"attributes,omitempty"`
 	Owner         Number       `json:"owner,omitempty"`
 	Contact       sp.Contact   `json:"contact,omitzero"`
+	Intake        sp.Intake    `json:"intake,omitempty"` // metadata, certificates, certificate
 	Signing       []string     `json:"signing,omitempty"` // certificates, PEM
 	Encryption    []Encryption `json:"encryption,omitempty"`
 }
@@ -134,7 +136,8 @@ func (r Registration) SP() (sp.SP, error) {
 	p := sp.SP{
 		ID: r.ID, Name: r.Name, EntityID: r.EntityID, Vendor: r.Vendor, Sector: r.Sector, Signed: is(r.Signed), Encrypt: is(r.Encrypt), Sign: r.Sign,
 		NameID: long(nameIDs, r.NameID), Initiated: is(r.Initiated), IgnoreContext: is(r.IgnoreContext), Least: level,
-		Functions: r.Functions, Products: r.Products, Owner: policies.OrgID(r.Owner), Contact: r.Contact,
+		Functions: r.Functions, Products: r.Products, Owner: policies.OrgID(r.Owner), Contact: r.Contact, Intake: r.Intake,
+		Beyond: r.Beyond,
 	}
 	for _, a := range r.Attributes {
 		p.Attributes = append(p.Attributes, sp.Attribute{Field: a.Field, Name: a.Name, Format: long(formats, a.Format), Friendly: a.Friendly})
@@ -171,6 +174,7 @@ func OfSP(p sp.SP) Registration {
 		Provider: Provider{
 			EntityID: p.EntityID, Vendor: p.Vendor, NameID: NameIDWord(p.NameID), Sign: p.Sign, Signed: yes(p.Signed), Encrypt: yes(p.Encrypt),
 			Initiated: yes(p.Initiated), IgnoreContext: yes(p.IgnoreContext), Owner: Number(p.Owner), Contact: p.Contact,
+			Intake: p.Intake, Beyond: p.Beyond,
 		},
 	}
 	for _, a := range p.Attributes {
@@ -229,6 +233,8 @@ func (p *Provider) over(more Provider) {
 	put(&p.Owner, more.Owner)
 	put(&p.Contact.Name, more.Contact.Name)
 	put(&p.Contact.Mail, more.Contact.Mail)
+	put(&p.Intake, more.Intake)
+	list(&p.Beyond, more.Beyond)
 	list(&p.Attributes, more.Attributes)
 	list(&p.Signing, more.Signing)
 	list(&p.Encryption, more.Encryption)
@@ -277,6 +283,8 @@ func (r Registration) foreign() error {
 		has(p.IgnoreContext != nil, "ignore_context")
 		has(p.Attributes != nil, "attributes")
 		has(p.Owner != "", "owner")
+		has(p.Intake != "", "intake")
+		has(p.Beyond != nil, "beyond")
 		has(p.Contact != sp.Contact{}, "contact")
 		has(p.Signing != nil, "signing")
 		has(p.Encryption != nil, "encryption")

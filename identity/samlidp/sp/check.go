@@ -76,6 +76,7 @@ func (p SP) Check() error {
 		err := origin(x)
 		f.add(err != nil, "beyond: %w", err)
 	}
+	f.add(p.Intake != "" && !slices.Contains(Intakes(), p.Intake), "intake: %q isn't one of %v", p.Intake, Intakes())
 	p.checkKeys(&f)
 	p.checkAttributes(&f)
 	seen := map[policies.Network]bool{}

@@ -130,6 +130,19 @@ type Contact struct {
 	Mail string `json:"mail,omitempty"` // one address
 }
 
+// Intake is how a provider takes the hub's keys: when a key changes, what it does by itself and what a person has to do there.
+type Intake string
+
+// The ways. A provider of which nothing is known is held for one with a single certificate: then nothing is taken for granted.
+const (
+	IntakeMetadata     Intake = "metadata"     // it reads our metadata again and again, and believes every key in it
+	IntakeCertificates Intake = "certificates" // a person enters certificates; it holds two at a time
+	IntakeCertificate  Intake = "certificate"  // a person enters the one certificate that it holds
+)
+
+// Intakes lists the ways that there are.
+func Intakes() []Intake { return []Intake{IntakeMetadata, IntakeCertificates, IntakeCertificate} }
+
 // SP is a service provider.
 type SP struct {
 	ID         policies.RelyingPartyID `json:"id"`
@@ -156,6 +169,7 @@ type SP struct {
 	Owner   policies.OrgID `json:"owner,omitempty"` // the organization of the directory that answers for it; empty where it isn't known
 	Contact Contact        `json:"contact,omitzero"`
 	Vendor  string         `json:"vendor,omitempty"` // whose product it is: the name of the profile with the notes about it
+	Intake  Intake         `json:"intake,omitempty"` // how it takes our keys; empty counts as one certificate
 }
 
 // Policy is what the policies know of the provider.

@@ -135,6 +135,7 @@ func TestCheck(t *testing.T) {
 		"mail with a line break":      {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example\r\nBcc: b@c.example" }},
 		"mail with a name":            {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "A <a@sp.example>" }},
 		"two addresses":               {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example,b@sp.example" }},
+		"an unknown intake":           {"intake: ", func(p *sp.SP) { p.Intake = "pigeon" }},
 		"mail without a host":         {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "saml" }},
 		"no consumer":                 {"at least one assertion", func(p *sp.SP) { p.Faces[0].Consumers = nil }},
 		"an index twice":              {"index 1 stands there twice", func(p *sp.SP) { p.Faces[0].Consumers[0].Index = 1 }},
