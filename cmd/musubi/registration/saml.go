@@ -46,7 +46,7 @@ type Provider struct {
 	Attributes    []Attribute  `json:"attributes,omitempty"`
 	Owner         Number       `json:"owner,omitempty"`
 	Contact       sp.Contact   `json:"contact,omitzero"`
-	Intake        sp.Intake    `json:"intake,omitempty"` // metadata, certificates, certificate
+	Intake        sp.Intake    `json:"intake,omitempty"`  // metadata, certificates, certificate
 	Signing       []string     `json:"signing,omitempty"` // certificates, PEM
 	Encryption    []Encryption `json:"encryption,omitempty"`
 }
