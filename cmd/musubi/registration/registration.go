@@ -221,7 +221,7 @@ func (r Registration) Party() (party.Party, error) {
 	if err != nil {
 		return party.Party{}, err
 	}
-	if err := r.foreign(); err != nil {
+	if err := r.foreign(OIDC); err != nil {
 		return party.Party{}, err
 	}
 	p := party.Party{

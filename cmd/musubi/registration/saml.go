@@ -127,7 +127,7 @@ func (r Registration) SP() (sp.SP, error) {
 	if err != nil {
 		return sp.SP{}, err
 	}
-	if err := r.foreign(); err != nil {
+	if err := r.foreign(SAML); err != nil {
 		return sp.SP{}, err
 	}
 	if r.NameID != "" && !slices.Contains(sp.NameIDs(), long(nameIDs, r.NameID)) {
@@ -143,14 +143,14 @@ func (r Registration) SP() (sp.SP, error) {
 		p.Attributes = append(p.Attributes, sp.Attribute{Field: a.Field, Name: a.Name, Format: long(formats, a.Format), Friendly: a.Friendly})
 	}
 	for i, text := range r.Signing {
-		der, err := certificate(text)
+		der, err := Certificate(text)
 		if err != nil {
 			return sp.SP{}, fmt.Errorf("signing %d: %w", i+1, err)
 		}
 		p.Signing = append(p.Signing, der)
 	}
 	for i, e := range r.Encryption {
-		der, err := certificate(e.Certificate)
+		der, err := Certificate(e.Certificate)
 		if err != nil {
 			return sp.SP{}, fmt.Errorf("encryption %d: %w", i+1, err)
 		}
@@ -196,13 +196,28 @@ func OfSP(p sp.SP) Registration {
 	return r
 }
 
+// WithMetadata puts what a provider's metadata says over the registration, in each of its networks. Of the formats of names that are listed the
+// registration's own is kept; where it isn't among them it is the first.
+func (r Registration) WithMetadata(m sp.Metadata) Registration {
+	draft := OfSP(m.Draft(policies.NetworkInternet))
+	more := Registration{Provider: Provider{EntityID: draft.EntityID, Signing: draft.Signing, Encryption: draft.Encryption, Signed: draft.Signed, Encrypt: draft.Encrypt}}
+	if len(m.NameIDs) > 0 && !slices.Contains(m.NameIDs, long(nameIDs, r.NameID)) {
+		more.NameID = draft.NameID
+	}
+	more.Networks = map[policies.Network]Face{}
+	for n := range r.Networks {
+		more.Networks[n] = draft.Networks[policies.NetworkInternet]
+	}
+	return r.Over(more)
+}
+
 // PEM writes a certificate as text.
 func PEM(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// certificate reads the one certificate of a text.
-func certificate(text string) ([]byte, error) {
+// Certificate reads the one certificate of a text in PEM, and gives it as DER.
+func Certificate(text string) ([]byte, error) {
 	block, rest := pem.Decode([]byte(text))
 	switch {
 	case block == nil:
@@ -240,8 +255,11 @@ func (p *Provider) over(more Provider) {
 	list(&p.Encryption, more.Encryption)
 }
 
-// foreign refuses what belongs to another protocol than the registration's.
-func (r Registration) foreign() error {
+// foreign refuses a registration of another protocol than the one it is read as, and what belongs to another.
+func (r Registration) foreign(as Protocol) error {
+	if r.Speaks() != as {
+		return fmt.Errorf("protocol: %q isn't %s", r.Speaks(), as)
+	}
 	var found []string
 	has := func(set bool, name string) {
 		if set {

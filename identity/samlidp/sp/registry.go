@@ -83,14 +83,17 @@ func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.Rely
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Reason = why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// The provider's row comes first, as everywhere: two who lock in another order lock each other out.
+		if err := change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
+			return err
+		}
 		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
 			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
 				return fmt.Errorf("service provider %q: %w", id, err)
 			}
 		}
-		err := change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
-		if err != nil || r.names == nil {
-			return err
+		if r.names == nil {
+			return nil
 		}
 		return r.names.Free(ctx, tx, id)
 	})
