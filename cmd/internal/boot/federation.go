@@ -100,8 +100,9 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 		return nil, err
 	}
 	f.Provider, err = oidcop.New(oidcop.Options{
-		DB: h.DB, Keys: h.Keys, Parties: h.Parties, Subjects: accounts.Subjects, People: h, Standing: &oidcop.Sessions{Store: h.Sessions, Now: h.Now},
-		Browser: faces.Browser, Pages: faces.Pages, Start: faces.Start, Enqueue: h.Logouts, Transport: transport, Issuers: issuers,
+		DB: h.DB, Keys: h.Keys, Parties: h.Parties, Subjects: accounts.Subjects, People: h,
+		Standing: &oidcop.Sessions{Store: h.Sessions, Parties: h.Entrances, Policy: h.Engine, Now: h.Now},
+		Browser:  faces.Browser, Pages: faces.Pages, Start: faces.Start, Enqueue: h.Logouts, Transport: transport, Issuers: issuers,
 		Now: h.Now, Random: rand.Reader, Logger: h.Log,
 	})
 	if err != nil {
