@@ -88,6 +88,10 @@ var reasons = map[login.Reason]Sentence{
 	login.ReasonInteraction: {
 		Label{"続けるには、画面での確認が必要です。", "Something has to be asked of you first."}, again,
 	},
+	login.ReasonParty: {
+		Label{"ログインの途中で、このサービスの登録が変わりました。", "The registration of this service changed during your login."},
+		Label{"サービスを開き直してください。続くときは、下の番号をヘルプデスクに伝えてください。", "Open the service again. If this goes on, tell the help desk the number below."},
+	},
 	login.ReasonCancelled: {Label{"ログインを取り消しました。", "The login was cancelled."}, Label{"利用するときは、もう一度ログインしてください。", "Log in again when you need it."}},
 }
 
