@@ -16,7 +16,9 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/metadata"
 )
 
 func newRPAdd(e *env) *cobra.Command {
@@ -118,6 +120,8 @@ func (e *env) addParty(ctx context.Context, h *boot.Hub, w written, f rpFlags) e
 	} else if err := putParty(f.secretFile, text, func() error {
 		return p.put(ctx, h, actor, f.replace)
 	}); err != nil {
+		return err
+	} else if err := keepSource(ctx, h, actor, w); err != nil {
 		return err
 	}
 	if f.secretFile != "" {
@@ -226,6 +230,26 @@ func (e *env) tellSecret(secret, file string) {
 }
 
 // fetchMetadata gets a provider's metadata from its address.
-func fetchMetadata(_ context.Context, _ *boot.Hub, address string) ([]byte, error) {
-	return nil, boot.Usage(fmt.Errorf("--metadata %s: fetch it, and give the file", address))
+func fetchMetadata(ctx context.Context, h *boot.Hub, address string) ([]byte, error) {
+	way, err := h.Outward()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := metadata.Fetcher{Transport: way}.Fetch(ctx, address, sp.Validators{})
+	if err != nil {
+		return nil, boot.Outside(fmt.Errorf("--metadata: %w", err))
+	}
+	return doc.Data, nil
+}
+
+// keepSource notes where a provider's metadata comes from, so that it is read anew, or who has to have signed it.
+func keepSource(ctx context.Context, h *boot.Hub, by access.Actor, w written) error {
+	if w.source == nil || w.source.Address == "" && len(w.source.Signers) == 0 {
+		return nil
+	}
+	err := sp.NewSources(h.DB, nil).Set(ctx, by, w.ID, *w.source, h.Now().UnixMicro())
+	if err != nil {
+		err = fmt.Errorf("%s is registered; where its metadata comes from isn't: %w", w.ID, err)
+	}
+	return err
 }

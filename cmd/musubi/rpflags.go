@@ -237,6 +237,10 @@ func (f rpFlags) withMetadata(cmd *cobra.Command, r registration.Registration, w
 	if err != nil {
 		return r, boot.Refused(fmt.Errorf("--metadata %s: %w", f.metadata, err))
 	}
+	for n := range r.Networks {
+		source.Networks = append(source.Networks, n)
+	}
+	slices.Sort(source.Networks)
 	w.left, w.source = m.Notices, source
 	return r.WithMetadata(m), nil
 }
