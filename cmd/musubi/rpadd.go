@@ -107,6 +107,9 @@ func (e *env) addParty(ctx context.Context, h *boot.Hub, w written, f rpFlags) e
 		return err
 	}
 	doc := rpAdded{Party: p.view(around.At), Replaced: f.replace, DryRun: f.dryRun, Secret: text, Left: w.left, Findings: p.review(around)}
+	if w.source != nil && len(w.source.Signers) == 0 {
+		doc.Findings = append(doc.Findings, unpinned)
+	}
 	if doc.Findings == nil {
 		doc.Findings = []registration.Finding{}
 	}
@@ -211,6 +214,14 @@ func (e *env) tellAdded(ctx context.Context, h *boot.Hub, p relyingParty, doc rp
 	}
 	e.tellSecret(doc.Secret, w.secretFile)
 	return nil
+}
+
+// unpinned is about metadata that nobody was seen to sign.
+var unpinned = registration.Finding{
+	Severity: registration.Risky, Code: "metadata_unpinned", Where: "--metadata", Says: policies.Text{
+		JA: "メタデータの署名を確かめていません。署名した鍵の証明書が別の道で分かるなら、--pin に指定してください。分からなければ、登録した内容 (rp show) を相手に確かめてください",
+		EN: "nobody's signature of the metadata was checked: where the signer's certificate is known from elsewhere, give it by --pin; else ask the other side whether what is registered (rp show) is theirs",
+	},
 }
 
 // tellLeft says what of the metadata isn't taken.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/cmd/musubi/registration"
@@ -21,6 +20,7 @@ import (
 // answerView is what a SAML party would be sent.
 type answerView struct {
 	Network    policies.Network `json:"network"`
+	Sent       bool             `json:"sent"` // false: the person doesn't enter, and it is what would be sent if they did
 	Issuer     string           `json:"issuer"`
 	Consumer   string           `json:"assertion_consumer_service"`
 	Audience   string           `json:"audience"`
@@ -85,7 +85,7 @@ func answerFor(ctx context.Context, h *boot.Hub, p sp.SP, post access.Actor, n p
 		return nil, err
 	}
 	v := &answerView{
-		Network: n, Issuer: at.EntityID, Consumer: sent.Consumer, Audience: p.EntityID, Context: sent.Context, Algorithm: sent.Algorithm, Key: key.KeyID,
+		Network: n, Sent: enters && sent.Withheld == "", Issuer: at.EntityID, Consumer: sent.Consumer, Audience: p.EntityID, Context: sent.Context, Algorithm: sent.Algorithm, Key: key.KeyID,
 		SHA256: colons(key.DER), Data: sent.Data, Wrap: sent.Wrap, Seconds: (sent.Until - now) / 1_000_000, Session: (sent.SessionUntil - now) / 1_000_000,
 		Bytes: sent.Bytes, Refused: sent.Withheld, Signed: []string{}, Attributes: []attributeView{},
 	}
@@ -116,11 +116,11 @@ func nameFor(ctx context.Context, h *boot.Hub, p sp.SP, post access.Actor, sent 
 			v.State = "withheld"
 		}
 	case sp.NameIDPersistent:
-		accounts, err := h.Accounts(ctx)
+		subjects, err := h.Subjects(ctx)
 		if err != nil {
 			return v, err
 		}
-		_, err = accounts.Subjects.Find(ctx, h.DB.Reader(), post.Person.ID, ppid.Sector(p.Sector))
+		_, err = subjects.Find(ctx, h.DB.Reader(), post.Person.ID, ppid.Sector(p.Sector))
 		switch v.State = "exists"; {
 		case errors.Is(err, identity.ErrNotFound):
 			v.State = "new"
@@ -177,7 +177,12 @@ func attributesFor(engine *policies.Engine, p sp.SP, post access.Actor, sent sam
 }
 
 func (e *env) tellAnswer(v answerView, xml bool) {
-	say(e.stdout, "\n伝わる応答 / the response  (%s)", v.Network)
+	switch {
+	case v.Sent || v.Refused != "":
+		say(e.stdout, "\n伝わる応答 / the response  (%s)", v.Network)
+	default:
+		say(e.stdout, "\n入れないので、次の応答は送られません / they don't enter, so that this response isn't sent  (%s)", v.Network)
+	}
 	say(e.stdout, "発行者 / issuer            %s", v.Issuer)
 	say(e.stdout, "宛先 / sent to             %s", v.Consumer)
 	say(e.stdout, "相手 / audience            %s", v.Audience)
@@ -195,16 +200,16 @@ func (e *env) tellAnswer(v answerView, xml bool) {
 	} else {
 		say(e.stdout, "暗号化 / encryption        %s, %s", shortName(v.Data), shortName(v.Wrap))
 	}
-	say(e.stdout, "有効 / counts for          %s; 相手の側のログイン状態 / the session there %s", time.Duration(v.Seconds)*time.Second, time.Duration(v.Session)*time.Second)
+	say(e.stdout, "有効 / counts for          %d 分 / minutes; 相手の側のログイン状態 / the session there %d 時間 / hours", v.Seconds/60, v.Session/3600)
 	say(e.stdout, "大きさ / size              %d バイト / bytes", v.Bytes)
 	say(e.stdout, "\n入ったときに伝わる属性 / attributes that are sent once they are in")
 	for _, a := range v.Attributes {
 		if a.Sent {
-			value := oneLine(a.Value, 300)
 			if a.Field == sp.FieldSubject {
-				value = "(persistent)"
+				say(e.stdout, "○ %s: %s / %s", a.Name, a.Because.JA, a.Because.EN)
+				continue
 			}
-			say(e.stdout, "○ %s = %s  (%s)", a.Name, value, strings.Join(a.Policies, ", "))
+			say(e.stdout, "○ %s = %s  (%s)", a.Name, oneLine(a.Value, 300), strings.Join(a.Policies, ", "))
 		}
 	}
 	for _, a := range v.Attributes {

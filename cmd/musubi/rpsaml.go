@@ -160,7 +160,7 @@ func (e *env) tellSAMLSide(ctx context.Context, h *boot.Hub, p sp.SP, lead strin
 	if err != nil {
 		return nil // it was made without one
 	}
-	line("%s の画面では / in the settings of %s", profile.Name, profile.Name)
+	line("相手の画面では / in its settings: %s / %s", profile.Title.JA, profile.Title.EN)
 	for _, x := range v.Enter {
 		switch {
 		case x.Put == registration.ValueCertificate:

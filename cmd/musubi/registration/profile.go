@@ -70,6 +70,7 @@ func Profiles() ([]Profile, error) {
 		}
 		all = append(all, p)
 	}
+	slices.SortFunc(all, func(a, b Profile) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

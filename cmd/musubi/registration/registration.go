@@ -24,26 +24,29 @@ const MaxFile = 64 << 10
 
 // Registration is a relying party as people write it. What is empty is as the profile says.
 type Registration struct {
-	ID        policies.RelyingPartyID   `json:"id,omitempty"`
-	Protocol  Protocol                  `json:"protocol,omitempty"`
-	Name      string                    `json:"name,omitempty"`
-	Profile   string                    `json:"profile,omitempty"`
-	Values    map[string]string         `json:"values,omitempty"` // for the profile's gaps
-	Auth      party.AuthMethod          `json:"auth,omitempty"`
-	Alg       jose.SignatureAlgorithm   `json:"alg,omitempty"`
-	Sector    string                    `json:"sector,omitempty"`
-	Least     string                    `json:"least,omitempty"`
-	Scopes    []string                  `json:"scopes,omitempty"`
-	Functions []policies.Function       `json:"functions,omitempty"`
-	Products  []policies.Product        `json:"products,omitempty"`
-	Native    *bool                     `json:"native,omitempty"`
-	PAR       *bool                     `json:"par,omitempty"`
-	Refresh   *bool                     `json:"refresh,omitempty"`
-	IDClaim   *bool                     `json:"id_claim,omitempty"`
-	Networks  map[policies.Network]Face `json:"networks,omitempty"`
-	JWKS      any                       `json:"jwks,omitempty"` // a JSON Web Key Set: public keys
+	ID        policies.RelyingPartyID `json:"id,omitempty"`
+	Protocol  Protocol                `json:"protocol,omitempty"`
+	Name      string                  `json:"name,omitempty"`
+	Profile   string                  `json:"profile,omitempty"`
+	Values    map[string]string       `json:"values,omitempty"` // for the profile's gaps
+	Auth      party.AuthMethod        `json:"auth,omitempty"`
+	Alg       jose.SignatureAlgorithm `json:"alg,omitempty"`
+	Sector    string                  `json:"sector,omitempty"`
+	Least     string                  `json:"least,omitempty"`
+	Scopes    []string                `json:"scopes,omitempty"`
+	Functions []policies.Function     `json:"functions,omitempty"`
+	Products  []policies.Product      `json:"products,omitempty"`
+	Native    *bool                   `json:"native,omitempty"`
+	PAR       *bool                   `json:"par,omitempty"`
+	Refresh   *bool                   `json:"refresh,omitempty"`
+	IDClaim   *bool                   `json:"id_claim,omitempty"`
 
-	Provider `yaml:",inline"`
+	Provider `yaml:",inline"` // SAML
+
+	Networks map[policies.Network]Face `json:"networks,omitempty"`
+	JWKS     any                       `json:"jwks,omitempty"` // a JSON Web Key Set: public keys
+
+	Keys `yaml:",inline"` // SAML
 }
 
 // Face is where the party is reached in one network.
@@ -107,6 +110,7 @@ func (r Registration) Over(more Registration) Registration {
 		r.JWKS = more.JWKS
 	}
 	r.Provider.over(more.Provider)
+	r.Keys.over(more.Keys)
 	if len(more.Networks) > 0 { // the networks are those of whoever names some
 		faces := map[policies.Network]Face{}
 		for n, over := range more.Networks {

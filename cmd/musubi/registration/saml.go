@@ -34,21 +34,25 @@ func (r Registration) Speaks() Protocol {
 
 // Provider is what a registration of a SAML service provider says beside what those of all protocols say.
 type Provider struct {
-	EntityID      string       `json:"entity_id,omitempty"`
-	Vendor        string       `json:"vendor,omitempty"`  // the profile whose notes are about it
-	NameID        string       `json:"name_id,omitempty"` // persistent, transient, email
-	Sign          sp.Sign      `json:"sign,omitempty"`
-	Signed        *bool        `json:"signed,omitempty"`
-	Encrypt       *bool        `json:"encrypt,omitempty"`
-	Initiated     *bool        `json:"initiated,omitempty"`
-	IgnoreContext *bool        `json:"ignore_context,omitempty"`
-	Beyond        []string     `json:"beyond,omitempty"` // origins to which it leads people on from where it is answered
-	Attributes    []Attribute  `json:"attributes,omitempty"`
-	Owner         Number       `json:"owner,omitempty"`
-	Contact       sp.Contact   `json:"contact,omitzero"`
-	Intake        sp.Intake    `json:"intake,omitempty"`  // metadata, certificates, certificate
-	Signing       []string     `json:"signing,omitempty"` // certificates, PEM
-	Encryption    []Encryption `json:"encryption,omitempty"`
+	EntityID      string      `json:"entity_id,omitempty"`
+	Vendor        string      `json:"vendor,omitempty"`  // the profile whose notes are about it
+	NameID        string      `json:"name_id,omitempty"` // persistent, transient, email
+	Sign          sp.Sign     `json:"sign,omitempty"`
+	Signed        *bool       `json:"signed,omitempty"`
+	Encrypt       *bool       `json:"encrypt,omitempty"`
+	Initiated     *bool       `json:"initiated,omitempty"`
+	IgnoreContext *bool       `json:"ignore_context,omitempty"`
+	Beyond        []string    `json:"beyond,omitempty"` // origins to which it leads people on from where it is answered
+	Attributes    []Attribute `json:"attributes,omitempty"`
+	Owner         Number      `json:"owner,omitempty"`
+	Contact       sp.Contact  `json:"contact,omitzero"`
+	Intake        sp.Intake   `json:"intake,omitempty"` // metadata, certificates, certificate
+}
+
+// Keys are a service provider's keys. They stand last in a file, because they are long.
+type Keys struct {
+	Signing    []string     `json:"signing,omitempty"` // certificates, PEM
+	Encryption []Encryption `json:"encryption,omitempty"`
 }
 
 // Attribute is an attribute of assertions.
@@ -200,7 +204,7 @@ func OfSP(p sp.SP) Registration {
 // registration's own is kept; where it isn't among them it is the first.
 func (r Registration) WithMetadata(m sp.Metadata) Registration {
 	draft := OfSP(m.Draft(policies.NetworkInternet))
-	more := Registration{Provider: Provider{EntityID: draft.EntityID, Signing: draft.Signing, Encryption: draft.Encryption, Signed: draft.Signed, Encrypt: draft.Encrypt}}
+	more := Registration{Provider: Provider{EntityID: draft.EntityID, Signed: draft.Signed, Encrypt: draft.Encrypt}, Keys: draft.Keys}
 	if len(m.NameIDs) > 0 && !slices.Contains(m.NameIDs, long(nameIDs, r.NameID)) {
 		more.NameID = draft.NameID
 	}
@@ -251,8 +255,12 @@ func (p *Provider) over(more Provider) {
 	put(&p.Intake, more.Intake)
 	list(&p.Beyond, more.Beyond)
 	list(&p.Attributes, more.Attributes)
-	list(&p.Signing, more.Signing)
-	list(&p.Encryption, more.Encryption)
+}
+
+// over puts what more says in k's place.
+func (k *Keys) over(more Keys) {
+	list(&k.Signing, more.Signing)
+	list(&k.Encryption, more.Encryption)
 }
 
 // foreign refuses a registration of another protocol than the one it is read as, and what belongs to another.
@@ -304,8 +312,8 @@ func (r Registration) foreign(as Protocol) error {
 		has(p.Intake != "", "intake")
 		has(p.Beyond != nil, "beyond")
 		has(p.Contact != sp.Contact{}, "contact")
-		has(p.Signing != nil, "signing")
-		has(p.Encryption != nil, "encryption")
+		has(r.Signing != nil, "signing")
+		has(r.Encryption != nil, "encryption")
 	}
 	slices.Sort(found)
 	if found = slices.Compact(found); len(found) > 0 {
