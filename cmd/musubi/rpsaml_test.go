@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,6 +72,27 @@ func spMetadata(t testing.TB, name string) string {
 // keyed gives the installation its signing keys, as its first serve does.
 func (i *install) keyed(t testing.TB) {
 	t.Helper()
+	i.works(t, func(*boot.Hub) error { return nil })
+}
+
+// named gives somebody a pairwise name, as the first login in a sector does.
+func (i *install) named(t testing.TB, person policies.PersonID, sector ppid.Sector) {
+	t.Helper()
+	i.works(t, func(h *boot.Hub) error {
+		subjects, err := h.Subjects(context.Background())
+		if err != nil {
+			return err
+		}
+		return h.DB.WithTx(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+			_, err := subjects.Issue(ctx, tx, person, sector, h.Now().UnixMicro())
+			return err
+		})
+	})
+}
+
+// works opens the hub as serve does, for what do does.
+func (i *install) works(t testing.TB, do func(h *boot.Hub) error) {
+	t.Helper()
 	e := newEnv(os.Stdout, os.Stderr)
 	e.data, e.database, e.environ = i.data, i.database, nil
 	loaded, err := e.loadConfig()
@@ -81,7 +103,7 @@ func (i *install) keyed(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Close(); err != nil {
+	if err := errors.Join(do(h), h.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -199,7 +221,7 @@ func TestServiceProvidersRefuse(t *testing.T) {
 		"a profile that there isn't":      {2, "generic-saml", []string{"wiki", "--profile", "zendesk"}},
 		"a gap":                           {2, "--set acs=", []string{"wiki", "--profile", "surveymonkey", "--set", "entity=https://a.example.jp/saml"}},
 		"an identity provider's metadata": {3, "isn't a service provider", []string{"wiki", "--metadata", file("idp.xml", strings.ReplaceAll(good, "SPSSODescriptor", "IDPSSODescriptor"))}},
-		"two entities":                    {3, "a list of many entities", []string{"wiki", "--metadata", file("two.xml", `<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">`+good+good+`</md:EntitiesDescriptor>`)}},
+		"two entities":                    {3, "a list of many entities", []string{"wiki", "--metadata", file("two.xml", `<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">`+good+strings.ReplaceAll(good, `ID="_m"`, `ID="_n"`)+`</md:EntitiesDescriptor>`)}},
 		"only addresses in the clear":     {3, "https address", []string{"wiki", "--metadata", file("http.xml", strings.ReplaceAll(good, `Location="https://`, `Location="http://`))}},
 		"no XML":                          {3, "metadata: ", []string{"wiki", "--metadata", file("no.xml", "<html><body>Log in")}},
 		"a DTD":                           {3, "metadata: ", []string{"wiki", "--metadata", file("dtd.xml", `<!DOCTYPE x [<!ENTITY a "b">]>`+good)}},
@@ -372,9 +394,7 @@ func TestSAMLDryLogin(t *testing.T) {
 			t.Errorf("sent (-want +got):\n%s", diff)
 		}
 		// Who has been there has a name already; it isn't told.
-		i.stores(t, func(ctx context.Context, h *boot.Hub, a *boot.Accounts) error {
-			return issueName(ctx, h, a, boss, "example.slack.com")
-		})
+		i.named(t, boss, "example.slack.com")
 		i.document(t, 0, "musubi.rp-check.v1", &doc, with("rp", "check", "chat", "--person", string(boss), "--xml")...)
 		if a = doc.Answer; a.NameID != (nameView{Format: "persistent", State: "exists"}) {
 			t.Errorf("%+v", a.NameID)
@@ -403,13 +423,5 @@ func TestSAMLDryLogin(t *testing.T) {
 		if r := i.musubi(t, with("rp", "check", "chat")...); r.code != 3 || !strings.Contains(r.out, "誤り") || !strings.Contains(r.out, "want https") {
 			t.Errorf("%v", r)
 		}
-	})
-}
-
-// issueName is what a first login does.
-func issueName(ctx context.Context, h *boot.Hub, a *boot.Accounts, person policies.PersonID, sector ppid.Sector) error {
-	return h.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := a.Subjects.Issue(ctx, tx, person, sector, h.Now().UnixMicro())
-		return err
 	})
 }
