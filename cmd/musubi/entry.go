@@ -76,7 +76,7 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 			return map[string]http.Handler{"/oidc/": provider.at(n), "/.well-known/": provider.at(n), "/saml/": saml.at(n)}
 		},
 		PartyName: func(ctx context.Context, id policies.RelyingPartyID) (page.Label, bool) { return partyName(ctx, h, id) },
-		CardAPI:   api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
+		Services:  e.services(h), CardAPI: api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
 	})
 	if err != nil {
 		return nil, err

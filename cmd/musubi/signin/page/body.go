@@ -85,6 +85,18 @@ type Session struct {
 	Network, Method Label
 }
 
+// Service is a relying party that somebody may enter. Link begins a login there; empty where one begins at the service.
+type Service struct {
+	Name Label
+	Link string
+}
+
+// ServicesBody is the body of Services. Post is the name of the organization in which the visitor acts.
+type ServicesBody struct {
+	Post string
+	List []Service
+}
+
 // SessionsBody is the body of Sessions. Idle and Age are how long the visitor's session lasts.
 type SessionsBody struct {
 	Token     string
@@ -92,5 +104,6 @@ type SessionsBody struct {
 	Others    []Post
 	List      []Session
 	More      bool // there are others than this one
+	Services  bool // there is a page of services
 	Idle, Age time.Duration
 }

@@ -36,10 +36,11 @@ const (
 	Confirm   Name = "confirm"   // a question with one button
 	LoggedOut Name = "loggedout" // the end, with hidden frames
 	Sessions  Name = "sessions"  // one's own sessions
+	Services  Name = "services"  // what one may enter
 )
 
 func names() []Name {
-	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Sessions}
+	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Sessions, Services}
 }
 
 // Visitor is who is logged in, as the head of the page says it.
