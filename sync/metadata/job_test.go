@@ -192,7 +192,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 // Two nodes on one database read each of hundreds once, and few at a time.
 func TestTwoNodes(t *testing.T) {
-	const providers = 200
+	const providers = 100
 	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld()
 		w.slow = 5 * time.Millisecond

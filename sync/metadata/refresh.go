@@ -45,7 +45,7 @@ func (r Refresher) Refresh(ctx context.Context, by access.Actor, id policies.Rel
 	}
 	reading, err := sp.Read(doc.Data, src.Address, at, src)
 	if err != nil {
-		return r.Sources.Fail(ctx, by, id, reason(err), err.Error(), at)
+		return r.Sources.Fail(ctx, by, id, Reason(err), err.Error(), at)
 	}
 	return r.Sources.Take(ctx, by, id, reading, doc.Validators, at)
 }
@@ -82,8 +82,8 @@ func (r Refresher) fetch(ctx context.Context, id policies.RelyingPartyID, whole 
 	return doc, src, nil, err
 }
 
-// reason is the word for a document that isn't taken.
-func reason(err error) string {
+// Reason is the word for a document that sp.Read doesn't take.
+func Reason(err error) string {
 	if why := wire.ReasonOf(err); why != "" {
 		return why
 	}

@@ -21,6 +21,15 @@ const MinHash = 12
 // identity.ErrNotFound where nothing is pending, ErrSwapped where something else is, ErrStale, ErrExpired, identity.ErrExists where the entity id
 // is another's, and identity.ErrRefused where nobody of the directory decides. at is UTC in microseconds.
 func (s *Sources) Accept(ctx context.Context, by access.Actor, id policies.RelyingPartyID, hash string, at int64) (Proposal, error) {
+	return s.accept(ctx, by, id, hash, at, false)
+}
+
+// Decidable says whether Accept would accept, and changes nothing. A refusal is audited as Accept's is.
+func (s *Sources) Decidable(ctx context.Context, by access.Actor, id policies.RelyingPartyID, hash string, at int64) (Proposal, error) {
+	return s.accept(ctx, by, id, hash, at, true)
+}
+
+func (s *Sources) accept(ctx context.Context, by access.Actor, id policies.RelyingPartyID, hash string, at int64, dry bool) (Proposal, error) {
 	var prop Proposal
 	err := s.decide(ctx, by, id, hash, "rp.metadata.accept", at, func(ctx context.Context, tx *sql.Tx, config string, found Proposal) error {
 		prop = found
@@ -29,6 +38,8 @@ func (s *Sources) Accept(ctx context.Context, by access.Actor, id policies.Relyi
 			return fmt.Errorf("metadata of %q: %w; fetch it anew: what it would change is worked out again", id, ErrStale)
 		case prop.ValidUntil != 0 && prop.ValidUntil <= at:
 			return fmt.Errorf("metadata of %q: %w (%s); fetch it anew", id, ErrExpired, instant(prop.ValidUntil))
+		case dry:
+			return nil
 		}
 		st, err := statusOf(ctx, tx, id)
 		if err != nil {
@@ -81,7 +92,7 @@ func (s *Sources) decide(ctx context.Context, by access.Actor, id policies.Relyi
 		}
 		prop.State, prop.CreatedAt = ProposalPending, created
 		if len(hash) < MinHash || !strings.HasPrefix(prop.Hash, hash) {
-			return fmt.Errorf("metadata of %q: %w: %.*s… is; look at it before you decide", id, ErrSwapped, MinHash, prop.Hash)
+			return fmt.Errorf("metadata of %q: %w; that is %.*s: look at it before you decide", id, ErrSwapped, MinHash, prop.Hash)
 		}
 		// What is stored is what was shown: a row that somebody changed in the database doesn't count.
 		if again, err := prop.hash(); err != nil || again != prop.Hash {

@@ -34,9 +34,9 @@ func NewSources(db *sqldb.DB, tell Noticer) *Sources { return &Sources{db, tell}
 
 // The errors of decisions. Compare with errors.Is.
 var (
-	ErrSwapped = errors.New("this isn't what is pending")
-	ErrStale   = errors.New("the registration was changed since this was proposed")
-	ErrExpired = errors.New("the metadata has expired since this was proposed")
+	ErrSwapped = errors.New("確認を待っているのは、これではありません / this isn't what is pending")
+	ErrStale   = errors.New("提案のあとで登録が変わりました / the registration was changed since this was proposed")
+	ErrExpired = errors.New("提案のあとでメタデータの期限が切れました / the metadata has expired since this was proposed")
 )
 
 // locked gives the provider and keeps everybody else from changing it, or its metadata, until the transaction ends. base names the registration.
