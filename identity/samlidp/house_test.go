@@ -127,6 +127,7 @@ type house struct {
 	browser *session.Session
 	log     strings.Builder
 	group   bool // the dispatcher shares commits, as a busy one does
+	ends    ends // of sessions
 }
 
 var operator, _ = access.BreakGlass("operator")
@@ -179,6 +180,7 @@ func newHouseWith(t testing.TB, db *sqldb.DB, change func(*samlidp.Options)) *ho
 func options(h *house) samlidp.Options {
 	return samlidp.Options{
 		DB: h.db, Keys: h.ring, Sealing: made.seal, Parties: h.registry, Subjects: h.subjects, People: h, Browser: h, Pages: pages{}, Start: h.begin,
+		Sessions: h, Others: h, Enqueue: h, Transport: h,
 		Origins: map[policies.Network]string{policies.NetworkInternet: origin, policies.NetworkLGWAN: originLGWAN},
 		Now:     h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
 	}

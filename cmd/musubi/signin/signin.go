@@ -16,6 +16,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/network"
+	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -57,6 +59,10 @@ type Config struct {
 	PartyName func(ctx context.Context, id policies.RelyingPartyID) (name page.Label, ok bool)
 	// Services gives what somebody may enter, for the page of services; nil: there is no such page.
 	Services func(ctx context.Context, a access.Actor, s session.Session) ([]page.Service, error)
+	// Leave takes a browser whose session has ended through the services that only it can tell: samlidp.Provider.Leave. nil: there are none.
+	Leave func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (path string, onward bool, err error)
+	// Parties are the OpenID relying parties: with them the last page of a logout says what each service was told. nil: it doesn't.
+	Parties *party.Registry
 	// CardAPI is served on the card host below /api/: signed challenges for agents.
 	CardAPI http.Handler
 	// CardVia leads the browser to a page that plays the card, in place of location on the card host. In demonstrations alone: each page says so.
