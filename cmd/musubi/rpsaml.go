@@ -32,6 +32,8 @@ type ownAddress struct {
 	EntityID string           `json:"entity_id,omitempty"`
 	Metadata string           `json:"metadata,omitempty"`
 	SSO      string           `json:"sso,omitempty"`
+	SLO      string           `json:"slo,omitempty"`
+	SOAP     string           `json:"slo_soap,omitempty"`
 }
 
 // ownCertificate is a signing certificate of the hub.
@@ -57,7 +59,7 @@ func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 	for _, f := range p.Faces {
 		a := ownAddress{Network: f.Network}
 		if at, ok := samlAt(h, f.Network); ok {
-			a = ownAddress{f.Network, true, at.EntityID, at.EntityID, at.SSO}
+			a = ownAddress{f.Network, true, at.EntityID, at.EntityID, at.SSO, at.SLO, at.SOAP}
 		}
 		v.Networks = append(v.Networks, a)
 	}
@@ -83,7 +85,7 @@ func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 		}
 		for _, a := range v.Networks {
 			value := map[registration.Value]string{
-				registration.ValueEntityID: a.EntityID, registration.ValueMetadata: a.Metadata, registration.ValueSSO: a.SSO,
+				registration.ValueEntityID: a.EntityID, registration.ValueMetadata: a.Metadata, registration.ValueSSO: a.SSO, registration.ValueSLO: a.SLO,
 			}[entry.Put]
 			v.Enter = append(v.Enter, ownEntry{entry.At, entry.Put, a.Network, value})
 		}
@@ -141,9 +143,11 @@ func (e *env) tellSAMLSide(ctx context.Context, h *boot.Hub, p sp.SP, lead strin
 			line("  %-10s (ログインの受付がまだありません / no login is served there yet)", a.Network)
 			continue
 		}
-		line("  %-10s エンティティ ID / entity id   %s", a.Network, a.EntityID)
-		line("  %-10s メタデータ / metadata         %s", "", a.Metadata)
-		line("  %-10s ログイン / single sign-on      %s  (HTTP-Redirect, HTTP-POST)", "", a.SSO)
+		line("  %-10s エンティティ ID / entity id  %s", a.Network, a.EntityID)
+		line("  %-10s メタデータ / metadata        %s", "", a.Metadata)
+		line("  %-10s ログイン / single sign-on    %s  (HTTP-Redirect, HTTP-POST)", "", a.SSO)
+		line("  %-10s ログアウト / single logout   %s  (HTTP-Redirect, HTTP-POST)", "", a.SLO)
+		line("  %-10s                              %s  (SOAP)", "", a.SOAP)
 	}
 	for _, c := range v.Certificates {
 		line("  証明書 / certificate: %s", certificateWord(c.State))

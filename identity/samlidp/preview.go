@@ -239,10 +239,12 @@ func Certificates(ctx context.Context, q querier, ring *keys.Ring) ([]Certificat
 // Addresses are those of a network's end points.
 type Addresses struct {
 	EntityID string // which is the metadata's address too
-	SSO      string
+	SSO      string // requests, by HTTP-Redirect and HTTP-POST
+	SLO      string // logout, likewise
+	SOAP     string // logout, from server to server
 }
 
 // AddressesAt gives the addresses under an origin, "https://HOST" or "https://HOST:PORT".
 func AddressesAt(origin string) Addresses {
-	return Addresses{EntityID: origin + pathMetadata, SSO: origin + pathSSO}
+	return Addresses{EntityID: origin + pathMetadata, SSO: origin + pathSSO, SLO: origin + pathSLO, SOAP: origin + pathSOAP}
 }

@@ -45,6 +45,7 @@ type Value string
 const (
 	ValueEntityID    Value = "entity_id"
 	ValueSSO         Value = "sso"
+	ValueSLO         Value = "slo"
 	ValueMetadata    Value = "metadata"
 	ValueCertificate Value = "certificate"
 )
