@@ -69,15 +69,19 @@ func answerFor(ctx context.Context, h *boot.Hub, p sp.SP, post access.Actor, n p
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(certificates, func(c samlidp.Certificate) bool { return c.State == keys.Active })
-	if i < 0 {
+	now := h.Now().UnixMicro()
+	chosen, err := h.Rollover(samlidp.Purpose).Choose(ctx, h.DB.Reader(), p.ID, n, post.Person.ID, now)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := signs(certificates, chosen.Key)
+	if !ok {
 		return nil, boot.Refused(errNoCertificates)
 	}
 	release, _, err := h.Engine.Release(post.Policy(), p.Policy())
 	if err != nil {
 		return nil, err
 	}
-	key, now := certificates[i], h.Now().UnixMicro()
 	sent, err := samlidp.Dry{
 		SP: p, Network: n, Issuer: at.EntityID, Person: post.Person, Org: post.Org, Release: release, Assurance: reached, Key: key, At: now,
 	}.Preview()
@@ -103,6 +107,19 @@ func answerFor(ctx context.Context, h *boot.Hub, p sp.SP, post access.Actor, n p
 	}
 	v.Attributes, err = attributesFor(h.Engine, p, post, sent, enters && sent.Withheld == "")
 	return v, err
+}
+
+// signs gives the key that signs: the one that is chosen for the party, unless it has retired meanwhile; else the active one.
+func signs(all []samlidp.SigningCertificate, chosen string) (samlidp.SigningCertificate, bool) {
+	for _, is := range []func(samlidp.SigningCertificate) bool{
+		func(c samlidp.SigningCertificate) bool { return c.KeyID == chosen && c.State != keys.Retired },
+		func(c samlidp.SigningCertificate) bool { return c.State == keys.Active },
+	} {
+		if i := slices.IndexFunc(all, is); i >= 0 {
+			return all[i], true
+		}
+	}
+	return samlidp.SigningCertificate{}, false
 }
 
 // nameFor says how the person would be named. It makes no name.

@@ -12,6 +12,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/registration"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -59,7 +60,7 @@ func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 	for _, f := range p.Faces {
 		a := ownAddress{Network: f.Network}
 		if at, ok := samlAt(h, f.Network); ok {
-			a = ownAddress{f.Network, true, at.EntityID, at.EntityID, at.SSO, at.SLO, at.SOAP}
+			a = ownAddress{f.Network, true, at.EntityID, metadataAt(ctx, h, p.ID, f.Network, at.EntityID), at.SSO, at.SLO, at.SOAP}
 		}
 		v.Networks = append(v.Networks, a)
 	}
@@ -91,6 +92,19 @@ func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 		}
 	}
 	return v, nil
+}
+
+// metadataAt is the address of the metadata that is the party's own, so that it is seen when it reads the next key; the common one, at the entity
+// id, where the sealing key can't be read here.
+func metadataAt(ctx context.Context, h *boot.Hub, id policies.RelyingPartyID, n policies.Network, common string) string {
+	if h.Unseal(ctx) != nil {
+		return common
+	}
+	places, err := h.Places(rollover.Counterparty{ID: id, Networks: []policies.Network{n}})
+	if err != nil || len(places) != 1 {
+		return common
+	}
+	return places[0].Metadata
 }
 
 // samlAt gives the hub's addresses in a network; ok is false where no login is served.

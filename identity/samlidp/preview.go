@@ -29,8 +29,8 @@ type Dry struct {
 	Org       identity.Organization // of the post in which they act
 	Release   []policies.Attribute
 	Assurance policies.Assurance
-	Key       Certificate // that signs
-	At        int64       // UTC, microseconds
+	Key       SigningCertificate
+	At        int64 // UTC, microseconds
 }
 
 // Told is an attribute with its value; it is empty for the persistent name, which a preview neither makes nor tells.
@@ -192,14 +192,14 @@ type zeros struct{}
 // Read implements io.Reader.
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// Certificate is a signing key's certificate.
-type Certificate struct {
+// SigningCertificate is a signing key with its certificate.
+type SigningCertificate struct {
 	KeyID string
 	State keys.State
 	DER   []byte
 }
 
-func (c Certificate) key() (*rsa.PublicKey, error) {
+func (c SigningCertificate) key() (*rsa.PublicKey, error) {
 	parsed, err := x509.ParseCertificate(c.DER)
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: the signing key's certificate: %w", err)
@@ -213,12 +213,12 @@ func (c Certificate) key() (*rsa.PublicKey, error) {
 
 // Certificates gives the certificates that metadata shows: of the active key, of the next one, of those that retired a short while ago. What
 // has none yet is left out: Ensure makes it.
-func Certificates(ctx context.Context, q querier, ring *keys.Ring) ([]Certificate, error) {
+func Certificates(ctx context.Context, q querier, ring *keys.Ring) ([]SigningCertificate, error) {
 	published, err := ring.Published(ctx, q, Purpose)
 	if err != nil {
 		return nil, err
 	}
-	var all []Certificate
+	var all []SigningCertificate
 	for _, k := range published {
 		der, err := certificateOf(ctx, q, k.ID)
 		if errors.Is(err, errNoCertificate) {
@@ -227,10 +227,10 @@ func Certificates(ctx context.Context, q querier, ring *keys.Ring) ([]Certificat
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Certificate{k.ID, k.State, der})
+		all = append(all, SigningCertificate{k.ID, k.State, der})
 	}
 	order := []keys.State{keys.Active, keys.Next, keys.Retired}
-	slices.SortStableFunc(all, func(a, b Certificate) int {
+	slices.SortStableFunc(all, func(a, b SigningCertificate) int {
 		return cmp.Compare(slices.Index(order, a.State), slices.Index(order, b.State))
 	})
 	return all, nil
