@@ -93,6 +93,8 @@ class Person {
 
   // goesOn presses the button that takes SAML's answer from the hub to the site, where the hub asks for that.
   async goesOn() {
+    // A product's page that posts its request is gone in a moment.
+    await this.page.waitForSelector("header form.who, main form [name=SAMLResponse]", { state: "attached" });
     if (this.origin() !== login || !(await this.page.locator("main form [name=SAMLResponse]").count())) return;
     await this.page.click("main form button");
     await this.page.waitForURL((to) => to.origin !== login);
