@@ -12,6 +12,7 @@ var leavePage = template.Must(template.New("leave").Parse(`<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>ログアウトしています | Logging out</title>
 <link rel="stylesheet" href="/sandbox.css">
+<link rel="icon" href="/avatar.svg" type="image/svg+xml">
 </head>
 <body>
 <main>
