@@ -23,7 +23,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/network"
-	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -40,7 +40,6 @@ type entryOptions struct {
 	wrap      func(http.Handler) http.Handler   // around everything, for traces; may be nil
 	listeners map[policies.Network]net.Listener // that are open already
 	cardVia   func(location string) string      // a page that plays the card
-	beyond    func(target string) []string      // signin.Config.FormBeyond
 	pages     demoPages                         // what the hub's own pages have
 }
 
@@ -62,39 +61,44 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 	}
 	pages, err := newPages(h, bySession(), accountsOf(h, accounts, func(org identity.Organization, path string) string {
 		return table.URL(networkOf(h, org), network.RoleLogin, "/invitation/"+url.PathEscape(path))
-	}, func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error) {
-		return e.Provider.Logouts(ctx, state, limit) // made below, before the first request
 	}), o.pages)
 	if err != nil {
 		return nil, err
 	}
 	// The site is an issuer of the dispatcher and the pages of the provider, and serves both: these come later.
-	var provider, api late
+	var provider, saml, api late
 	e.site, err = signin.New(signin.Config{
 		DB: h.DB, Table: table, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: h.Log,
 		Home: func(policies.Network) http.Handler { return pages.Handler() },
 		Open: func(n policies.Network) map[string]http.Handler {
-			return map[string]http.Handler{"/oidc/": provider.at(n), "/.well-known/": provider.at(n)}
+			return map[string]http.Handler{"/oidc/": provider.at(n), "/.well-known/": provider.at(n), "/saml/": saml.at(n)}
 		},
 		PartyName: func(ctx context.Context, id policies.RelyingPartyID) (page.Label, bool) { return partyName(ctx, h, id) },
-		CardAPI:   api.at(""), CardVia: o.cardVia, FormBeyond: o.beyond, Notice: o.pages.notice,
+		Leave: func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (string, bool, error) {
+			return e.SAML.Leave(w, r, n, l) // made below, before the first request
+		},
+		Services: e.services(h), Parties: h.Parties, CardAPI: api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
 	})
 	if err != nil {
 		return nil, err
 	}
 	e.Federation, err = h.Federate(ctx, table, boot.Faces{
-		Pages: e.site.Pages(), Browser: e.site.Browser(), Start: e.site.Start, Hub: e.site.Issuer(), ReturnTo: e.site.ReturnTo, CardPath: signin.CardPath,
+		Pages: e.site.Pages(), SAMLPages: e.site.SAMLPages(), Browser: e.site.Browser(), Start: e.site.Start, Hub: e.site.Issuer(), ReturnTo: e.site.ReturnTo, CardPath: signin.CardPath,
 	})
 	if err != nil {
 		return nil, err
 	}
-	handlers := map[policies.Network]http.Handler{}
+	openid, assertions := map[policies.Network]http.Handler{}, map[policies.Network]http.Handler{}
 	for n := range h.Config.Gates {
-		if handlers[n], err = e.Provider.Handler(n); err != nil {
+		if openid[n], err = e.Provider.Handler(n); err != nil {
+			return nil, err
+		}
+		if assertions[n], err = e.SAML.Handler(n); err != nil {
 			return nil, err
 		}
 	}
-	provider.set(handlers)
+	provider.set(openid)
+	saml.set(assertions)
 	if e.Card != nil {
 		cards, err := cardapi.New(cardapi.Config{Tickets: e.Dispatcher, Method: e.Card, Schemes: e.Local.Schemes(), Visit: cardVisit, Log: h.Log})
 		if err != nil {
@@ -194,11 +198,11 @@ func networkOf(h *boot.Hub, org identity.Organization) policies.Network {
 
 // partyName says what people call a relying party.
 func partyName(ctx context.Context, h *boot.Hub, id policies.RelyingPartyID) (page.Label, bool) {
-	p, err := h.Parties.Party(ctx, h.DB.Reader(), id)
-	if err != nil || p.Name == "" {
+	x, err := h.Entrances.Find(ctx, id)
+	if err != nil || x.Name == "" {
 		return page.Label{}, false
 	}
-	return page.Label{JA: p.Name, EN: p.Name}, true
+	return page.Label{JA: x.Name, EN: x.Name}, true
 }
 
 // late is a handler for each network that is set before the first request and after whoever routes to it.

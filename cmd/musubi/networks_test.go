@@ -70,6 +70,10 @@ func TestTwoNetworks(t *testing.T) {
 		if err != nil || status != http.StatusOK || !strings.Contains(body, `"issuer":"https://`+host+`"`) || strings.Contains(body, map[string]string{"internet": "lgwan", "lgwan": "internet"}[n]) {
 			t.Errorf("%s: %d %v\n%s", n, status, err, body)
 		}
+		status, _, body, _, err = get(n, host, host, "/saml/metadata")
+		if err != nil || status != http.StatusOK || !strings.Contains(body, `entityID="https://`+host+`/saml/metadata"`) || strings.Count(body, "<ds:X509Certificate>") != 3 {
+			t.Errorf("%s: %d %v\n%s", n, status, err, body)
+		}
 		status, at, _, cookies, err := get(n, host, host, "/", "X-Forwarded-Host", "login.lgwan.localhost", "Forwarded", "host=login.lgwan.localhost", "X-Forwarded-For", "203.0.113.1")
 		if err != nil || status != http.StatusSeeOther || !strings.HasPrefix(at, "/login/") || len(cookies) != 1 || cookies[0].Domain != "" || !strings.HasPrefix(cookies[0].Name, "__Host-") {
 			t.Errorf("%s: %d to %q with %v: %v", n, status, at, cookies, err)

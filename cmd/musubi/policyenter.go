@@ -8,7 +8,6 @@ import (
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -22,7 +21,7 @@ const (
 
 // entranceOf gives what policies read of a relying party.
 func entranceOf(ctx context.Context, h *boot.Hub, id string) (policies.RelyingParty, error) {
-	rp, err := party.NewEntrances(h.Parties).Party(ctx, policies.RelyingPartyID(id))
+	rp, err := h.Entrances.Party(ctx, policies.RelyingPartyID(id))
 	if errors.Is(err, identity.ErrNotFound) {
 		_, err = partyOf(ctx, h, id) // says which may have been meant
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/login/why"
 	"github.com/musubi-hub/musubi/identity/mynumber"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
@@ -65,7 +64,7 @@ func (e *env) gather(ctx context.Context, h *boot.Hub, q whyQuestion) (*gathered
 }
 
 func (g *gathered) readParties(ctx context.Context, asked policies.RelyingPartyID) error {
-	all, err := party.NewEntrances(g.h.Parties).All(ctx)
+	all, err := g.h.Entrances.All(ctx)
 	if err != nil {
 		return err
 	}

@@ -318,8 +318,9 @@ func TestRequestsThatAreNone(t *testing.T) {
 				t.Errorf("%s: kept", name)
 			}
 		}
-		if _, err := h.View(t.Context(), h.start(h.ask("unknown", nil), session.Secret{})); !errors.Is(err, identity.ErrNotFound) {
-			t.Errorf("an unknown relying party: %v", err)
+		n := h.must(h.View(t.Context(), h.start(h.ask("unknown", nil), session.Secret{})))
+		if h.refused("an unknown relying party", n, login.ReasonParty); n.Answer != nil {
+			t.Errorf("an unknown relying party is answered: %+v", n)
 		}
 	})
 }

@@ -11,6 +11,9 @@ import (
 type Answer struct {
 	Location string      // redirect (303) there; or where Form is posted to
 	Form     [][2]string // names and values of a self-posting form; nil for a redirect
+	// Beyond are origins to which the relying party may lead the browser on after Form was posted, as it is registered: a browser holds the policy
+	// of the form's page over every redirect that follows.
+	Beyond []string
 }
 
 // Issuer answers relying parties in one protocol. Both calls run inside the transaction that settles the request, together with the

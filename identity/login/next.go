@@ -30,7 +30,11 @@ func (d *Dispatcher) step(ctx context.Context, v Visit, r Request) (step, gather
 		return decide(r, f), g, nil
 	}
 	var err error
-	if g.party, err = d.cfg.Parties.Party(ctx, r.RelyingParty); err != nil {
+	g.party, err = d.cfg.Parties.Party(ctx, r.RelyingParty)
+	if errors.Is(err, identity.ErrNotFound) {
+		return step{reason: ReasonParty}, g, nil
+	}
+	if err != nil {
 		return step{}, g, fmt.Errorf("login: relying party %s: %w", r.RelyingParty, err)
 	}
 	f.offers = offersOf(d.cfg.Offers, r.Network, g.party.Hub)

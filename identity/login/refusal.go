@@ -31,6 +31,7 @@ const (
 	ReasonLogin       Reason = "login_required"       // passive, and nobody is logged in
 	ReasonInteraction Reason = "interaction_required" // passive, and something must be asked
 	ReasonCancelled   Reason = "cancelled"            // by the person
+	ReasonParty       Reason = "party_changed"        // the relying party was changed, or removed, since its request was checked; it isn't told
 )
 
 // Refusal is a refused step or request. It wraps identity.ErrRefused.

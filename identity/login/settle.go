@@ -58,7 +58,7 @@ func (d *Dispatcher) answer(ctx context.Context, v Visit, r Request, org policie
 			AMR: g.proof.AMR, AuthAt: g.proof.At, Release: release, PolicyHash: g.entries[org].Hash,
 		}
 		if a, err = issuer.Finish(ctx, tx, r, l); err != nil {
-			return fmt.Errorf("login: the answer of %s: %w", r.Issuer, err)
+			return answering(r, err)
 		}
 		return d.recordFinish(ctx, tx, v, r, l, g.entries[org])
 	})
@@ -68,6 +68,8 @@ func (d *Dispatcher) answer(ctx context.Context, v Visit, r Request, org policie
 	case errors.Is(err, session.ErrEnded): // between the look at it and now
 		v.Session = session.Secret{}
 		return d.next(ctx, v, r, nil)
+	case errors.Is(err, errParty):
+		return d.unanswered(ctx, v, r, refused{method: g.proof.Method, person: g.proof.Person})
 	case errors.Is(err, errReleased):
 		return d.refuse(ctx, v, r, refused{
 			reason: ReasonRejected, rejection: &Rejection{Code: "credential_released"}, method: g.proof.Method, person: g.proof.Person,
@@ -123,8 +125,46 @@ type refused struct {
 	missed    int // refusals of the kind that weren't recorded before
 }
 
+// errParty says that a relying party can't be answered any more.
+var errParty = errors.New("login: the relying party has changed")
+
+// answering says what an issuer's error means: what it refuses, it refuses because of the relying party.
+func answering(r Request, err error) error {
+	if errors.Is(err, identity.ErrRefused) {
+		return fmt.Errorf("%w: %w", errParty, err)
+	}
+	return fmt.Errorf("login: the answer of %s: %w", r.Issuer, err)
+}
+
+// unanswered ends a request whose relying party can't be answered any more, and records why. Only the person is told.
+func (d *Dispatcher) unanswered(ctx context.Context, v Visit, r Request, no refused) (Next, error) {
+	no.reason, no.rejection, no.final = ReasonParty, nil, true
+	refusal, row, err := d.row(v, r.ID, no)
+	if err != nil {
+		return Next{}, err
+	}
+	row.Detail["relying_party"] = string(r.RelyingParty)
+	err = d.cfg.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := settle(ctx, tx, r.ID, StateRefused); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, row)
+	})
+	if errors.Is(err, errNot) {
+		return d.again(ctx, v, r)
+	}
+	if err != nil {
+		return Next{}, fmt.Errorf("login: refuse: %w", err)
+	}
+	r.State = StateRefused
+	return Next{Request: r, Refusal: refusal}, nil
+}
+
 // refuse ends the request, tells its relying party by the issuer's answer, and records why.
 func (d *Dispatcher) refuse(ctx context.Context, v Visit, r Request, no refused) (Next, error) {
+	if no.reason == ReasonParty {
+		return d.unanswered(ctx, v, r, no)
+	}
 	issuer, ok := d.cfg.Issuers[r.Issuer]
 	if !ok {
 		return Next{}, fmt.Errorf("login: no issuer is called %q any more", r.Issuer)
@@ -143,11 +183,16 @@ func (d *Dispatcher) refuse(ctx context.Context, v Visit, r Request, no refused)
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return err
 		}
-		a, err = issuer.Refuse(ctx, tx, r, *refusal)
-		return err
+		if a, err = issuer.Refuse(ctx, tx, r, *refusal); err != nil {
+			return answering(r, err)
+		}
+		return nil
 	})
-	if errors.Is(err, errNot) {
+	switch {
+	case errors.Is(err, errNot):
 		return d.again(ctx, v, r)
+	case errors.Is(err, errParty):
+		return d.unanswered(ctx, v, r, no)
 	}
 	if err != nil {
 		return Next{}, fmt.Errorf("login: refuse: %w", err)

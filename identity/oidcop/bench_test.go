@@ -61,7 +61,10 @@ func BenchmarkCodeFlow(b *testing.B) {
 func newHouseWithSessions(b *testing.B, db *sqldb.DB) *house {
 	b.Helper()
 	w := logintest.New(b, db, login.Migration())
-	sessions := &oidcop.Sessions{Store: w.Sessions, Now: w.Now}
+	sessions := &oidcop.Sessions{
+		Store: w.Sessions, Policy: w.Engine, Now: w.Now,
+		Parties: open{},
+	}
 	h := newHouseWith(b, db, func(o *oidcop.Options) { o.Now, o.Standing = w.Now, sessions })
 	h.group = true
 	h.login.Person, h.login.Org = logintest.Local, logintest.CityA
@@ -82,6 +85,13 @@ func newHouseWithSessions(b *testing.B, db *sqldb.DB) *house {
 		return w.Sessions.Told(ctx, tx, s.ID, session.Party{RelyingParty: l.RelyingParty, Issuer: identity.IssuerOIDC, At: at})
 	}
 	return h
+}
+
+// open is relying parties that carry a function of everybody's.
+type open struct{}
+
+func (open) Party(_ context.Context, id policies.RelyingPartyID) (policies.RelyingParty, error) {
+	return policies.RelyingParty{ID: id, Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: policies.Networks()}, nil
 }
 
 // flows goes n times through the code flow of a party and gives the seconds of processor time.

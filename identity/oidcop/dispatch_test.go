@@ -49,7 +49,8 @@ func (p rules) Party(_ context.Context, id policies.RelyingPartyID) (policies.Re
 func TestThroughTheDispatcher(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		w := logintest.New(t, db, login.Migration())
-		sessions := &oidcop.Sessions{Now: w.Now}
+		parties := rules{"other": {ID: "other", Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: policies.Networks()}}
+		sessions := &oidcop.Sessions{Parties: parties, Policy: w.Engine, Now: w.Now}
 		var dispatcher *login.Dispatcher
 		var visit login.Visit
 		h := newHouseWith(t, db, func(o *oidcop.Options) {
@@ -65,7 +66,7 @@ func TestThroughTheDispatcher(t *testing.T) {
 		var err error
 		dispatcher, err = login.New(login.Config{
 			DB: db, Now: w.Now, Random: rand.Reader, People: w.Resolver, Posts: w.Posts, Policy: w.Engine, Sessions: sessions.Store,
-			Parties: rules{"other": {ID: "other", Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: policies.Networks()}},
+			Parties: parties,
 			Offers:  map[identity.MethodID]login.Offer{identity.MethodCard: {Method: card{}, Reach: policies.AssuranceCard, Networks: policies.Networks(), Use: login.UseLogin}},
 			Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: h.provider},
 			ReturnTo: func(_ policies.Network, id identity.LoginID, code string) string {
@@ -135,6 +136,26 @@ func TestThroughTheDispatcher(t *testing.T) {
 			t.Errorf("the tokens count, or %d deliveries aren't 1", len(h.queue))
 		}
 		must(t, h.provider.Deliver(t.Context(), h.queue[0]))
+
+		// The policies say no meanwhile, or the relying party is gone: at the next use nothing counts, although the session stands.
+		for why, change := range map[string]func(){
+			"policy": func() {
+				parties["other"] = policies.RelyingParty{ID: "other", Functions: []policies.Function{policies.FunctionQuestionnaire}}
+			},
+			"party_removed": func() { delete(parties, "other") },
+		} {
+			was := parties["other"]
+			if got = tokens(logintest.Ministry); !h.tokensEnd(t, got, change) || h.userinfo(got.text("access_token")).status != http.StatusUnauthorized {
+				t.Errorf("%s: a token counts", why)
+			}
+			if h.refusals(why) == 0 {
+				t.Errorf("%s: no row says why", why)
+			}
+			parties["other"] = was
+			if !h.active("other", got.text("access_token")) {
+				t.Errorf("%s: the token doesn't count although it may again", why)
+			}
+		}
 
 		// The longest session ends.
 		ended := h.tokensEnd(t, tokens(logintest.Ministry), func() { w.Pass(session.MaxAge) })

@@ -51,11 +51,11 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 	if l.Network != r.Network || l.RelyingParty != r.RelyingParty || l.Session == "" || l.Person == "" || l.Assurance < r.Required || len(l.AMR) == 0 {
 		return login.Answer{}, errors.New("samlidp: the login isn't one for this request")
 	}
-	by, err := p.signingIn(ctx, tx)
+	by, err := p.signingTo(ctx, tx, rp.ID, r.Network, l.Person)
 	if err != nil {
 		return login.Answer{}, err
 	}
-	s := statement{issuer: p.EntityID(r.Network), facts: fs, rp: rp, login: l, at: p.opt.Now().UnixMicro()}
+	s := statement{key: by.signer.Key().ID, issuer: p.EntityID(r.Network), facts: fs, rp: rp, login: l, at: p.opt.Now().UnixMicro()}
 	no, err := p.fill(ctx, tx, &s)
 	if err != nil {
 		return login.Answer{}, err
@@ -64,35 +64,30 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		At: s.at, Actor: string(l.Person), ActorKind: audit.ActorPerson, Action: "saml.response", Org: l.Org, Object: string(rp.ID), Outcome: audit.Done,
 		PolicyHash: l.PolicyHash, Detail: map[string]any{"network": l.Network, "context": s.context, "session": l.Session, "name_id": fs.NameID},
 	}
-	if row.ID, err = p.draw(16); err != nil {
-		return login.Answer{}, err
-	}
 	if no != nil {
 		row.Outcome, row.Reason = audit.Refused, no.reason
+		if row.ID, err = audit.NewIncident(p.opt.Random, p.opt.Now()); err != nil {
+			return login.Answer{}, err
+		}
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return login.Answer{}, err
 		}
-		return p.refusal(by, s.issuer, fs, no.status, row.ID, s.at)
+		return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
 	}
 	if err := p.keep(ctx, tx, &s); err != nil {
 		return login.Answer{}, err
 	}
 	row.Detail["grant"] = s.grant
+	if by.rehearsal != "" {
+		row.Detail["rehearses_key"] = s.key
+		if err := p.rollover.Rehearsed(ctx, tx, by.rehearsal, s.at); err != nil {
+			return login.Answer{}, err
+		}
+	}
 	if err := audit.Append(ctx, tx, row); err != nil {
 		return login.Answer{}, err
 	}
 	return p.success(by, s)
-}
-
-// signingIn is signing inside a transaction that may write.
-func (p *Provider) signingIn(ctx context.Context, tx *sql.Tx) (signing, error) {
-	by, err := p.signing(ctx, tx)
-	if errors.Is(err, errNoCertificate) {
-		if err = p.certify(ctx, tx); err == nil {
-			by, err = p.signing(ctx, tx)
-		}
-	}
-	return by, err
 }
 
 // fill finds what is said about the person: class, name, attributes.
@@ -135,9 +130,9 @@ func (p *Provider) keep(ctx context.Context, tx *sql.Tx, s *statement) error {
 		return err
 	}
 	s.until = s.at + grantLife.Microseconds()
-	_, err = tx.ExecContext(ctx, `INSERT INTO saml_grant (id, party, network, session, session_index, person, org, name_id, format, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, s.grant, string(s.rp.ID), string(s.login.Network), string(s.login.Session), s.index,
-		string(s.login.Person), string(s.login.Org), s.name, string(s.facts.NameID), s.at, s.until)
+	_, err = tx.ExecContext(ctx, `INSERT INTO saml_grant (id, party, network, session, session_index, person, org, name_id, format, key_id, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, s.grant, string(s.rp.ID), string(s.login.Network), string(s.login.Session), s.index,
+		string(s.login.Person), string(s.login.Org), s.name, string(s.facts.NameID), s.key, s.at, s.until)
 	if err != nil {
 		return fmt.Errorf("samlidp: keep a grant: %w", err)
 	}
@@ -157,11 +152,11 @@ var words = map[login.Reason]string{
 
 // Refuse gives the answer that tells the provider of a refusal. It keeps nothing of it: the dispatcher's row is the record.
 func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refusal login.Refusal) (login.Answer, error) {
-	_, fs, err := p.answerable(ctx, tx, r)
+	rp, fs, err := p.answerable(ctx, tx, r)
 	if err != nil {
 		return login.Answer{}, err
 	}
-	by, err := p.signingIn(ctx, tx)
+	by, err := p.signingTo(ctx, tx, rp.ID, r.Network, "")
 	if err != nil {
 		return login.Answer{}, err
 	}
@@ -169,11 +164,11 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 	if !ok {
 		status = statusAuthnFailed
 	}
-	return p.refusal(by, p.EntityID(r.Network), fs, status, refusal.Incident, p.opt.Now().UnixMicro())
+	return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, p.opt.Now().UnixMicro())
 }
 
 // refusal is a signed response without an assertion.
-func (p *Provider) refusal(by signing, issuer string, fs facts, status, incident string, at int64) (login.Answer, error) {
+func (p *Provider) refusal(by signing, issuer string, rp sp.SP, fs facts, status, incident string, at int64) (login.Answer, error) {
 	id, err := p.documentID()
 	if err != nil {
 		return login.Answer{}, err
@@ -189,7 +184,7 @@ func (p *Provider) refusal(by signing, issuer string, fs facts, status, incident
 	if err := wire.Sign(el, by.signer, by.certificate); err != nil {
 		return login.Answer{}, err
 	}
-	return answer(el, fs)
+	return answer(el, rp, fs)
 }
 
 // success is a signed response with an assertion, signed and encrypted as the provider wants it.
@@ -224,7 +219,7 @@ func (p *Provider) success(by signing, s statement) (login.Answer, error) {
 			return login.Answer{}, err
 		}
 	}
-	return answer(response, s.facts)
+	return answer(response, s.rp, s.facts)
 }
 
 func responseOf(id, issuer string, fs facts, at int64) *etree.Element {
@@ -244,12 +239,12 @@ func responseOf(id, issuer string, fs facts, at int64) *etree.Element {
 }
 
 // answer is the form that takes a response to the provider (SAML 2.0 Bindings, section 3.5).
-func answer(el *etree.Element, fs facts) (login.Answer, error) {
+func answer(el *etree.Element, rp sp.SP, fs facts) (login.Answer, error) {
 	doc, err := wire.Bytes(el)
 	if err != nil {
 		return login.Answer{}, fmt.Errorf("samlidp: %w", err)
 	}
-	a := login.Answer{Location: fs.Consumer, Form: [][2]string{{"SAMLResponse", base64.StdEncoding.EncodeToString(doc)}}}
+	a := login.Answer{Location: fs.Consumer, Beyond: rp.Beyond, Form: [][2]string{{"SAMLResponse", base64.StdEncoding.EncodeToString(doc)}}}
 	if fs.Relay != "" {
 		a.Form = append(a.Form, [2]string{"RelayState", fs.Relay})
 	}

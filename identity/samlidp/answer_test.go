@@ -152,37 +152,9 @@ func TestAsked(t *testing.T) {
 // TestChangedUnderWay: a provider that changes, or goes, between its request and the answer is answered nowhere else and by no other name.
 func TestChangedUnderWay(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		for name, change := range map[string]func(p *sp.SP){
-			"the address moves":      func(p *sp.SP) { p.Faces[0].Consumers[0].Location = "https://sp.example/new" },
-			"the network goes":       func(p *sp.SP) { p.Faces = p.Faces[1:] },
-			"another format of name": func(p *sp.SP) { p.NameID = sp.NameIDEmail },
-			"the provider goes":      nil,
-		} {
-			p := h.party("moving")
-			must(t, h.registry.Add(t.Context(), operator, p, 1))
-			h.redirect(query(h.ask("moving", nil), "", pair{}))
-			ask := h.asks[len(h.asks)-1]
-			if change == nil {
-				must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
-			} else {
-				change(&p)
-				must(t, h.registry.Change(t.Context(), operator, p, 1))
-			}
-			err := h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
-				l := h.login
-				l.RelyingParty, l.Network = ask.RelyingParty, ask.Network
-				a, err := h.provider.Finish(ctx, tx, login.Request{Ask: ask}, l)
-				if err == nil {
-					t.Errorf("%s: answered at %s", name, a.Location)
-				}
-				if a, err := h.provider.Refuse(ctx, tx, login.Request{Ask: ask}, login.Refusal{Reason: login.ReasonPolicy}); err == nil {
-					t.Errorf("%s: refused at %s", name, a.Location)
-				}
-				return nil
-			})
-			must(t, err)
-			if change != nil {
-				must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
+		for name, change := range swapped {
+			if said := h.swap(change); said != "" {
+				t.Errorf("%s: %s", name, said)
 			}
 		}
 	})
@@ -272,7 +244,7 @@ func TestMetadata(t *testing.T) {
 			t.Error("the other network's metadata")
 		}
 		h.forward(14 * 24 * time.Hour)
-		_, err := h.ring.Rotate(t.Context(), samlidp.Purpose, false, noRecord)
+		_, err := h.ring.Rotate(t.Context(), samlidp.Purpose, keys.Turn{}, noRecord)
 		must(t, err)
 		// The first login after it is good for whoever has read the metadata before.
 		r := h.redirect(query(h.ask("other", nil), "", pair{}))
@@ -319,9 +291,6 @@ func TestLinks(t *testing.T) {
 			return u.String()
 		}
 		for name, c := range map[string]struct{ reason, to string }{
-			"another party":    {"link_invalid", change("party", "other")},
-			"another relay":    {"link_invalid", change("relay", "x")},
-			"another end":      {"link_invalid", change("until", "9999999999999999")},
 			"no mark":          {"params_malformed", change("mark", "")},
 			"another mark":     {"link_invalid", change("mark", "x")},
 			"a party twice":    {"params_malformed", link() + "&party=other"},
@@ -366,6 +335,7 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: %s", name, to)
 			}
 		}
+		h.hold(t, linkAttacks(t, h))
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/samlidp/wire"
@@ -70,25 +69,29 @@ func (p *Provider) documentID() (string, error) {
 	return "_" + text, err
 }
 
+// rowsPerSecond bounds the refusals of one provider and reason that are recorded.
+const rowsPerSecond = 20
+
 // record appends the audit row of a refusal, unless too many of its kind came in this second, and gives its incident number.
 func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (incident string) {
 	ctx, level := context.WithoutCancel(c.r.Context()), slog.LevelInfo
 	if f.err != nil {
 		level = slog.LevelError
 	}
-	if missed, ok := c.p.refusals.admit(string(id)+" "+f.reason, c.at); ok {
-		detail := map[string]any{"network": c.network}
+	row := audit.Row{
+		At: c.at, Actor: "saml", ActorKind: audit.ActorSystem, Action: action, Outcome: audit.Refused, Object: string(id), Reason: f.reason,
+		Detail: map[string]any{"network": c.network},
+	}
+	if missed, ok := c.p.throttle.Take(string(id)+" "+f.reason, c.at); ok {
 		if missed > 0 {
-			detail["not_recorded_before"] = missed
+			row.Detail["not_recorded_before"] = missed
 		}
-		row := audit.Row{At: c.at, Actor: "saml", ActorKind: audit.ActorSystem, Action: action, Outcome: audit.Refused, Object: string(id), Reason: f.reason, Detail: detail}
-		number, err := c.p.draw(16)
-		if err == nil {
-			row.ID = number
+		var err error
+		if row.ID, err = audit.NewIncident(c.p.opt.Random, c.p.opt.Now()); err == nil {
 			err = c.p.opt.DB.Group(ctx, func(ctx context.Context, tx *sql.Tx) error { return audit.Append(ctx, tx, row) })
 		}
 		if err == nil {
-			incident = number
+			incident = row.ID
 		} else {
 			c.p.opt.Logger.ErrorContext(ctx, "a refusal isn't in the audit log", "error", err)
 		}
@@ -100,44 +103,4 @@ func (c *call) record(id policies.RelyingPartyID, action string, f *fault) (inci
 // page answers a person.
 func (c *call) page(id policies.RelyingPartyID, action string, f *fault) {
 	c.p.opt.Pages.Problem(c.w, c.r, Problem{Status: f.http, Reason: f.reason, Incident: c.record(id, action, f)})
-}
-
-// The bounds of recorded refusals: of a kind in a second, and of kinds that are kept in mind.
-const (
-	refusalsPerSecond = 20
-	maxKinds          = 10_000
-)
-
-// refusals bounds how many refusals of a kind are recorded in a second, so that who sends rubbish fills no disk. The zero value works.
-type refusals struct {
-	mu    sync.Mutex
-	kinds map[string]*tally
-}
-
-type tally struct {
-	second    int64
-	n, missed int
-}
-
-// admit reports whether one more refusal of a kind may be recorded, and how many weren't since the last one was.
-func (r *refusals) admit(kind string, at int64) (missed int, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.kinds) >= maxKinds || r.kinds == nil {
-		r.kinds = map[string]*tally{}
-	}
-	t := r.kinds[kind]
-	if t == nil {
-		t = &tally{}
-		r.kinds[kind] = t
-	}
-	if second := at / 1_000_000; second != t.second {
-		t.second, t.n = second, 0
-	}
-	if t.n++; t.n > refusalsPerSecond {
-		t.missed++
-		return 0, false
-	}
-	missed, t.missed = t.missed, 0
-	return missed, true
 }

@@ -87,6 +87,30 @@ func TestWhatIsSigned(t *testing.T) {
 	})
 }
 
+// TestBeyond: the form of an answer, and of either kind of refusal, may lead on to where the provider is registered to, and to nowhere else.
+func TestBeyond(t *testing.T) {
+	once(t, func(t *testing.T, h *house) {
+		h.register("leads", func(p *sp.SP) { p.Beyond = []string{"https://a.example", "https://b.example:8443"} })
+		send := func(id policies.RelyingPartyID, attributes map[string]string) string {
+			t.Helper()
+			r := h.redirect(query(h.ask(id, attributes), "", pair{}))
+			if r.to != acs {
+				t.Errorf("%+v", r)
+			}
+			return r.beyond
+		}
+		both := map[string]string{"ForceAuthn": "true", "IsPassive": "true"}
+		const want = "https://a.example https://b.example:8443"
+		if got := [2]string{send("leads", nil), send("leads", both)}; got != [2]string{want, want} {
+			t.Errorf("%q", got)
+		}
+		h.refusal = login.ReasonPolicy
+		if got := [2]string{send("leads", nil), send("other", nil)}; got != [2]string{want, ""} {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
 // TestConsumers: a request is answered where its provider is registered.
 func TestConsumers(t *testing.T) {
 	once(t, func(t *testing.T, h *house) {

@@ -20,6 +20,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/login/logintest"
 	"github.com/musubi-hub/musubi/identity/samlidp"
@@ -218,7 +219,8 @@ func TestThroughTheDispatcher(t *testing.T) {
 			},
 		})
 		must(t, err)
-		enter := func(who policies.PersonID) string {
+		// walk goes to the last step, does what happens before it, and takes it.
+		walk := func(who policies.PersonID, meanwhile func()) login.Next {
 			t.Helper()
 			instant := w.Now().UTC().Format("2006-01-02T15:04:05Z")
 			if r := h.redirect(query(h.ask("survey", map[string]string{"IssueInstant": instant}), "relay", pair{})); r.status != http.StatusNoContent {
@@ -236,16 +238,54 @@ func TestThroughTheDispatcher(t *testing.T) {
 			if err != nil || refusal != nil {
 				t.Fatal(refusal, err)
 			}
+			meanwhile()
 			_, code, _ := strings.Cut(to, "?code=")
-			if n, err = dispatcher.Return(t.Context(), visit, code); err != nil || n.Answer == nil || n.Answer.Location != acs || n.Answer.Form[1] != [2]string{"RelayState", "relay"} {
-				t.Fatalf("%+v: %v", n, err)
+			n, err = dispatcher.Return(t.Context(), visit, code)
+			must(t, err)
+			return n
+		}
+		enter := func(who policies.PersonID) string {
+			t.Helper()
+			n := walk(who, func() {})
+			if n.Answer == nil || n.Answer.Location != acs || n.Answer.Form[1] != [2]string{"RelayState", "relay"} {
+				t.Fatalf("%+v", n)
 			}
 			rec := httptest.NewRecorder()
-			pages{}.Form(rec, r, *n.Answer)
+			pages{}.Form(rec, httptest.NewRequest(http.MethodPost, "/", nil), *n.Answer)
 			return decode(t, rec.Header().Get("X-SAMLResponse"))
 		}
 		if doc := enter(logintest.Local); !strings.Contains(doc, "status:Success") || !strings.Contains(doc, "SmartcardPKI") {
 			t.Errorf("%s", doc)
+		}
+		// Its metadata is swapped under way: nobody is answered, the person is told, and a row says so.
+		kept, err := h.registry.SP(t.Context(), db.Reader(), "survey")
+		must(t, err)
+		for name, change := range swapped {
+			n := walk(logintest.Local, func() {
+				if change == nil {
+					must(t, h.registry.Remove(t.Context(), operator, "survey", 1))
+					return
+				}
+				p := h.party("survey")
+				p.Functions = kept.Functions
+				change(&p)
+				must(t, h.registry.Change(t.Context(), operator, p, 1))
+			})
+			if n.Answer != nil || n.Refusal == nil || n.Refusal.Reason != login.ReasonParty || !n.Session.Zero() {
+				t.Errorf("%s: %+v", name, n)
+				continue
+			}
+			if rows := w.Audit(t, audit.Filter{ID: n.Refusal.Incident}); len(rows) != 1 || rows[0].Outcome != audit.Refused || !strings.HasPrefix(rows[0].Reason, "party_changed") {
+				t.Errorf("%s: %+v", name, rows)
+			}
+			if again, err := dispatcher.View(t.Context(), visit); err != nil || again.Answer != nil || again.Refusal == nil {
+				t.Errorf("%s, looked at again: %+v: %v", name, again, err)
+			}
+			if change == nil {
+				must(t, h.registry.Add(t.Context(), operator, kept, 1))
+			} else {
+				must(t, h.registry.Change(t.Context(), operator, kept, 1))
+			}
 		}
 		w.End(logintest.LocalBoss)
 		if doc := enter(logintest.LocalBoss); !strings.Contains(doc, "status:AuthnFailed") || !strings.Contains(doc, "incident ") || strings.Contains(doc, "Assertion>") {

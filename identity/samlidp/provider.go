@@ -9,12 +9,16 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -37,8 +41,9 @@ const (
 	assertionLife = 5 * time.Minute // to bring it to the provider
 	grantLife     = 12 * time.Hour  // a provider's session may last as long
 	linkLife      = 10 * time.Minute
-	metadataLife  = 7 * 24 * time.Hour
-	metadataCache = "PT6H"
+	metadataLife  = rollover.CopyLife
+	metadataCache = "PT6H"          // as rollover.Settle
+	metadataKept  = 5 * time.Minute // a signed document is served again for so long, while its keys stay
 )
 
 // The bounds of what is sent.
@@ -58,6 +63,19 @@ type People interface {
 type Browser interface {
 	// Current gives the session; ok is false where nobody is logged in.
 	Current(r *http.Request) (s session.Session, ok bool, err error)
+	// End ends the session, with its hooks, and takes the browser's cookie.
+	End(w http.ResponseWriter, r *http.Request, s session.Session) error
+}
+
+// Sessions ends sessions at a provider's wish, with their hooks: session.Store. The error wraps identity.ErrNotFound where one has ended, or the
+// provider wasn't told of it.
+type Sessions interface {
+	LogoutByParty(ctx context.Context, id identity.SessionID, party policies.RelyingPartyID, now time.Time) error
+}
+
+// Others knows the relying parties of other protocols: whether one of those that were told of a session isn't told of its end.
+type Others interface {
+	Untold(ctx context.Context, id identity.SessionID) (bool, error)
 }
 
 // Problem is what a page tells a person whose request can't be answered at a service provider.
@@ -67,10 +85,31 @@ type Problem struct {
 	Incident string // id of the audit row; empty where too many of the kind came in this second
 }
 
+// Onward takes the browser to a provider that has to be told of a logout: by Answer's address at once, or by its form. The provider sends it back;
+// where it doesn't, Skip leads on.
+type Onward struct {
+	Answer       login.Answer
+	RelyingParty policies.RelyingPartyID
+	Number, Of   int // which one it is, of how many
+	Skip         string
+}
+
+// LoggedOut ends a logout.
+type LoggedOut struct {
+	Known    bool // this browser's way is known; else there is nothing to tell
+	Sessions []identity.SessionID
+	Logouts  []Logout // what providers were told, and what they said
+	Frames   []string // the page loads them in hidden frames
+	Location string   // where the browser is wanted in the end; may be empty
+	Resume   string   // where the way goes on, if it isn't over; may be empty
+}
+
 // Pages renders what people see.
 type Pages interface {
 	Problem(w http.ResponseWriter, r *http.Request, p Problem)
 	Form(w http.ResponseWriter, r *http.Request, a login.Answer)
+	Onward(w http.ResponseWriter, r *http.Request, o Onward)
+	LoggedOut(w http.ResponseWriter, r *http.Request, l LoggedOut)
 }
 
 // Options say what a provider works with. All are needed.
@@ -84,26 +123,36 @@ type Options struct {
 	Browser  Browser
 	Pages    Pages
 	// Start hands the browser with a checked request over to the dispatcher of logins.
-	Start   func(w http.ResponseWriter, r *http.Request, ask login.Ask)
-	Origins map[policies.Network]string // "https://HOST" or "https://HOST:PORT"
-	Now     func() time.Time
-	Random  io.Reader
-	Logger  *slog.Logger
+	Start     func(w http.ResponseWriter, r *http.Request, ask login.Ask)
+	Sessions  Sessions
+	Others    Others
+	Enqueue   access.LogoutEnqueuer
+	Transport http.RoundTripper           // to providers, for logout by SOAP
+	Origins   map[policies.Network]string // "https://HOST" or "https://HOST:PORT"
+	Now       func() time.Time
+	Random    io.Reader
+	Logger    *slog.Logger
 }
 
 // Provider is the identity provider of all networks. It is safe for concurrent use.
 type Provider struct {
 	opt      Options
 	linkKey  []byte
-	refusals refusals
+	throttle audit.Throttle
+	rollover *rollover.Store
+	metadata documents
 }
 
-var _ login.Issuer = (*Provider)(nil)
+// The provider is an issuer of logins, and hears of the end of sessions.
+var (
+	_ login.Issuer = (*Provider)(nil)
+	_ session.Hook = (*Provider)(nil)
+)
 
 // New checks the options.
 func New(opt Options) (*Provider, error) {
 	if opt.DB == nil || opt.Keys == nil || opt.Sealing == nil || opt.Parties == nil || opt.Subjects == nil || opt.People == nil || opt.Browser == nil ||
-		opt.Pages == nil || opt.Start == nil || opt.Now == nil || opt.Random == nil || opt.Logger == nil {
+		opt.Pages == nil || opt.Start == nil || opt.Sessions == nil || opt.Others == nil || opt.Enqueue == nil || opt.Transport == nil || opt.Now == nil || opt.Random == nil || opt.Logger == nil {
 		return nil, errors.New("samlidp: an option is missing")
 	}
 	if !slices.Contains(opt.Keys.Purposes(), Purpose) {
@@ -129,23 +178,38 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	return &Provider{opt: opt, linkKey: key}, nil
+	p := &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}, rollover: rollover.New(opt.DB, opt.Keys, Purpose)}
+	if p.metadata.key, err = opt.Sealing.Derive(useMetadata); err != nil {
+		return nil, fmt.Errorf("samlidp: %w", err)
+	}
+	return p, nil
 }
 
 // The paths of the end points. The metadata's address is the entity id.
 const (
 	pathMetadata = "/saml/metadata"
 	pathSSO      = "/saml/sso"
+	pathContinue = "/saml/continue"
 	pathStart    = "/saml/start"
+	pathSLO      = "/saml/slo"
+	pathSOAP     = "/saml/slo/soap"
+	pathNext     = "/saml/slo/next/" // with the id of a browser's way
+	pathDone     = "/saml/slo/done/" // likewise, or without
 )
+
+// PathLeft shows a browser the end of its newest logout.
+const PathLeft = pathDone
 
 // EntityID names the provider of a network; empty where the network has none.
 func (p *Provider) EntityID(n policies.Network) string {
 	if origin := p.opt.Origins[n]; origin != "" {
-		return origin + pathMetadata
+		return EntityIDOf(origin)
 	}
 	return ""
 }
+
+// EntityIDOf names the provider of an origin.
+func EntityIDOf(origin string) string { return origin + pathMetadata }
 
 // Handler serves a network's end points. Which network a request comes from is decided by whoever calls this, never by the request.
 func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
@@ -164,15 +228,40 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 				c.page("", "saml.request", &fault{http: http.StatusMisdirectedRequest, reason: "host"})
 				return
 			}
+			if r.URL.Path != pathMetadata && !meant(w, r) {
+				return
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			fn(c)
 		})
 	}
 	serve("GET "+pathMetadata, (*call).metadata)
+	serve("GET "+pathMetadata+"/{party}/{mark}", (*call).metadataOf)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
+	serve("GET "+pathContinue, (*call).resume)
 	serve("GET "+pathStart, (*call).start)
+	serve("GET "+pathSLO, (*call).sloRedirected)
+	serve("POST "+pathSLO, (*call).sloPosted)
+	serve("POST "+pathSOAP, (*call).sloSOAP)
+	serve("GET "+pathNext+"{id}", (*call).next)
+	serve("GET "+pathDone+"{$}", (*call).done)
+	serve("GET "+pathDone+"{id}", (*call).done)
 	return mux, nil
+}
+
+// meant reports whether somebody really asks, and answers whoever only looks ahead (HEAD, a browser's prefetch): a request counts once.
+func meant(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.Method == http.MethodHead:
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return false
+	case strings.Contains(r.Header.Get("Sec-Purpose"), "prefetch"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return false
+	}
+	return true
 }
 
 // call is one request.
@@ -189,3 +278,7 @@ func (c *call) entityID() string { return c.origin + pathMetadata }
 
 // sso is the address that requests are for.
 func (c *call) sso() string { return c.origin + pathSSO }
+
+// slo is the address that logout messages are for, sloSOAPAt the one for those by SOAP.
+func (c *call) slo() string       { return c.origin + pathSLO }
+func (c *call) sloSOAPAt() string { return c.origin + pathSOAP }

@@ -10,12 +10,15 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/entrance"
 	"github.com/musubi-hub/musubi/identity/invitation"
 	"github.com/musubi-hub/musubi/identity/mynumber"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -40,10 +43,15 @@ type leavers struct{ session.Leavers }
 
 // makeSessions makes the sessions over the directory, and lets the directory's leavers end theirs.
 func (h *Hub) makeSessions(leaving *leavers) {
-	h.Parties = party.NewRegistry(h.DB)
+	h.Parties = party.NewRegistry(h.DB).Share(entrance.Names{Issuer: identity.IssuerOIDC})
+	h.SPs = sp.NewRegistry(h.DB).Share(entrance.Names{Issuer: identity.IssuerSAML})
+	h.Metadata = sp.NewSources(h.DB, h.Dated)
+	h.Entrances = entrance.New(h.DB, h.Parties, h.SPs)
 	h.Posts = access.NewPosts(h.Directory)
 	h.Sessions = session.New(h.DB, h.Resolver, h.Posts, h.Engine, oidcop.Endings{
 		Parties: h.Parties, Enqueue: h.Logouts, Now: h.Now, Random: rand.Reader,
+	}, samlidp.Endings{
+		Parties: h.SPs, Enqueue: h.Logouts.SAML(), Now: h.Now, Random: rand.Reader,
 	})
 	leaving.Sessions = h.Sessions
 }

@@ -21,9 +21,10 @@ import (
 	"github.com/musubi-hub/musubi/identity/mynumber"
 	"github.com/musubi-hub/musubi/identity/network"
 	"github.com/musubi-hub/musubi/identity/oidcop"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/metadata"
 	"github.com/musubi-hub/musubi/sync/notice"
 )
 
@@ -33,6 +34,7 @@ type Federation struct {
 	Networks   *network.Table
 	Dispatcher *login.Dispatcher
 	Provider   *oidcop.Provider
+	SAML       *samlidp.Provider
 	Card       *mynumber.Method // nil: no network has a card host
 	Lists      *mynumber.Lists  // of revoked cards; nil with Card
 	Challenges *mynumber.Challenges
@@ -41,12 +43,13 @@ type Federation struct {
 
 // Faces is what the pages give to a federation.
 type Faces struct {
-	Pages    oidcop.Pages
-	Browser  oidcop.Browser
-	Start    func(w http.ResponseWriter, r *http.Request, ask login.Ask)
-	Hub      login.Issuer // of the hub's own pages
-	ReturnTo func(n policies.Network, id identity.LoginID, code string) string
-	CardPath string // on the card host: where a card is read
+	Pages     oidcop.Pages
+	SAMLPages samlidp.Pages
+	Browser   oidcop.Browser
+	Start     func(w http.ResponseWriter, r *http.Request, ask login.Ask)
+	Hub       login.Issuer // of the hub's own pages
+	ReturnTo  func(n policies.Network, id identity.LoginID, code string) string
+	CardPath  string // on the card host: where a card is read
 }
 
 // Networks gives the table of the networks that have a login; nil where none has.
@@ -98,21 +101,33 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 		return nil, err
 	}
 	f.Provider, err = oidcop.New(oidcop.Options{
-		DB: h.DB, Keys: h.Keys, Parties: h.Parties, Subjects: accounts.Subjects, People: h, Standing: &oidcop.Sessions{Store: h.Sessions, Now: h.Now},
-		Browser: faces.Browser, Pages: faces.Pages, Start: faces.Start, Enqueue: h.Logouts, Transport: transport, Issuers: issuers,
+		DB: h.DB, Keys: h.Keys, Parties: h.Parties, Subjects: accounts.Subjects, People: h,
+		Standing: &oidcop.Sessions{Store: h.Sessions, Parties: h.Entrances, Policy: h.Engine, Now: h.Now},
+		Browser:  faces.Browser, Pages: faces.Pages, Start: faces.Start, Enqueue: h.Logouts, Transport: transport, Issuers: issuers,
 		Now: h.Now, Random: rand.Reader, Logger: h.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	h.provider.Store(f.Provider)
+	f.SAML, err = samlidp.New(samlidp.Options{
+		DB: h.DB, Keys: h.Keys, Sealing: h.seal, Parties: h.SPs, Subjects: accounts.Subjects, People: h, Browser: faces.Browser, Pages: faces.SAMLPages,
+		Start: faces.Start, Sessions: h.Sessions, Others: oidcop.Receipts{DB: h.DB}, Enqueue: h.Logouts.SAML(), Transport: transport,
+		Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.saml.Store(f.SAML)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err
 	}
 	f.Dispatcher, err = login.New(login.Config{
-		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: party.NewEntrances(h.Parties), Sessions: h.Sessions,
-		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: f.Provider, identity.IssuerHub: faces.Hub},
+		DB: h.DB, Now: h.Now, Random: rand.Reader, People: h.Resolver, Posts: h.Posts, Policy: h.Engine, Parties: h.Entrances, Sessions: h.Sessions,
+		Offers: offers, Issuers: map[identity.IssuerID]login.Issuer{
+			identity.IssuerOIDC: f.Provider, identity.IssuerSAML: f.SAML, identity.IssuerHub: faces.Hub,
+		},
 		ReturnTo: faces.ReturnTo,
 	})
 	return f, err
@@ -282,6 +297,15 @@ func (h *Hub) backchannel() (http.RoundTripper, error) {
 		return nil, Usage(err)
 	}
 	return outbound.NewTransport(outbound.Network{TLS: settings, Proxy: h.Config.Backchannel.Proxy, Env: http.ProxyFromEnvironment})
+}
+
+// RefreshMetadata gives the way by which a provider's metadata is read anew at a person's word.
+func (h *Hub) RefreshMetadata() (metadata.Refresher, error) {
+	transport, err := h.backchannel()
+	if err != nil {
+		return metadata.Refresher{}, err
+	}
+	return metadata.Refresher{Sources: h.Metadata, Fetcher: metadata.Fetcher{Transport: transport}, Now: h.Now}, nil
 }
 
 // ServerCertificate reads the certificate of a network's hosts.

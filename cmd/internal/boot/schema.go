@@ -10,6 +10,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/entrance"
 	"github.com/musubi-hub/musubi/identity/invitation"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
@@ -18,6 +19,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/sync/breaker"
@@ -32,6 +35,7 @@ func owners(e sqldb.Engine) []sqldb.Migration {
 	return []sqldb.Migration{
 		sqldb.Tables(), keys.Migration(), directory.Migration(), audit.Migration(e), access.Migration(), quota.Migration(), provision.Migration(), breaker.Migration(), console.Migration(),
 		login.Migration(), session.Migration(), password.Migration(), invitation.Migration(), ppid.Migration(), party.Migration(), oidcop.Migration(), mynumber.Migration(), notice.Migration(),
+		sp.Migration(), samlidp.Migration(), entrance.Migration(), // the last takes in what the registries hold
 	}
 }
 

@@ -59,22 +59,17 @@ func (s *Site) answer(w http.ResponseWriter, r *http.Request, a login.Answer) {
 // answerForm shows the form that takes an answer to a relying party: without script it takes a press of the button.
 func (s *Site) answerForm(w http.ResponseWriter, r *http.Request, a login.Answer, say page.Label) {
 	s.show(w, r, page.Sheet{
-		Name: page.Answer, Title: page.Label{JA: "サービスへ移動します", EN: "Going on to the service"}, FormTo: s.formTo(a.Location),
+		Name: page.Answer, Title: page.Label{JA: "サービスへ移動します", EN: "Going on to the service"}, FormTo: formTo(a),
 		Body: page.AnswerBody{Say: say, Button: page.Label{JA: "サービスへ進む", EN: "Go on to the service"}, Action: a.Location, Fields: a.Form},
 	})
 }
 
-// formTo is where the form of an answer may lead, and nothing else.
-func (s *Site) formTo(target string) []string {
+// formTo is where the form of an answer may lead, and nothing else: Chromium holds the form's policy over every redirect that follows.
+func formTo(a login.Answer) []string {
 	to := []string{}
-	if o := page.Source(target); o != "" {
-		to = append(to, o)
-	}
-	if s.cfg.FormBeyond != nil {
-		for _, beyond := range s.cfg.FormBeyond(target) {
-			if o := page.Source(beyond); o != "" {
-				to = append(to, o)
-			}
+	for _, address := range append([]string{a.Location}, a.Beyond...) {
+		if o := page.Source(address); o != "" {
+			to = append(to, o)
 		}
 	}
 	if len(to) == 0 {
@@ -91,7 +86,7 @@ func (s *Site) refusedWithAnswer(w http.ResponseWriter, r *http.Request, n login
 	}
 	sheet := page.Sheet{Name: page.Message, Status: http.StatusForbidden, Title: say.What}
 	if n.Answer.Form != nil {
-		sheet.FormTo = s.formTo(n.Answer.Location)
+		sheet.FormTo = formTo(*n.Answer)
 	}
 	if n.Request.Issuer == identity.IssuerHub {
 		body.Button = page.Label{JA: "もう一度ログインする", EN: "Log in again"}

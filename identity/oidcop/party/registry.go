@@ -14,11 +14,24 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
+// Names keeps ids that this registry shares with others: entrance.Names. An id is taken and freed in the transaction that registers and removes.
+type Names interface {
+	// Take wraps identity.ErrExists where the id is another registry's.
+	Take(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+	Free(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+}
+
 // Registry stores parties.
-type Registry struct{ db *sqldb.DB }
+type Registry struct {
+	db    *sqldb.DB
+	names Names // nil: the ids are this registry's alone
+}
 
 // NewRegistry makes the registry over the tables of Migration.
 func NewRegistry(db *sqldb.DB) *Registry { return &Registry{db: db} }
+
+// Share makes a registry that takes its ids from names.
+func (r *Registry) Share(names Names) *Registry { return &Registry{r.db, names} }
 
 // Querier is a *sql.DB or a *sql.Tx.
 type Querier interface {
@@ -41,6 +54,11 @@ func (r *Registry) Put(ctx context.Context, by access.Actor, p Party, replace bo
 	row := by.AuditRow(at, action, audit.Done)
 	row.Object = string(p.ID)
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if r.names != nil && !replace {
+			if err := r.names.Take(ctx, tx, p.ID); err != nil {
+				return err
+			}
+		}
 		return write(ctx, tx, row, wrong, statement, string(p.ID), config, at)
 	})
 }
@@ -50,7 +68,11 @@ func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.Rely
 	row := by.AuditRow(at, "rp.remove", audit.Done)
 	row.Object, row.Reason = string(id), why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+		err := write(ctx, tx, row, identity.ErrNotFound, `DELETE FROM oidc_party WHERE id = $1`, string(id))
+		if err != nil || r.names == nil {
+			return err
+		}
+		return r.names.Free(ctx, tx, id)
 	})
 }
 

@@ -8,6 +8,15 @@ CREATE TABLE saml_request (
 );
 CREATE INDEX saml_request_expires ON saml_request (expires_at);
 
+-- Requests by POST, checked, until their browser comes for them: hash is of its cookie, ask is JSON. A row is deleted when it is taken.
+CREATE TABLE saml_waiting (
+  hash       TEXT PRIMARY KEY NOT NULL,
+  network    TEXT NOT NULL,
+  ask        TEXT NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+CREATE INDEX saml_waiting_expires ON saml_waiting (expires_at);
+
 -- What one login gave one provider. session_index names the session towards this provider alone.
 CREATE TABLE saml_grant (
   id            TEXT PRIMARY KEY NOT NULL,

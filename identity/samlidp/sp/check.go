@@ -3,6 +3,7 @@ package sp
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -24,11 +25,17 @@ const (
 	maxName       = 200
 	maxAttributes = 50
 	maxMethods    = 20
+	maxBeyond     = 20
 	maxIndex      = 65535
+	maxMail       = 254 // RFC 5321, section 4.5.3.1.3, without the brackets
 )
+
+// hubID names the hub's own pages among the relying parties (party.HubID).
+const hubID policies.RelyingPartyID = "musubi"
 
 var (
 	idForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	ownerForm  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 	sectorForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 )
 
@@ -45,6 +52,7 @@ func (f *faults) add(bad bool, format string, args ...any) {
 func (p SP) Check() error {
 	var f faults
 	f.add(!idForm.MatchString(string(p.ID)), "id: want 1 to 64 of a-z, 0-9, \".\", \"_\", \"-\", beginning with a letter or digit")
+	f.add(p.ID == hubID, "id: %q is the hub's own pages and can't be registered", hubID)
 	f.add(!words(p.Name, maxName), "name: want 1 to %d bytes without control characters", maxName)
 	f.add(!entity(p.EntityID), "entity_id: want an absolute URI of at most %d bytes, without white space", maxEntity)
 	f.add(!sectorForm.MatchString(p.Sector), "sector: want a host name or a name of a-z, 0-9, \".\", \"-\"; providers of one sector see the same persistent name")
@@ -58,6 +66,15 @@ func (p SP) Check() error {
 	}
 	for _, x := range p.Products {
 		f.add(!slices.Contains(policies.Products(), x), "products: there is no product %q; there are %v", x, policies.Products())
+	}
+	f.add(p.Owner != "" && !ownerForm.MatchString(string(p.Owner)), "owner: %q isn't the number of an organization", p.Owner)
+	f.add(p.Contact.Name != "" && !words(p.Contact.Name, maxName), "contact: name: want at most %d bytes without control characters", maxName)
+	f.add(p.Contact.Mail != "" && !mailbox(p.Contact.Mail), "contact: mail: %q isn't one e-mail address like name@example.lg.jp", p.Contact.Mail)
+	f.add(p.Intake != "" && !slices.Contains(Intakes(), p.Intake), "intake: %q isn't one of %v", p.Intake, Intakes())
+	f.add(len(p.Beyond) > maxBeyond, "beyond: at most %d origins", maxBeyond)
+	for _, x := range p.Beyond {
+		err := origin(x)
+		f.add(err != nil, "beyond: %w", err)
 	}
 	p.checkKeys(&f)
 	p.checkAttributes(&f)
@@ -139,12 +156,32 @@ func words(text string, most int) bool {
 	return text != "" && len(text) <= most && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
+// mailbox reports whether a text is one bare address of ASCII, which a letter can be sent to as it stands.
+func mailbox(text string) bool {
+	if len(text) > maxMail || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>(),;:\`, r) }) {
+		return false
+	}
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text && a.Name == ""
+}
+
 func entity(id string) bool {
 	if !words(id, maxEntity) || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`\"<>^{}|`+"`", r) }) {
 		return false
 	}
 	u, err := url.Parse(id)
 	return err == nil && u.IsAbs()
+}
+
+// origin judges an origin: https://HOST or https://HOST:PORT, exactly. It is said in a Content-Security-Policy, which has wildcards; here there are none.
+func origin(text string) error {
+	if err := Address(text); err != nil {
+		return err
+	}
+	if u, err := url.Parse(text); err != nil || text != "https://"+u.Host || strings.ContainsAny(text, ";,'") {
+		return fmt.Errorf("%q: want https://HOST, without a path", text)
+	}
+	return nil
 }
 
 // Address judges an address of a provider: https, in a form that no two programs read differently. javascript: and its like

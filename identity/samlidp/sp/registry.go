@@ -14,21 +14,36 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
+// Names keeps ids that this registry shares with others: entrance.Names. An id is taken and freed in the transaction that registers and removes.
+type Names interface {
+	// Take wraps identity.ErrExists where the id is another registry's.
+	Take(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+	Free(ctx context.Context, tx *sql.Tx, id policies.RelyingPartyID) error
+}
+
 // Registry stores service providers.
-type Registry struct{ db *sqldb.DB }
+type Registry struct {
+	db    *sqldb.DB
+	names Names // nil: the ids are this registry's alone
+}
 
 // NewRegistry makes the registry over the tables of Migration.
 func NewRegistry(db *sqldb.DB) *Registry { return &Registry{db: db} }
+
+// Share makes a registry that takes its ids from names.
+func (r *Registry) Share(names Names) *Registry { return &Registry{r.db, names} }
 
 // Querier is a *sql.DB or a *sql.Tx.
 type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+const actionAdd = "rp.add"
+
 // Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id or its entity id is taken. Who may do
 // this is for the caller to ask.
 func (r *Registry) Add(ctx context.Context, by access.Actor, p SP, at int64) error {
-	return r.write(ctx, by, p, "rp.add", identity.ErrExists,
+	return r.write(ctx, by, p, actionAdd, identity.ErrExists,
 		`INSERT INTO saml_party (id, entity_id, config, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) ON CONFLICT DO NOTHING`, at)
 }
 
@@ -47,14 +62,37 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 		return fmt.Errorf("service provider %q: %w", p.ID, err)
 	}
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at)
+		if r.names != nil && action == actionAdd {
+			if err := r.names.Take(ctx, tx, p.ID); err != nil {
+				return err
+			}
+		}
+		if err := record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at); err != nil {
+			return err
+		}
+		// What was proposed against the registration as it was has to be proposed anew.
+		_, err := tx.ExecContext(ctx, `UPDATE saml_metadata SET next_at = $2 WHERE party = $1 AND next_at > $2
+			AND EXISTS (SELECT 1 FROM saml_proposal q WHERE q.party = $1 AND q.state = 'pending')`, string(p.ID), at)
+		return err
 	})
 }
 
-// Remove takes a provider out. A login that is under way isn't answered any more.
+// Remove takes a provider out, with all that is known of its metadata. A login that is under way isn't answered any more.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
+		// The provider's row comes first, as everywhere: two who lock in another order lock each other out.
+		if err := record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
+			return err
+		}
+		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
+			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
+				return fmt.Errorf("service provider %q: %w", id, err)
+			}
+		}
+		if r.names == nil {
+			return nil
+		}
+		return r.names.Free(ctx, tx, id)
 	})
 }
 
@@ -77,6 +115,9 @@ func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.Relyin
 
 // SP gives the provider of an id; the error wraps identity.ErrNotFound where there is none.
 func (r *Registry) SP(ctx context.Context, q Querier, id policies.RelyingPartyID) (SP, error) {
+	if !idForm.MatchString(string(id)) { // not every database takes every text
+		return SP{}, fmt.Errorf("service provider: %w", identity.ErrNotFound)
+	}
 	return one(q.QueryRowContext(ctx, `SELECT config FROM saml_party WHERE id = $1`, string(id)))
 }
 

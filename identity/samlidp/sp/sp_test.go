@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +89,7 @@ func good(t testing.TB) sp.SP {
 		Signing: [][]byte{k.cert.Raw}, Encryption: []sp.Encryption{{Certificate: k.cert.Raw, Methods: []string{wire.AES256GCM}}},
 		Signed: true, Encrypt: true, Sign: sp.SignBoth, NameID: sp.NameIDPersistent, Least: policies.AssuranceTwo,
 		Attributes: []sp.Attribute{{Field: sp.FieldEmail, Name: "mail"}}, Functions: policies.Functions()[:1], Products: policies.Products()[:1],
+		Owner: "011002", Contact: sp.Contact{Name: "情報政策課", Mail: "saml@sp.example"},
 	}
 }
 
@@ -128,6 +130,13 @@ func TestCheck(t *testing.T) {
 		"an unknown field":            {"no field", func(p *sp.SP) { p.Attributes[0].Field = "password" }},
 		"an attribute twice":          {"stands there twice", func(p *sp.SP) { p.Attributes = append(p.Attributes, p.Attributes[0]) }},
 		"an attribute without a name": {"want a name", func(p *sp.SP) { p.Attributes[0].Name = "" }},
+		"an owner with a space":       {"owner: ", func(p *sp.SP) { p.Owner = "011002 " }},
+		"a contact with a line break": {"contact: name", func(p *sp.SP) { p.Contact.Name = "a\nBcc: b" }},
+		"mail with a line break":      {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example\r\nBcc: b@c.example" }},
+		"mail with a name":            {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "A <a@sp.example>" }},
+		"two addresses":               {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example,b@sp.example" }},
+		"an unknown intake":           {"intake: ", func(p *sp.SP) { p.Intake = "pigeon" }},
+		"mail without a host":         {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "saml" }},
 		"no consumer":                 {"at least one assertion", func(p *sp.SP) { p.Faces[0].Consumers = nil }},
 		"an index twice":              {"index 1 stands there twice", func(p *sp.SP) { p.Faces[0].Consumers[0].Index = 1 }},
 		"two defaults":                {"more than one is the default", func(p *sp.SP) { p.Faces[0].Consumers[0].Default = true }},
@@ -150,6 +159,12 @@ func TestCheck(t *testing.T) {
 		"dots in the path":            {". and ..", acs("https://sp.example/a/../acs")},
 		"no host":                     {"want https", acs("https:///acs")},
 		"a long address":              {"at most 512", acs("https://sp.example/" + strings.Repeat("x", 500))},
+		"the hub's own id":            {"can't be registered", func(p *sp.SP) { p.ID = "musubi" }},
+		"beyond: a path":              {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://sp.example/"} }},
+		"beyond: a wildcard":          {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://*.sp.example"} }},
+		"beyond: http":                {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"http://sp.example"} }},
+		"beyond: two in one":          {"beyond: ", func(p *sp.SP) { p.Beyond = []string{"https://a.example;x"} }},
+		"beyond: many":                {"at most 20", func(p *sp.SP) { p.Beyond = slices.Repeat([]string{"https://a.example"}, 21) }},
 		"logout by artifact":          {"isn't served", func(p *sp.SP) { p.Faces[0].Logout[0].Binding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact" }},
 		"logout to javascript":        {"want https", func(p *sp.SP) { p.Faces[0].Logout[0].Location = "javascript:x" }},
 		"logout answers to http":      {"want https", func(p *sp.SP) { p.Faces[0].Logout[0].Response = "http://sp.example" }},

@@ -88,6 +88,10 @@ var reasons = map[login.Reason]Sentence{
 	login.ReasonInteraction: {
 		Label{"続けるには、画面での確認が必要です。", "Something has to be asked of you first."}, again,
 	},
+	login.ReasonParty: {
+		Label{"ログインの途中で、このサービスの登録が変わりました。", "The registration of this service changed during your login."},
+		Label{"サービスを開き直してください。続くときは、下の番号をヘルプデスクに伝えてください。", "Open the service again. If this goes on, tell the help desk the number below."},
+	},
 	login.ReasonCancelled: {Label{"ログインを取り消しました。", "The login was cancelled."}, Label{"利用するときは、もう一度ログインしてください。", "Log in again when you need it."}},
 }
 
@@ -208,25 +212,37 @@ var (
 		Label{"このフォームは使えません。", "This form doesn't work any more."},
 		Label{"何も実行していません。画面を開き直してから、もう一度操作してください。", "Nothing was done. Open the page again and repeat."},
 	}
-	partyWrong  = Sentence{Label{"サービスからのログインの要求に誤りがあります。", "The service asked for a login in a way that is wrong."}, operator}
-	partyLate   = Sentence{Label{"サービスからのログインの要求が古くなっています。", "The service's request for a login is too old."}, again}
+	partyWrong = Sentence{Label{"サービスからのログインの要求に誤りがあります。", "The service asked for a login in a way that is wrong."}, operator}
+	partyLate  = Sentence{Label{"サービスからのログインの要求が古くなっています。", "The service's request for a login is too old."}, again}
+	linkOld    = Sentence{
+		Label{"このリンクは期限が切れたか、別のログイン状態のものです。", "This link has expired, or belongs to another session."},
+		Label{"ハブの画面を開き直して、もう一度サービスを選んでください。", "Open the hub's page again and choose the service once more."},
+	}
+	partyElsewhere = Sentence{
+		Label{"サービスが求めた戻り先は、登録されていません。", "The service asks to be answered at an address that isn't registered."}, operator,
+	}
 	logoutWrong = Sentence{Label{"サービスからのログアウトの要求に誤りがあります。", "The service asked for a logout in a way that is wrong."}, operator}
 	broken      = Sentence{Label{"ハブの中で問題が起きました。", "Something went wrong inside the hub."}, system}
 )
 
-// parties are the reasons of the OpenID provider that reach a page. The rest are the service's mistakes, which nobody at a browser can mend.
+// parties are the reasons of the OpenID and SAML providers that reach a page. The rest are the service's mistakes, which nobody at a browser can mend.
 var parties = map[string]Sentence{
 	"csrf":                         formOld,
 	"internal":                     broken,
 	"pushed_unknown":               partyLate,
 	"pushed_expired":               partyLate,
 	"pushed_network":               reasons[login.ReasonNetwork],
+	"request_expired":              partyLate,
+	"request_replayed":             reasons[login.ReasonAnswered],
+	"waiting_unknown":              partyLate,
+	"waiting_browser":              reasons[login.ReasonBrowser],
+	"link_expired":                 linkOld,
+	"link_session":                 linkOld,
 	"hint_of_another":              logoutWrong,
 	"logout_party_missing":         logoutWrong,
 	"logout_redirect_unregistered": logoutWrong,
-	"redirect_unregistered": {
-		Label{"サービスが求めた戻り先は、登録されていません。", "The service asks to be answered at an address that isn't registered."}, operator,
-	},
+	"redirect_unregistered":        partyElsewhere,
+	"consumer_unregistered":        partyElsewhere,
 }
 
 // Party says why an OpenID or SAML request can't be answered to its relying party.
