@@ -127,7 +127,7 @@ func ownKey(t *testing.T) (der []byte, key, certificate string) {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	noError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sp"}, DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sp"}, DNSNames: []string{"localhost", "mellon.localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err = x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	noError(t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
