@@ -32,6 +32,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/internal/gate"
 	"github.com/musubi-hub/musubi/cmd/internal/testcard"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/cert"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/policies"
@@ -46,6 +47,8 @@ type town struct {
 	nodes    []string // addresses of the sockets; all nodes have the same hosts
 	redirect string
 	secret   string
+	lgwan    string                                      // address of the first node's socket for LGWAN; empty without
+	more     func(h *boot.Hub, actor access.Actor) error // what is registered beside the relying party; nil for nothing
 
 	mu      sync.Mutex
 	logouts []string // logout tokens that the relying party got
@@ -61,11 +64,20 @@ var townCards = []testcard.Holder{
 func newTown(t *testing.T, i *install, nodes int) *town {
 	t.Helper()
 	w := &town{install: i, t: t}
+	w.build(nodes)
+	i.start(t, "serve").match(t, `(serving: https)`)
+	return w
+}
+
+// build makes everything but the first node's process.
+func (w *town) build(nodes int) {
+	t, i := w.t, w.install
+	t.Helper()
 	i.begin(t)
 	i.fill(t, 5, hokkaido, sapporo)
 	var err error
 	w.set, err = testcard.Open(testcard.Options{
-		Dir: i.path("card"), Now: time.Now(), Random: rand.Reader, Hosts: []string{demoLoginHost, demoCardHost}, Holders: townCards,
+		Dir: i.path("card"), Now: time.Now(), Random: rand.Reader, Hosts: []string{demoLoginHost, demoCardHost, "login." + lgwanHosts, "card." + lgwanHosts}, Holders: townCards,
 	})
 	noError(t, err)
 	relying := httptest.NewTLSServer(http.HandlerFunc(w.logout))
@@ -94,6 +106,13 @@ func newTown(t *testing.T, i *install, nodes int) *town {
 	if i.database != "" {
 		values["database"] = i.database
 	}
+	if w.lgwan != "" {
+		for key, value := range map[string]string{
+			"login_host": "login." + lgwanHosts, "card_host": "card." + lgwanHosts, "listen": w.lgwan, "certificate_file": w.set.Files.Server, "key_file": w.set.Files.Server,
+		} {
+			values["lgwan."+key] = value
+		}
+	}
 	for n, address := range w.nodes {
 		values["internet.listen"] = address
 		dir := i.data
@@ -107,9 +126,10 @@ func newTown(t *testing.T, i *install, nodes int) *town {
 		noError(t, config.Save(dir, values))
 		(&install{data: dir, database: i.database}).start(t, "serve").match(t, `(serving: https)`)
 	}
-	i.start(t, "serve").match(t, `(serving: https)`)
-	return w
 }
+
+// lgwanHosts is below what the hosts of a town's LGWAN are.
+const lgwanHosts = "lgwan.localhost"
 
 func noError(t *testing.T, err error) {
 	t.Helper()
@@ -139,6 +159,9 @@ func (w *town) prepare(relying string) {
 		Least: policies.AssuranceCard, Scopes: []string{"profile"}, Functions: []policies.Function{policies.FunctionInquiries},
 		Faces: []party.Face{{Network: policies.NetworkInternet, Redirects: []string{w.redirect}, Backchannel: relying + "/logout"}},
 	}, false, time.Now().UnixMicro()))
+	if w.more != nil {
+		noError(t, w.more(h, actor))
+	}
 	for _, c := range w.set.Cards {
 		p, err := h.Directory.FindPerson(t.Context(), policies.System(policies.TaskBootstrap), c.Org, c.Staff)
 		noError(t, err)
@@ -185,7 +208,10 @@ func (w *town) browser() *browser {
 // way leads every host of the hub to the browser's node.
 func (w *town) way(b *browser, cards ...tls.Certificate) http.RoundTripper {
 	tr := w.set.Transport(cards...).(*http.Transport)
-	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+	tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, _, _ := net.SplitHostPort(address); strings.HasSuffix(host, "."+lgwanHosts) {
+			return (&net.Dialer{}).DialContext(ctx, network, w.lgwan)
+		}
 		return (&net.Dialer{}).DialContext(ctx, network, w.nodes[b.node])
 	}
 	return tr
@@ -223,9 +249,25 @@ func (b *browser) enter(card string) (tokens map[string]any) {
 		"response_type": {"code"}, "client_id": {"desk"}, "redirect_uri": {w.redirect}, "scope": {"openid profile"}, "state": {"s"}, "nonce": {"n"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
 	}.Encode(), nil)
+	back, page := b.prove(w.issuer, page, card)
+	to, err := url.Parse(back.Header.Get("Location"))
+	if err != nil || to.Query().Get("code") == "" || to.Query().Get("iss") != w.issuer {
+		t.Fatalf("no code: %d %v\n%s", back.StatusCode, to, page)
+	}
+	status, tokens := b.api("/oidc/token", url.Values{"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "redirect_uri": {w.redirect}, "code_verifier": {verifier}}, "")
+	if status != http.StatusOK {
+		t.Fatalf("no tokens: %d %v", status, tokens)
+	}
+	return tokens
+}
+
+// prove goes on from a page that asks for a card, at a login host, with the card.
+func (b *browser) prove(origin, page, card string) (*http.Response, string) {
+	w, t := b.w, b.w.t
+	t.Helper()
 	action, fields := visitor{t: t}.formOf(page, "/begin")
-	_, page = b.do(http.MethodPost, w.issuer+action, fields)
-	on := regexp.MustCompile(`href="(https://card\.localhost[^"]+)"`).FindStringSubmatch(page)
+	_, page = b.do(http.MethodPost, origin+action, fields)
+	on := regexp.MustCompile(`href="(https://card\.[^"]+)"`).FindStringSubmatch(page)
 	if on == nil {
 		t.Fatalf("no way to the card host:\n%s", page)
 	}
@@ -242,16 +284,7 @@ func (b *browser) enter(card string) (tokens map[string]any) {
 	if proved.StatusCode != http.StatusSeeOther {
 		t.Fatalf("the card didn't do: %d\n%s", proved.StatusCode, text)
 	}
-	back, page := b.do(http.MethodGet, proved.Header.Get("Location"), nil)
-	to, err := url.Parse(back.Header.Get("Location"))
-	if err != nil || to.Query().Get("code") == "" || to.Query().Get("iss") != w.issuer {
-		t.Fatalf("no code: %d %v\n%s", back.StatusCode, to, page)
-	}
-	status, tokens := b.api("/oidc/token", url.Values{"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "redirect_uri": {w.redirect}, "code_verifier": {verifier}}, "")
-	if status != http.StatusOK {
-		t.Fatalf("no tokens: %d %v", status, tokens)
-	}
-	return tokens
+	return b.do(http.MethodGet, proved.Header.Get("Location"), nil)
 }
 
 // api calls an end point as the relying party, or with a bearer token.

@@ -93,7 +93,7 @@ func (v visitor) formOf(body, suffix string) (action string, fields url.Values) 
 		v.t.Fatalf("no form for %s:\n%s", suffix, body)
 	}
 	fields = url.Values{}
-	for _, f := range regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)"`).FindAllStringSubmatch(m[2], -1) {
+	for _, f := range regexp.MustCompile(`<input type="hidden" name="([A-Za-z]+)" value="([^"]*)"`).FindAllStringSubmatch(m[2], -1) {
 		fields.Set(f[1], html.UnescapeString(f[2]))
 	}
 	return html.UnescapeString(m[1]), fields

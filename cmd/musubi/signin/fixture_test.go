@@ -10,10 +10,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"database/sql"
+	"encoding/base64"
 	"fmt"
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -47,6 +49,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -84,14 +88,20 @@ var cards = sync.OnceValue(func() []*testpki.Card {
 
 var seal = sync.OnceValue(func() *keys.SealingKey { return must(keys.NewSealingKey(rand.Reader)) })
 
+func specs() map[keys.Purpose]keys.Spec {
+	all := oidcop.Specs()
+	maps.Copy(all, samlidp.Specs())
+	return all
+}
+
 func ring(db *sqldb.DB, now func() time.Time) *keys.Ring {
-	return must(keys.New(db, keys.Options{Sealing: seal(), Specs: oidcop.Specs(), Now: now, Random: rand.Reader}))
+	return must(keys.New(db, keys.Options{Sealing: seal(), Specs: specs(), Now: now, Random: rand.Reader}))
 }
 
 // tables is a database with all tables and keys, copied for each test.
 var tables = sqldbtest.NewTemplate(func(ctx context.Context, db *sqldb.DB) error {
 	err := db.Migrate(ctx, mynumber.Migration(), login.Migration(), access.Migration(), audit.Migration(db.Engine()), session.Migration(), keys.Migration(),
-		ppid.Migration(), party.Migration(), oidcop.Migration(), password.Migration(), invitation.Migration())
+		ppid.Migration(), party.Migration(), oidcop.Migration(), password.Migration(), invitation.Migration(), sp.Migration(), samlidp.Migration())
 	if err != nil {
 		return err
 	}
@@ -187,6 +197,7 @@ type house struct {
 	sessions *session.Store
 	links    *mynumber.Links
 	provider *oidcop.Provider
+	saml     *samlidp.Provider
 	words    *password.Store
 	invites  *invitation.Store
 	queue    *queue
@@ -198,6 +209,7 @@ type house struct {
 	lgwan    string
 	log      *lockedBuffer
 	callback string
+	beyond   []string // where "saml" leads on to
 }
 
 type lockedBuffer struct {
@@ -249,9 +261,11 @@ func one(t testing.TB, change func(*signin.Config), relying ...string) *house {
 	return newHouse(t, tables.Open(t, sqldb.SQLite), change, relying...)
 }
 
+// relying is the callback of "app", and the origins to which "saml" leads on from beside it.
 func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying ...string) *house {
 	t.Helper()
-	h := &house{callback: append(relying, callback)[0], World: logintest.New(t, db), t: t, gates: map[string]string{}, queue: &queue{}, roots: x509.NewCertPool(), log: &lockedBuffer{}}
+	relying = append(relying, callback)
+	h := &house{callback: relying[0], beyond: relying[1:max(1, len(relying)-1)], World: logintest.New(t, db), t: t, gates: map[string]string{}, queue: &queue{}, roots: x509.NewCertPool(), log: &lockedBuffer{}}
 	h.roots.AddCert(webPair().Leaf)
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	handlers := map[policies.Network]*lazy{policies.NetworkInternet: {}, policies.NetworkLGWAN: {}}
@@ -278,11 +292,11 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	cfg := signin.Config{
 		DB: db, Table: h.table, People: who, Posts: who, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: log,
 		PartyName: func(_ context.Context, id policies.RelyingPartyID) (page.Label, bool) {
-			return page.Label{JA: "例示アプリ"}, id == "app"
+			return page.Label{JA: "例示アプリ"}, id == "app" || id == "saml"
 		},
 		Open: func(n policies.Network) map[string]http.Handler {
 			p := must(h.provider.Handler(n))
-			return map[string]http.Handler{"/oidc/": p, "/.well-known/": p}
+			return map[string]http.Handler{"/oidc/": p, "/.well-known/": p, "/saml/": must(h.saml.Handler(n))}
 		},
 		Home: func(policies.Network) http.Handler {
 			mux := http.NewServeMux()
@@ -298,11 +312,17 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	issuers := map[policies.Network]string{policies.NetworkInternet: h.login, policies.NetworkLGWAN: h.lgwan}
 	h.provider = must(oidcop.New(oidcop.Options{
 		DB: db, Keys: ring(db, h.Now), Parties: registry, Subjects: must(ppid.New(seal(), rand.Reader)), People: told{},
-		Standing: &oidcop.Sessions{Store: h.sessions, Parties: party.NewEntrances(registry), Policy: h.Engine, Now: h.Now},
+		Standing: &oidcop.Sessions{Store: h.sessions, Parties: parties{h.site}, Policy: h.Engine, Now: h.Now},
 		Browser:  h.site.Browser(), Pages: h.site.Pages(), Start: h.site.Start, Enqueue: h.queue,
 		Transport: http.NewFileTransport(http.Dir(t.TempDir())), Issuers: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
 	}))
 	h.register(registry)
+	sps := sp.NewRegistry(db)
+	h.saml = must(samlidp.New(samlidp.Options{
+		DB: db, Keys: ring(db, h.Now), Sealing: seal(), Parties: sps, Subjects: must(ppid.New(seal(), rand.Reader)), People: told{}, Browser: h.site.Browser(),
+		Pages: h.site.SAMLPages(), Start: h.site.Start, Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
+	}))
+	h.registerSAML(sps)
 	h.site.Bind(h.dispatcher(db, who, cfg.Posts), h.sessions)
 	handlers[policies.NetworkInternet].set(h.site.Listener("internet"))
 	handlers[policies.NetworkLGWAN].set(h.site.Listener("lgwan"))
@@ -343,6 +363,32 @@ func (h *house) register(registry *party.Registry) {
 	}
 }
 
+// registerSAML registers "saml", which is answered beside "app" and leads on to another host.
+func (h *house) registerSAML(registry *sp.Registry) {
+	p := sp.SP{
+		ID: "saml", Name: "例示アプリ", EntityID: "https://app.localhost/saml", Sector: "app.localhost", Sign: sp.SignBoth, NameID: sp.NameIDTransient,
+		Least: policies.AssuranceTwo, Beyond: h.beyond,
+	}
+	for _, n := range []policies.Network{policies.NetworkInternet, policies.NetworkLGWAN} {
+		p.Faces = append(p.Faces, sp.Face{Network: n, Consumers: []sp.Consumer{{Location: strings.TrimSuffix(h.callback, "/callback") + "/acs"}}})
+	}
+	if err := registry.Add(h.t.Context(), must(access.BreakGlass("operator")), p, h.Now().UnixMicro()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// samlRequest is a request of "saml", each with an ID of its own.
+func (h *house) samlRequest() string {
+	return `<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_` + rand.Text() + `" Version="2.0" IssueInstant="` +
+		h.Now().UTC().Format(time.RFC3339) + `" Destination="` + h.login + `/saml/sso"><saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">` +
+		`https://app.localhost/saml</saml:Issuer></samlp:AuthnRequest>`
+}
+
+// samlForm is what "saml" posts.
+func (h *house) samlForm() url.Values {
+	return url.Values{"SAMLRequest": {base64.StdEncoding.EncodeToString([]byte(h.samlRequest()))}, "RelayState": {"relay"}}
+}
+
 // parties are what policies read: "app" carries questionnaires, "closed" nothing that anybody may use.
 type parties struct{ site *signin.Site }
 
@@ -351,7 +397,7 @@ func (p parties) Party(_ context.Context, id policies.RelyingPartyID) (policies.
 	switch id {
 	case signin.HubParty:
 		return p.site.Hub(), nil
-	case "app":
+	case "app", "saml":
 		return policies.RelyingParty{ID: id, Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: both}, nil
 	case "closed":
 		return policies.RelyingParty{ID: id, Networks: both}, nil
@@ -393,7 +439,7 @@ func (h *house) dispatcher(db *sqldb.DB, who people, posts login.Posts) *login.D
 			identity.MethodInvitation: {Method: invitation.NewMethod(h.invites), Reach: policies.AssuranceSingle, Networks: both, Use: login.UseLink},
 			identity.MethodBreakGlass: {Method: must(password.NewMethod(h.words, password.KindSealed, h.queue)), Reach: policies.AssuranceSingle, Networks: both[:1], Use: login.UseLogin},
 		},
-		Issuers:  map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: h.provider, identity.IssuerHub: h.site.Issuer()},
+		Issuers:  map[identity.IssuerID]login.Issuer{identity.IssuerOIDC: h.provider, identity.IssuerSAML: h.saml, identity.IssuerHub: h.site.Issuer()},
 		ReturnTo: h.site.ReturnTo,
 	}))
 }
