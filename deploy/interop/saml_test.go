@@ -103,6 +103,9 @@ func (h *samlHub) start(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 		})
 		return err
 	})
+	if err == nil {
+		a, err = a.Made()
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -191,62 +191,89 @@ func (k known) Party(ctx context.Context, id policies.RelyingPartyID) (policies.
 	return p.Policy(), err
 }
 
+// dispatched is a house whose logins go through the real dispatcher, its policies and its sessions, to a provider called "survey".
+type dispatched struct {
+	*house
+	w          *logintest.World
+	dispatcher *login.Dispatcher
+}
+
+// visitKey is where a request's context has the browser's visit, as it comes and as it goes on.
+type visitKey struct{}
+
+func newDispatched(t testing.TB, db *sqldb.DB) *dispatched {
+	t.Helper()
+	d := &dispatched{w: logintest.New(t, db, login.Migration())}
+	d.house = newHouseWith(t, db, func(o *samlidp.Options) {
+		o.Now = d.w.Now
+		o.Start = func(rw http.ResponseWriter, r *http.Request, ask login.Ask) {
+			visit, _ := r.Context().Value(visitKey{}).(*login.Visit)
+			request, browser, err := d.dispatcher.Start(r.Context(), ask, visit.Browser)
+			must(t, err)
+			visit.ID, visit.Browser, visit.Network = request.ID, browser, ask.Network
+			rw.WriteHeader(http.StatusNoContent)
+		}
+	})
+	d.micros.Store(d.w.Now().Sub(start).Microseconds())
+	d.register("survey", func(p *sp.SP) { p.Functions = []policies.Function{policies.FunctionQuestionnaire} })
+	var err error
+	d.dispatcher, err = login.New(login.Config{
+		DB: db, Now: d.w.Now, Random: rand.Reader, People: d.w.Resolver, Posts: d.w.Posts, Policy: d.w.Engine,
+		Sessions: session.New(db, d.w.Resolver, d.w.Posts, d.w.Engine), Parties: known{d.registry, db},
+		Offers:  map[identity.MethodID]login.Offer{identity.MethodCard: {Method: card{}, Reach: policies.AssuranceCard, Networks: policies.Networks(), Use: login.UseLogin}},
+		Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerSAML: d.provider},
+		ReturnTo: func(_ policies.Network, id identity.LoginID, code string) string {
+			return origin + "/login/" + string(id) + "/return?code=" + code
+		},
+	})
+	must(t, err)
+	return d
+}
+
+// comesBy has a browser bring a redirect's query; the visit then has the request.
+func (d *dispatched) comesBy(t testing.TB, q string, visit *login.Visit) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, sso+"?"+q, nil)
+	w := httptest.NewRecorder()
+	d.handler[policies.NetworkInternet].ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, visit)))
+	if w.Code != http.StatusNoContent {
+		t.Errorf("%d %v\n%s", w.Code, w.Header(), d.log.String())
+	}
+}
+
+// walk goes from a provider's request to the last step, does what happens before it, and takes it.
+func (d *dispatched) walk(t testing.TB, who policies.PersonID, meanwhile func()) (login.Next, login.Visit) {
+	t.Helper()
+	var visit login.Visit
+	d.comesBy(t, query(d.ask("survey", nil), "relay", pair{}), &visit)
+	n, err := d.dispatcher.View(t.Context(), visit)
+	must(t, err)
+	if n, err = d.dispatcher.Begin(t.Context(), visit, n.Form, identity.MethodCard); err != nil || n.Instruction == nil {
+		t.Fatalf("%+v: %v", n, err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("X-Test-Is", string(who))
+	ticket := strings.TrimPrefix(n.Instruction.Location, "https://card.example/?ticket=")
+	to, refusal, err := d.dispatcher.Prove(t.Context(), login.Visit{Network: policies.NetworkInternet}, ticket, r)
+	if err != nil || refusal != nil {
+		t.Fatal(refusal, err)
+	}
+	meanwhile()
+	_, code, _ := strings.Cut(to, "?code=")
+	n, err = d.dispatcher.Return(t.Context(), visit, code)
+	must(t, err)
+	return n, visit
+}
+
 // TestThroughTheDispatcher goes from a provider's request through the dispatcher, the policies and the sessions back to the provider, for somebody
 // who may enter and for somebody who left.
 func TestThroughTheDispatcher(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		w := logintest.New(t, db, login.Migration())
-		var dispatcher *login.Dispatcher
-		var visit login.Visit
-		h := newHouseWith(t, db, func(o *samlidp.Options) {
-			o.Now = w.Now
-			o.Start = func(rw http.ResponseWriter, r *http.Request, ask login.Ask) {
-				request, browser, err := dispatcher.Start(r.Context(), ask, session.Secret{})
-				must(t, err)
-				visit = login.Visit{ID: request.ID, Browser: browser, Network: ask.Network}
-				rw.WriteHeader(http.StatusNoContent)
-			}
-		})
-		h.register("survey", func(p *sp.SP) { p.Functions = []policies.Function{policies.FunctionQuestionnaire} })
-		var err error
-		dispatcher, err = login.New(login.Config{
-			DB: db, Now: w.Now, Random: rand.Reader, People: w.Resolver, Posts: w.Posts, Policy: w.Engine, Sessions: session.New(db, w.Resolver, w.Posts, w.Engine),
-			Parties: known{h.registry, db},
-			Offers:  map[identity.MethodID]login.Offer{identity.MethodCard: {Method: card{}, Reach: policies.AssuranceCard, Networks: policies.Networks(), Use: login.UseLogin}},
-			Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerSAML: h.provider},
-			ReturnTo: func(_ policies.Network, id identity.LoginID, code string) string {
-				return origin + "/login/" + string(id) + "/return?code=" + code
-			},
-		})
-		must(t, err)
-		// walk goes to the last step, does what happens before it, and takes it.
-		walk := func(who policies.PersonID, meanwhile func()) login.Next {
-			t.Helper()
-			instant := w.Now().UTC().Format("2006-01-02T15:04:05Z")
-			if r := h.redirect(query(h.ask("survey", map[string]string{"IssueInstant": instant}), "relay", pair{})); r.status != http.StatusNoContent {
-				t.Fatalf("%+v\n%s", r, h.log.String())
-			}
-			n, err := dispatcher.View(t.Context(), visit)
-			must(t, err)
-			if n, err = dispatcher.Begin(t.Context(), visit, n.Form, identity.MethodCard); err != nil || n.Instruction == nil {
-				t.Fatalf("%+v: %v", n, err)
-			}
-			r := httptest.NewRequest(http.MethodPost, "/", nil)
-			r.Header.Set("X-Test-Is", string(who))
-			ticket := strings.TrimPrefix(n.Instruction.Location, "https://card.example/?ticket=")
-			to, refusal, err := dispatcher.Prove(t.Context(), login.Visit{Network: policies.NetworkInternet}, ticket, r)
-			if err != nil || refusal != nil {
-				t.Fatal(refusal, err)
-			}
-			meanwhile()
-			_, code, _ := strings.Cut(to, "?code=")
-			n, err = dispatcher.Return(t.Context(), visit, code)
-			must(t, err)
-			return n
-		}
+		h := newDispatched(t, db)
+		w := h.w
 		enter := func(who policies.PersonID) string {
 			t.Helper()
-			n := walk(who, func() {})
+			n, _ := h.walk(t, who, func() {})
 			if n.Answer == nil || n.Answer.Location != acs || n.Answer.Form[1] != [2]string{"RelayState", "relay"} {
 				t.Fatalf("%+v", n)
 			}
@@ -261,7 +288,7 @@ func TestThroughTheDispatcher(t *testing.T) {
 		kept, err := h.registry.SP(t.Context(), db.Reader(), "survey")
 		must(t, err)
 		for name, change := range swapped {
-			n := walk(logintest.Local, func() {
+			n, visit := h.walk(t, logintest.Local, func() {
 				if change == nil {
 					must(t, h.registry.Remove(t.Context(), operator, "survey", 1))
 					return
@@ -278,7 +305,7 @@ func TestThroughTheDispatcher(t *testing.T) {
 			if rows := w.Audit(t, audit.Filter{ID: n.Refusal.Incident}); len(rows) != 1 || rows[0].Outcome != audit.Refused || !strings.HasPrefix(rows[0].Reason, "party_changed") {
 				t.Errorf("%s: %+v", name, rows)
 			}
-			if again, err := dispatcher.View(t.Context(), visit); err != nil || again.Answer != nil || again.Refusal == nil {
+			if again, err := h.dispatcher.View(t.Context(), visit); err != nil || again.Answer != nil || again.Refusal == nil {
 				t.Errorf("%s, looked at again: %+v: %v", name, again, err)
 			}
 			if change == nil {
