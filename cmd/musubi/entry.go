@@ -23,7 +23,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/network"
-	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -61,8 +61,6 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 	}
 	pages, err := newPages(h, bySession(), accountsOf(h, accounts, func(org identity.Organization, path string) string {
 		return table.URL(networkOf(h, org), network.RoleLogin, "/invitation/"+url.PathEscape(path))
-	}, func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error) {
-		return e.Provider.Logouts(ctx, state, limit) // made below, before the first request
 	}), o.pages)
 	if err != nil {
 		return nil, err
@@ -76,7 +74,10 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 			return map[string]http.Handler{"/oidc/": provider.at(n), "/.well-known/": provider.at(n), "/saml/": saml.at(n)}
 		},
 		PartyName: func(ctx context.Context, id policies.RelyingPartyID) (page.Label, bool) { return partyName(ctx, h, id) },
-		CardAPI:   api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
+		Leave: func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (string, bool, error) {
+			return e.SAML.Leave(w, r, n, l) // made below, before the first request
+		},
+		Parties: h.Parties, CardAPI: api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
 	})
 	if err != nil {
 		return nil, err

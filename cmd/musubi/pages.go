@@ -11,8 +11,8 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/console"
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
 	"github.com/musubi-hub/musubi/identity"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 // demoPages is what the pages have in a demonstration alone; zero elsewhere.
@@ -59,13 +59,13 @@ func bySession() *console.Login {
 	}
 }
 
-// logoutList is oidcop.Provider.Logouts.
-type logoutList = func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error)
-
 // accountsOf is what administrators do on the pages about how people log in.
-func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string, logouts logoutList) *console.Accounts {
+func accountsOf(h *boot.Hub, a *boot.Accounts, invitations func(identity.Organization, string) string) *console.Accounts {
 	return &console.Accounts{
-		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations, Logouts: logouts,
+		Releases: a.Releases, Passwords: a.Passwords, Sessions: h.Sessions, Invitations: a.Invitations, InvitationAddress: invitations,
+		Logouts: func(ctx context.Context, states []logout.State, limit int) ([]logout.Receipt, error) {
+			return logout.Receipts{DB: h.DB}.List(ctx, logout.Filter{States: states, Limit: limit})
+		},
 		Tell: h.TellPerson,
 	}
 }

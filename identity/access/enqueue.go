@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/policies"
@@ -42,6 +43,9 @@ type Enqueuer interface {
 	// EnqueueNotice tells the system administrator, once per n.ID.
 	EnqueueNotice(ctx context.Context, tx *sql.Tx, n identity.Notice) error
 }
+
+// ErrUndelivered is wrapped by an issuer's error that says that a relying party didn't take a logout and that trying again may help.
+var ErrUndelivered = errors.New("the logout wasn't delivered")
 
 // LogoutEnqueuer hands the delivery of a logout to a relying party to the durable job engine, inside the transaction that ends the session.
 type LogoutEnqueuer interface {

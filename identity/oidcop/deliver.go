@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -50,7 +51,7 @@ const (
 )
 
 // ErrUndelivered says that a relying party didn't take a logout and that trying again may help.
-var ErrUndelivered = errors.New("the logout wasn't delivered")
+var ErrUndelivered = access.ErrUndelivered
 
 func scanLogout(row interface{ Scan(to ...any) error }) (l Logout, err error) {
 	err = row.Scan(&l.ID, &l.RelyingParty, &l.Network, &l.Session, &l.sid, &l.sub, &l.State, &l.Tries, &l.Status, &l.Why, &l.CreatedAt, &l.SettledAt)

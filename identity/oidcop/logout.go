@@ -43,7 +43,7 @@ func (c *call) logout() {
 		return
 	}
 	if !ok {
-		c.done(nil, l.location)
+		c.nobody(l.location)
 		return
 	}
 	own, err := c.own(l, s)
@@ -154,7 +154,7 @@ func (c *call) confirm() {
 		return
 	}
 	if !ok {
-		c.done(nil, "")
+		c.nobody("")
 		return
 	}
 	var location string
@@ -182,15 +182,16 @@ func (c *call) end(s session.Session, location string) {
 		c.page("", "oidc.logout", broken(err))
 		return
 	}
-	c.done(frames, location)
+	c.p.opt.Pages.LoggedOut(c.w, c.r, LoggedOut{Session: s.ID, Frames: frames, Location: location})
 }
 
-func (c *call) done(frames []string, location string) {
-	if location != "" && len(frames) == 0 {
+// nobody answers where no session was to end.
+func (c *call) nobody(location string) {
+	if location != "" {
 		http.Redirect(c.w, c.r, location, http.StatusSeeOther)
 		return
 	}
-	c.p.opt.Pages.LoggedOut(c.w, c.r, LoggedOut{Frames: frames, Location: location})
+	c.p.opt.Pages.LoggedOut(c.w, c.r, LoggedOut{})
 }
 
 // told is a relying party that learned of a session.

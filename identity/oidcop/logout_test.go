@@ -151,7 +151,7 @@ func TestLogout(t *testing.T) {
 		a := h.get("/oidc/logout", url.Values{"id_token_hint": {app.text("id_token")}, "post_logout_redirect_uri": {"https://app.example/bye"}, "state": {"x"}})
 		id := h.idToken(app.text("id_token"), jose.ES256)
 		id2 := h.idToken(other.text("id_token"), jose.RS256)
-		want := map[string]any{"Location": "https://app.example/bye?state=x", "Frames": []any{
+		want := map[string]any{"Session": "s1", "Location": "https://app.example/bye?state=x", "Frames": []any{
 			"https://app.example/front?iss=" + url.QueryEscape(issuer) + "&sid=" + id["sid"].(string),
 			"https://app.example/front?iss=" + url.QueryEscape(issuer) + "&sid=" + id2["sid"].(string),
 		}}

@@ -89,8 +89,9 @@ type Problem struct {
 type Confirmation struct{ Action, Token string }
 
 // LoggedOut ends a logout: the page loads Frames in hidden frames (OpenID Connect Front-Channel Logout 1.0) and leads to Location, which
-// may be empty.
+// may be empty. Session is the one that ended; empty where there was none.
 type LoggedOut struct {
+	Session  identity.SessionID
 	Frames   []string
 	Location string
 }

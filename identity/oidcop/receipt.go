@@ -20,11 +20,13 @@ type Receipts struct{ DB *sqldb.DB }
 
 // ReceiptFilter narrows a list of logouts; the zero filter is the newest of all.
 type ReceiptFilter struct {
-	State        LogoutState // empty: any
-	Late         bool        // only those that were tried and aren't delivered: pending, or failed
+	State        LogoutState   // empty: any
+	States       []LogoutState // likewise, of several
+	Late         bool          // only those that were tried and aren't delivered: pending, or failed
 	RelyingParty policies.RelyingPartyID
 	Session      identity.SessionID
 	Before       string // the last logout of the page before
+	BeforeAt     int64  // when that was created, where it needn't be one of these; 0: it is one
 	Limit        int    // 1 to MaxReceipts
 }
 
@@ -59,7 +61,21 @@ func (r Receipts) List(ctx context.Context, f ReceiptFilter) ([]Logout, error) {
 	if f.Session != "" {
 		and("session = $%d", string(f.Session))
 	}
-	if f.Before != "" {
+	for i, state := range f.States { // (state = a OR state = b)
+		open, end := " OR ", ""
+		if i == 0 {
+			open = " AND ("
+		}
+		if i == len(f.States)-1 {
+			end = ")"
+		}
+		args = append(args, string(state))
+		query += fmt.Sprintf("%sstate = $%d%s", open, len(args), end)
+	}
+	if f.BeforeAt != 0 {
+		args = append(args, f.BeforeAt, f.Before)
+		query += fmt.Sprintf(" AND (created_at, id) < ($%d, $%d)", len(args)-1, len(args))
+	} else if f.Before != "" {
 		and("(created_at, id) < (SELECT b.created_at, b.id FROM oidc_logout b WHERE b.id = $%d)", f.Before)
 	}
 	args = append(args, f.Limit)
@@ -96,6 +112,57 @@ func (r Receipts) Open(ctx context.Context) (map[LogoutState]int, error) {
 		open[state] = n
 	}
 	return open, rows.Err()
+}
+
+// Logout gives one; the error wraps identity.ErrNotFound where there is none.
+func (r Receipts) Logout(ctx context.Context, id string) (Logout, error) {
+	l, err := scanLogout(r.DB.Reader().QueryRowContext(ctx, `SELECT `+logoutColumns+` FROM oidc_logout WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return l, fmt.Errorf("oidcop: logout %s: %w", id, identity.ErrNotFound)
+	}
+	if err != nil {
+		return l, fmt.Errorf("oidcop: logout %s: %w", id, err)
+	}
+	return l, nil
+}
+
+// Entered is a relying party that a session was used at, for who ends it.
+type Entered struct {
+	RelyingParty policies.RelyingPartyID
+	Until        int64 // what it was given ends then at the latest: UTC, microseconds
+	Told         bool  // there is a logout for it: pending, delivered or failed
+}
+
+// EnteredBy gives the relying parties that a session was used at and whose grants haven't ended by themselves, by id. One that isn't told has no
+// back channel; what its own pages loaded in the browser did, nobody knows.
+func (r Receipts) EnteredBy(ctx context.Context, id identity.SessionID, at int64) (all []Entered, err error) {
+	rows, err := r.DB.Reader().QueryContext(ctx, `SELECT g.party, MAX(g.expires_at), (SELECT COUNT(*) FROM oidc_logout l WHERE l.session = $1 AND l.party = g.party)
+		FROM oidc_grant g WHERE g.session = $1 AND g.expires_at > $2 GROUP BY g.party ORDER BY g.party`, string(id), at)
+	if err != nil {
+		return nil, fmt.Errorf("oidcop: relying parties of a session: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e Entered
+		var n int
+		if err := rows.Scan(&e.RelyingParty, &e.Until, &n); err != nil {
+			return nil, fmt.Errorf("oidcop: relying parties of a session: %w", err)
+		}
+		e.Told = n > 0
+		all = append(all, e)
+	}
+	return all, rows.Err()
+}
+
+// Untold reports whether a relying party of a session that has ended isn't told, or hasn't taken it: samlidp.Others.
+func (r Receipts) Untold(ctx context.Context, id identity.SessionID) (bool, error) {
+	var n int
+	err := r.DB.Reader().QueryRowContext(ctx, `SELECT COUNT(*) FROM oidc_grant g WHERE g.session = $1 AND NOT EXISTS (
+		SELECT 1 FROM oidc_logout l WHERE l.session = $1 AND l.party = g.party AND l.state <> 'failed')`, string(id)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("oidcop: relying parties of a session: %w", err)
+	}
+	return n > 0, nil
 }
 
 // Addressee gives the relying party that a logout goes to; identity.ErrNotFound where there is no such logout.

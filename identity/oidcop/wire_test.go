@@ -38,7 +38,11 @@ func (p pages) Confirm(w http.ResponseWriter, _ *http.Request, v oidcop.Confirma
 	p.show(w, 200, v)
 }
 
-func (p pages) LoggedOut(w http.ResponseWriter, _ *http.Request, v oidcop.LoggedOut) {
+func (p pages) LoggedOut(w http.ResponseWriter, r *http.Request, v oidcop.LoggedOut) {
+	if v.Location != "" && len(v.Frames) == 0 {
+		http.Redirect(w, r, v.Location, http.StatusSeeOther)
+		return
+	}
 	p.show(w, 200, v)
 }
 

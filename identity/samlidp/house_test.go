@@ -128,6 +128,7 @@ type house struct {
 	log     strings.Builder
 	group   bool                                                           // the dispatcher shares commits, as a busy one does
 	open    func(ctx context.Context, tx *sql.Tx, l *identity.Login) error // it opens a session; nil: that of login
+	ends    ends                                                           // of sessions
 }
 
 var operator, _ = access.BreakGlass("operator")
@@ -180,6 +181,7 @@ func newHouseWith(t testing.TB, db *sqldb.DB, change func(*samlidp.Options)) *ho
 func options(h *house) samlidp.Options {
 	return samlidp.Options{
 		DB: h.db, Keys: h.ring, Sealing: made.seal, Parties: h.registry, Subjects: h.subjects, People: h, Browser: h, Pages: pages{}, Start: h.begin,
+		Sessions: h, Others: h, Enqueue: h, Transport: h,
 		Origins: map[policies.Network]string{policies.NetworkInternet: origin, policies.NetworkLGWAN: originLGWAN},
 		Now:     h.now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(h, nil)),
 	}

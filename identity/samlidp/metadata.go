@@ -88,6 +88,11 @@ func entityOf(id, origin string, certificates [][]byte, now time.Time) *etree.El
 		info.CreateAttr("xmlns:ds", wire.NSSignature)
 		info.CreateElement("ds:X509Data").CreateElement("ds:X509Certificate").SetText(base64.StdEncoding.EncodeToString(der))
 	}
+	for _, b := range []struct{ binding, path string }{{sp.BindingRedirect, pathSLO}, {sp.BindingPOST, pathSLO}, {sp.BindingSOAP, pathSOAP}} {
+		s := role.CreateElement("md:SingleLogoutService")
+		s.CreateAttr("Binding", b.binding)
+		s.CreateAttr("Location", origin+b.path)
+	}
 	for _, f := range sp.NameIDs() {
 		role.CreateElement("md:NameIDFormat").SetText(string(f))
 	}

@@ -36,7 +36,7 @@ const (
 	verifyFile  = "wire/verify.go"
 	parseFile   = "wire/parse.go"
 
-	destination = "to != c.sso()"
+	destination = "to != here"
 	reference   = `uri != "#"+id`
 	expired     = "c.at >= until"
 )
@@ -161,9 +161,9 @@ var plantedFaults = []plantedFault{
 	{"a signed request need not say whom it is for", []edit{{requestFile, "if wire.Attr(m.root, \"Destination\") == \"\" {", "if wire.Attr(m.root, \"Destination\") == \"\" && !$ {", "", ""}},
 		[]string{"redirect: signed without destination"}},
 	{"whom a request is for isn't looked at", []edit{{file: requestFile, old: destination, unless: "true"}}, []string{"unsigned: another destination", "signed: another destination"}},
-	{"... but for its case", []edit{{file: requestFile, old: destination, unless: "strings.EqualFold(to, c.sso())"}}, []string{"signed: a destination but for case"}},
+	{"... but for its case", []edit{{file: requestFile, old: destination, unless: "strings.EqualFold(to, here)"}}, []string{"signed: a destination but for case"}},
 	{"... but for its host", []edit{{file: requestFile, old: destination, unless: "strings.HasSuffix(to, pathSSO)"}}, []string{"signed: the other network's"}},
-	{"... but for its end", []edit{{file: requestFile, old: destination, unless: "strings.HasPrefix(to, c.sso())"}}, []string{"signed: a destination with a slash"}},
+	{"... but for its end", []edit{{file: requestFile, old: destination, unless: "strings.HasPrefix(to, here)"}}, []string{"signed: a destination with a slash"}},
 	{"requests live a moment longer", []edit{{file: requestFile, old: expired, unless: "c.at == until"}}, []string{"signed: expired by a moment"}},
 	{"requests never expire", []edit{{file: requestFile, old: expired, unless: "true"}}, []string{"signed: expired by a second"}},
 	{"requests of the future are taken", []edit{{requestFile, "case c.at < t.Add(-skew).UnixMicro():", "case c.at < t.Add(-skew).UnixMicro() && !$:", "", ""}}, []string{"unsigned: a second too early"}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
@@ -60,6 +61,19 @@ type People interface {
 type Browser interface {
 	// Current gives the session; ok is false where nobody is logged in.
 	Current(r *http.Request) (s session.Session, ok bool, err error)
+	// End ends the session, with its hooks, and takes the browser's cookie.
+	End(w http.ResponseWriter, r *http.Request, s session.Session) error
+}
+
+// Sessions ends sessions at a provider's wish, with their hooks: session.Store. The error wraps identity.ErrNotFound where one has ended, or the
+// provider wasn't told of it.
+type Sessions interface {
+	LogoutByParty(ctx context.Context, id identity.SessionID, party policies.RelyingPartyID, now time.Time) error
+}
+
+// Others knows the relying parties of other protocols: whether one of those that were told of a session isn't told of its end.
+type Others interface {
+	Untold(ctx context.Context, id identity.SessionID) (bool, error)
 }
 
 // Problem is what a page tells a person whose request can't be answered at a service provider.
@@ -69,10 +83,31 @@ type Problem struct {
 	Incident string // id of the audit row; empty where too many of the kind came in this second
 }
 
+// Onward takes the browser to a provider that has to be told of a logout: by Answer's address at once, or by its form. The provider sends it back;
+// where it doesn't, Skip leads on.
+type Onward struct {
+	Answer       login.Answer
+	RelyingParty policies.RelyingPartyID
+	Number, Of   int // which one it is, of how many
+	Skip         string
+}
+
+// LoggedOut ends a logout.
+type LoggedOut struct {
+	Known    bool // this browser's way is known; else there is nothing to tell
+	Sessions []identity.SessionID
+	Logouts  []Logout // what providers were told, and what they said
+	Frames   []string // the page loads them in hidden frames
+	Location string   // where the browser is wanted in the end; may be empty
+	Resume   string   // where the way goes on, if it isn't over; may be empty
+}
+
 // Pages renders what people see.
 type Pages interface {
 	Problem(w http.ResponseWriter, r *http.Request, p Problem)
 	Form(w http.ResponseWriter, r *http.Request, a login.Answer)
+	Onward(w http.ResponseWriter, r *http.Request, o Onward)
+	LoggedOut(w http.ResponseWriter, r *http.Request, l LoggedOut)
 }
 
 // Options say what a provider works with. All are needed.
@@ -86,11 +121,15 @@ type Options struct {
 	Browser  Browser
 	Pages    Pages
 	// Start hands the browser with a checked request over to the dispatcher of logins.
-	Start   func(w http.ResponseWriter, r *http.Request, ask login.Ask)
-	Origins map[policies.Network]string // "https://HOST" or "https://HOST:PORT"
-	Now     func() time.Time
-	Random  io.Reader
-	Logger  *slog.Logger
+	Start     func(w http.ResponseWriter, r *http.Request, ask login.Ask)
+	Sessions  Sessions
+	Others    Others
+	Enqueue   access.LogoutEnqueuer
+	Transport http.RoundTripper           // to providers, for logout by SOAP
+	Origins   map[policies.Network]string // "https://HOST" or "https://HOST:PORT"
+	Now       func() time.Time
+	Random    io.Reader
+	Logger    *slog.Logger
 }
 
 // Provider is the identity provider of all networks. It is safe for concurrent use.
@@ -100,12 +139,16 @@ type Provider struct {
 	throttle audit.Throttle
 }
 
-var _ login.Issuer = (*Provider)(nil)
+// The provider is an issuer of logins, and hears of the end of sessions.
+var (
+	_ login.Issuer = (*Provider)(nil)
+	_ session.Hook = (*Provider)(nil)
+)
 
 // New checks the options.
 func New(opt Options) (*Provider, error) {
 	if opt.DB == nil || opt.Keys == nil || opt.Sealing == nil || opt.Parties == nil || opt.Subjects == nil || opt.People == nil || opt.Browser == nil ||
-		opt.Pages == nil || opt.Start == nil || opt.Now == nil || opt.Random == nil || opt.Logger == nil {
+		opt.Pages == nil || opt.Start == nil || opt.Sessions == nil || opt.Others == nil || opt.Enqueue == nil || opt.Transport == nil || opt.Now == nil || opt.Random == nil || opt.Logger == nil {
 		return nil, errors.New("samlidp: an option is missing")
 	}
 	if !slices.Contains(opt.Keys.Purposes(), Purpose) {
@@ -140,7 +183,14 @@ const (
 	pathSSO      = "/saml/sso"
 	pathContinue = "/saml/continue"
 	pathStart    = "/saml/start"
+	pathSLO      = "/saml/slo"
+	pathSOAP     = "/saml/slo/soap"
+	pathNext     = "/saml/slo/next/" // with the id of a browser's way
+	pathDone     = "/saml/slo/done/" // likewise, or without
 )
+
+// PathLeft shows a browser the end of its newest logout.
+const PathLeft = pathDone
 
 // EntityID names the provider of a network; empty where the network has none.
 func (p *Provider) EntityID(n policies.Network) string {
@@ -179,6 +229,12 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 	serve("POST "+pathSSO, (*call).posted)
 	serve("GET "+pathContinue, (*call).resume)
 	serve("GET "+pathStart, (*call).start)
+	serve("GET "+pathSLO, (*call).sloRedirected)
+	serve("POST "+pathSLO, (*call).sloPosted)
+	serve("POST "+pathSOAP, (*call).sloSOAP)
+	serve("GET "+pathNext+"{id}", (*call).next)
+	serve("GET "+pathDone+"{$}", (*call).done)
+	serve("GET "+pathDone+"{id}", (*call).done)
 	return mux, nil
 }
 
@@ -210,3 +266,7 @@ func (c *call) entityID() string { return c.origin + pathMetadata }
 
 // sso is the address that requests are for.
 func (c *call) sso() string { return c.origin + pathSSO }
+
+// slo is the address that logout messages are for, sloSOAPAt the one for those by SOAP.
+func (c *call) slo() string       { return c.origin + pathSLO }
+func (c *call) sloSOAPAt() string { return c.origin + pathSOAP }

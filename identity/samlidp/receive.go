@@ -20,8 +20,9 @@ import (
 
 // message is a request as it came in, before anything is believed.
 type message struct {
-	root  *etree.Element
-	relay string
+	root   *etree.Element
+	relay  string
+	answer bool // it came as SAMLResponse
 
 	// Of the redirect binding: what was signed is the text of the query, not of the document.
 	redirect  bool
@@ -34,8 +35,9 @@ type message struct {
 type field struct{ raw, text string }
 
 // fields takes SAML's own parameters apart. Each may stand there once; others aren't looked at. A name counts only as it is written: one that
-// is percent-encoded is another name here and can't come twice.
-func fields(query string) (map[string]field, *fault) {
+// is percent-encoded is another name here and can't come twice. There is one message: a request, or where answers are taken a response; under the
+// empty name stands which.
+func fields(query string, answers bool) (map[string]field, *fault) {
 	out := map[string]field{}
 	for part := range strings.SplitSeq(query, "&") {
 		name, raw, _ := strings.Cut(part, "=")
@@ -53,28 +55,39 @@ func fields(query string) (map[string]field, *fault) {
 		}
 		out[name] = field{raw, text}
 	}
-	if out["SAMLRequest"].text == "" {
+	_, asked := out["SAMLRequest"]
+	_, answered := out["SAMLResponse"]
+	name := "SAMLRequest"
+	if answers && answered && !asked {
+		name = "SAMLResponse"
+	}
+	if out[name].text == "" {
 		return nil, bad("request_missing")
 	}
-	if _, ok := out["SAMLResponse"]; ok {
+	if asked && answered {
 		return nil, bad("params_malformed")
 	}
+	out[""] = field{raw: name}
 	return out, nil
 }
 
 // readRedirect reads a request of the redirect binding (SAML 2.0 Bindings, section 3.4.4).
-func readRedirect(query string) (message, *fault) {
+func readRedirect(query string) (message, *fault) { return readQuery(query, false) }
+
+// readQuery is readRedirect where answers may be taken, too.
+func readQuery(query string, answers bool) (message, *fault) {
 	if len(query) > maxQuery {
 		return message{}, bad("params_long")
 	}
-	in, f := fields(query)
+	in, f := fields(query, answers)
 	if f != nil {
 		return message{}, f
 	}
 	if e, ok := in["SAMLEncoding"]; ok && e.text != "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE" {
 		return message{}, bad("encoding")
 	}
-	m := message{redirect: true, relay: in["RelayState"].text}
+	name := in[""].raw
+	m := message{redirect: true, relay: in["RelayState"].text, answer: name == "SAMLResponse"}
 	if f := checkRelay(m.relay); f != nil {
 		return message{}, f
 	}
@@ -84,7 +97,7 @@ func readRedirect(query string) (message, *fault) {
 	}
 	if signed {
 		// What is signed is what was sent, in this order whatever the order in the query (section 3.4.4.1).
-		octets := "SAMLRequest=" + in["SAMLRequest"].raw
+		octets := name + "=" + in[name].raw
 		if r, ok := in["RelayState"]; ok {
 			octets += "&RelayState=" + r.raw
 		}
@@ -94,7 +107,7 @@ func readRedirect(query string) (message, *fault) {
 			return message{}, bad("signature_shape")
 		}
 	}
-	packed, err := base64.StdEncoding.DecodeString(in["SAMLRequest"].text)
+	packed, err := base64.StdEncoding.DecodeString(in[name].text)
 	if err != nil {
 		return message{}, bad("base64")
 	}
@@ -119,7 +132,10 @@ func inflate(packed []byte) ([]byte, *fault) {
 }
 
 // readPost reads a request of the POST binding (section 3.5.4).
-func readPost(r *http.Request) (message, *fault) {
+func readPost(r *http.Request) (message, *fault) { return readForm(r, false) }
+
+// readForm is readPost where answers may be taken, too.
+func readForm(r *http.Request, answers bool) (message, *fault) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
 		return message{}, bad("content_type")
@@ -132,15 +148,16 @@ func readPost(r *http.Request) (message, *fault) {
 	if err != nil {
 		return message{}, bad("body_unread")
 	}
-	in, f := fields(string(body))
+	in, f := fields(string(body), answers)
 	if f != nil {
 		return message{}, f
 	}
-	m := message{relay: in["RelayState"].text}
+	name := in[""].raw
+	m := message{relay: in["RelayState"].text, answer: name == "SAMLResponse"}
 	if f := checkRelay(m.relay); f != nil {
 		return message{}, f
 	}
-	doc, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(in["SAMLRequest"].text), "")) // lines are usual here
+	doc, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(in[name].text), "")) // lines are usual here
 	if err != nil {
 		return message{}, bad("base64")
 	}

@@ -61,7 +61,7 @@ func (c *call) take(m message, f *fault) {
 		c.page(p.ID, actionSSO, f)
 		return
 	}
-	id, until, f := c.fresh(root)
+	id, until, f := c.fresh(root, c.sso())
 	if f != nil {
 		c.page(p.ID, actionSSO, f)
 		return
@@ -161,15 +161,15 @@ func (c *call) authentic(m message, p sp.SP) (*etree.Element, *fault) {
 	return root, nil
 }
 
-// fresh checks whom a request is for and how old it is, and gives its ID and until when it has to be remembered.
-func (c *call) fresh(root *etree.Element) (id string, until int64, f *fault) {
+// fresh checks whom a message is for and how old it is, and gives its ID and until when it has to be remembered.
+func (c *call) fresh(root *etree.Element, here string) (id string, until int64, f *fault) {
 	if wire.Attr(root, "Version") != "2.0" {
 		return "", 0, bad("version")
 	}
 	if id = wire.Attr(root, "ID"); !wire.ID(id) {
 		return "", 0, bad("request_id")
 	}
-	if to, ok := wire.Lookup(root, "Destination"); ok && to != c.sso() {
+	if to, ok := wire.Lookup(root, "Destination"); ok && to != here {
 		return "", 0, bad("destination")
 	}
 	text := wire.Attr(root, "IssueInstant")

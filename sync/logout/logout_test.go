@@ -338,7 +338,7 @@ func TestGivenUp(t *testing.T) {
 			if _, err := tx.ExecContext(ctx, `UPDATE test_logout SET state = 'pending' WHERE id = 'away/1'`); err != nil {
 				return err
 			}
-			return h.queue.Again(ctx, tx, "away/1", time.Now().UnixMicro())
+			return h.queue.Again(ctx, tx, logout.OpenID, "away/1", time.Now().UnixMicro())
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -408,7 +408,7 @@ func TestUnbound(t *testing.T) {
 	if err := q.EnqueueLogout(t.Context(), nil, "x"); err == nil {
 		t.Error("an unbound enqueuer took a logout")
 	}
-	if err := q.Again(t.Context(), nil, "x", 0); err == nil {
+	if err := q.Again(t.Context(), nil, logout.SAML, "x", 0); err == nil {
 		t.Error("again at no time")
 	}
 	if a, b := (logout.Args{ID: "x"}).Key(), (logout.Args{ID: "x", Again: 5}).Key(); a == b {

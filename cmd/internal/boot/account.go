@@ -17,6 +17,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
@@ -48,6 +49,8 @@ func (h *Hub) makeSessions(leaving *leavers) {
 	h.Posts = access.NewPosts(h.Directory)
 	h.Sessions = session.New(h.DB, h.Resolver, h.Posts, h.Engine, oidcop.Endings{
 		Parties: h.Parties, Enqueue: h.Logouts, Now: h.Now, Random: rand.Reader,
+	}, samlidp.Endings{
+		Parties: h.SPs, Enqueue: h.Logouts.SAML(), Now: h.Now, Random: rand.Reader,
 	})
 	leaving.Sessions = h.Sessions
 }

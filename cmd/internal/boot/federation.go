@@ -111,11 +111,13 @@ func (h *Hub) Federate(ctx context.Context, table *network.Table, faces Faces) (
 	h.provider.Store(f.Provider)
 	f.SAML, err = samlidp.New(samlidp.Options{
 		DB: h.DB, Keys: h.Keys, Sealing: h.seal, Parties: h.SPs, Subjects: accounts.Subjects, People: h, Browser: faces.Browser, Pages: faces.SAMLPages,
-		Start: faces.Start, Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
+		Start: faces.Start, Sessions: h.Sessions, Others: oidcop.Receipts{DB: h.DB}, Enqueue: h.Logouts.SAML(), Transport: transport,
+		Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: h.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	h.saml.Store(f.SAML)
 	offers, err := h.offers(f)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -89,11 +90,12 @@ type Hub struct {
 	Logouts   *logout.Enqueuer
 	Persons   *notice.Store // tells people what happened to their accounts
 
-	outward  http.RoundTripper               // Options.Parties
-	seal     *keys.SealingKey                // nil until Unseal
-	accounts *Accounts                       // nil until Accounts
-	provider atomic.Pointer[oidcop.Provider] // nil until Federate
-	keeper   atomic.Pointer[upkeep.Keeper]   // nil until Keep
+	outward  http.RoundTripper                // Options.Parties
+	seal     *keys.SealingKey                 // nil until Unseal
+	accounts *Accounts                        // nil until Accounts
+	provider atomic.Pointer[oidcop.Provider]  // nil until Federate
+	saml     atomic.Pointer[samlidp.Provider] // likewise
+	keeper   atomic.Pointer[upkeep.Keeper]    // nil until Keep
 	refused  map[string]refusedProduct
 	pages    atomic.Pointer[string] // address of the pages; nil: nobody serves them
 
@@ -219,7 +221,8 @@ func (h *Hub) makeJobs(o Options) error {
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
 		dated.Register(w, h.Directory, dated.Mail{Sender: h.Open[mail.Name].Sender, Roster: h.Directory, Pages: h.pagesAt}, o.Log)
-		logout.Register(w, issuer{h}, oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
+		logout.Register(w, h.openID(), oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
+		logout.RegisterSAML(w, h.assertions(), samlidp.Receipts{DB: h.DB}, o.Now, o.Log)
 		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.InvitationLinks}, o.Now, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())

@@ -6,18 +6,38 @@ import (
 	"sync"
 
 	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/sync/logout"
 	"github.com/musubi-hub/musubi/sync/upkeep"
 )
 
-// issuer delivers logouts by the hub's OpenID provider, which is made after the engine of jobs that calls it.
-type issuer struct{ h *Hub }
+// issuer delivers logouts by a provider of the hub, which is made after the engine of jobs that calls it: at gives it, nil before.
+type issuer struct{ at func() logout.Issuer }
 
 var errNoProvider = fmt.Errorf("%w: no network has a login: its section is gone from the configuration, or this node serves none", logout.ErrNoIssuer)
 
+// openID and assertions are the issuers of the two protocols.
+func (h *Hub) openID() issuer {
+	return issuer{func() logout.Issuer {
+		if p := h.provider.Load(); p != nil {
+			return p
+		}
+		return nil
+	}}
+}
+
+func (h *Hub) assertions() issuer {
+	return issuer{func() logout.Issuer {
+		if p := h.saml.Load(); p != nil {
+			return p
+		}
+		return nil
+	}}
+}
+
 // Deliver implements logout.Issuer.
 func (i issuer) Deliver(ctx context.Context, id string) error {
-	if p := i.h.provider.Load(); p != nil {
+	if p := i.at(); p != nil {
 		return p.Deliver(ctx, id)
 	}
 	return errNoProvider
@@ -25,7 +45,7 @@ func (i issuer) Deliver(ctx context.Context, id string) error {
 
 // Abandon implements logout.Issuer.
 func (i issuer) Abandon(ctx context.Context, id string) error {
-	if p := i.h.provider.Load(); p != nil {
+	if p := i.at(); p != nil {
 		return p.Abandon(ctx, id)
 	}
 	return errNoProvider
@@ -36,7 +56,7 @@ func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	sweeps := []upkeep.Sweep{
 		upkeep.LoginRequests(f.Dispatcher), upkeep.Sessions(h.Sessions, h.Now), upkeep.Passwords(f.Passwords, h.Now), upkeep.OpenID(f.Provider),
 		upkeep.SAML(f.SAML),
-		upkeep.Logouts(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now)), upkeep.Notices(h.Persons, h.Now),
+		upkeep.Logouts(logout.Sweeps(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now), logout.Sweep(f.SAML, samlidp.Receipts{DB: h.DB}, h.Now))), upkeep.Notices(h.Persons, h.Now),
 	}
 	if f.Challenges != nil {
 		sweeps = append(sweeps, upkeep.Challenges(f.Challenges, h.Now))

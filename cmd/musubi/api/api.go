@@ -15,10 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
+	"github.com/musubi-hub/musubi/sync/logout"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/upkeep"
 )
@@ -131,7 +131,7 @@ var (
 	seatsDesc = prometheus.NewDesc("musubi_seats_active", "Confirmed active accounts by product.", []string{"product"}, nil)
 	leftDesc  = prometheus.NewDesc("musubi_leavers_pending", "Leavers whose accounts aren't ended yet, by product.", []string{"product"}, nil)
 
-	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, or failed for good.", []string{"state"}, nil)
+	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, failed for good, told without proof (unconfirmed), or told by nobody (untold).", []string{"state"}, nil)
 
 	upkeepDesc      = prometheus.NewDesc("musubi_upkeep_batches_total", "Batches of what is cleared away, by sweep, and why. Only the leading node works.", []string{"sweep", "why"}, nil)
 	upkeepFaultDesc = prometheus.NewDesc("musubi_upkeep_faults_total", "Batches that failed.", []string{"sweep"}, nil)
@@ -174,7 +174,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 
 // logins tells what is left over of logins.
 func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
-	open, err := oidcop.Receipts{DB: g.h.DB}.Open(ctx)
+	open, err := logout.Receipts{DB: g.h.DB}.Open(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(logoutsDesc, err)
 	}

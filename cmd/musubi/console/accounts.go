@@ -18,10 +18,10 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/invitation"
 	"github.com/musubi-hub/musubi/identity/mynumber"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 // Accounts is what administrators do about how people log in. Everything but Tell and Logouts is required.
@@ -35,8 +35,8 @@ type Accounts struct {
 	// Tell tells a person what an administrator did to how they log in, in the transaction that does it; act is "password" or "sessions" (a card's
 	// release has a notice of its own). nil: nobody is told.
 	Tell func(ctx context.Context, tx *sql.Tx, person identity.Person, act string, at int64) error
-	// Logouts lists the back-channel logouts of a state, newest first: oidcop.Provider. nil: there is no such page.
-	Logouts func(ctx context.Context, state oidcop.LogoutState, limit int) ([]oidcop.Logout, error)
+	// Logouts lists the logouts of some states, newest first: logout.Receipts. nil: there is no such page.
+	Logouts func(ctx context.Context, states []logout.State, limit int) ([]logout.Receipt, error)
 }
 
 func (a *Accounts) complete() bool {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 func (l *loginHub) loggedIn(b *browser) bool {
@@ -227,19 +227,29 @@ func TestActsTakeAFreshProof(t *testing.T) {
 func TestLogoutsPage(t *testing.T) {
 	l := loginSQLite(t)
 	admin := l.login(l.people.planner)
-	wantText(t, admin.get("/logouts"), http.StatusOK, "届かなかった通知はありません", "送信中の通知はありません", `aria-current="page"`)
+	wantText(t, admin.get("/logouts"), http.StatusOK, "届かなかった通知はありません", "送信中の通知はありません", "確かめられない通知はありません", `aria-current="page"`)
 	at := l.clock.now().Add(-time.Hour).UnixMicro()
 	for i, why := range []string{"refused", "given_up", "party_removed", "address_removed", "unheard_of"} {
-		l.logouts = append(l.logouts, oidcop.Logout{
-			ID: string(rune('a' + i)), RelyingParty: "jira", Network: policies.NetworkGovernment, Session: identity.SessionID("session-" + why), State: oidcop.LogoutFailed,
+		l.logouts = append(l.logouts, logout.Receipt{
+			ID: string(rune('a' + i)), RelyingParty: "jira", Network: policies.NetworkGovernment, Session: identity.SessionID("session-" + why), State: logout.Failed,
 			Tries: i + 1, Status: 400, Why: why, CreatedAt: at,
 		})
 	}
-	l.logouts = append(l.logouts, oidcop.Logout{ID: "p", RelyingParty: "slack", Network: policies.NetworkLGWAN, State: oidcop.LogoutPending, Tries: 1, Why: "unreachable", CreatedAt: at})
+	l.logouts = append(l.logouts, logout.Receipt{ID: "p", RelyingParty: "slack", Network: policies.NetworkLGWAN, State: logout.Pending, Tries: 1, Why: "unreachable", CreatedAt: at})
+	for i, why := range []string{"no_browser", "no_endpoint", "unanswered", "answer_unsigned"} {
+		state := logout.Untold
+		if i > 1 {
+			state = logout.Unconfirmed
+		}
+		l.logouts = append(l.logouts, logout.Receipt{
+			Protocol: logout.SAML, ID: "s" + why, RelyingParty: "wiki", Network: policies.NetworkLGWAN, State: state, Why: why, CreatedAt: at, Until: at + 12*time.Hour.Microseconds(),
+		})
+	}
 	a := admin.get("/logouts")
-	wantText(t, a, http.StatusOK, "jira", "slack", "政府共通ネットワーク", "HTTP 400", "取りやめました", "連携先の登録がありません", "unheard_of", "つながりません", `href="/records?number=session-refused"`)
-	if strings.Count(a.body, "<tbody>") != 2 {
-		t.Error("not two lists")
+	wantText(t, a, http.StatusOK, "jira", "slack", "政府共通ネットワーク", "HTTP 400", "取りやめました", "連携先の登録がありません", "unheard_of", "つながりません", `href="/records?number=session-refused"`,
+		"ブラウザを通してだけ", "窓口がありません", "返事がありません", "署名がなく")
+	if strings.Count(a.body, "<tbody>") != 3 {
+		t.Error("not three lists")
 	}
 	l.console.cfg.Accounts.Logouts = nil
 	wantText(t, admin.get("/logouts"), http.StatusNotFound)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,11 +16,11 @@ import (
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/invitation"
 	"github.com/musubi-hub/musubi/identity/mynumber"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 // loginHub is a hub whose people log in, with what the pages need to know of it: everything is real but the login itself.
@@ -30,7 +31,7 @@ type loginHub struct {
 	sessions *session.Store
 	links    *mynumber.Links
 	told     map[string]int // acts of which somebody was told
-	logouts  []oidcop.Logout
+	logouts  []logout.Receipt
 }
 
 // CardReleased implements mynumber.Notices.
@@ -87,9 +88,9 @@ func newLoginHub(t *testing.T, db *sqldb.DB) *loginHub {
 				l.told[act]++
 				return nil
 			},
-			Logouts: func(_ context.Context, state oidcop.LogoutState, _ int) (out []oidcop.Logout, err error) {
+			Logouts: func(_ context.Context, states []logout.State, _ int) (out []logout.Receipt, err error) {
 				for _, x := range l.logouts {
-					if x.State == state {
+					if slices.Contains(states, x.State) {
 						out = append(out, x)
 					}
 				}

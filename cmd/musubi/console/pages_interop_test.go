@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 // The pages of who has logged in, in a real browser: accessible (axe-core, WCAG 2.2 AA), complete in themselves, within their own
@@ -37,9 +37,10 @@ func TestLoginPagesInChromium(t *testing.T) {
 	l.link(l.people.aomoriStaff)
 	record := l.plan(l.people.planner)
 	trip := l.trip(sapporo, 400, l.people.planner)
-	l.logouts = []oidcop.Logout{
-		{ID: "a", RelyingParty: "jira", Network: policies.NetworkLGWAN, Session: "5f0c1d2e3a4b5c6d7e8f901234567890", State: oidcop.LogoutFailed, Tries: 12, Status: 503, Why: "given_up", CreatedAt: l.clock.now().UnixMicro()},
-		{ID: "b", RelyingParty: "slack", Network: policies.NetworkInternet, Session: "6f0c1d2e3a4b5c6d7e8f901234567890", State: oidcop.LogoutPending, Tries: 1, Why: "unreachable", CreatedAt: l.clock.now().UnixMicro()},
+	l.logouts = []logout.Receipt{
+		{ID: "a", RelyingParty: "jira", Network: policies.NetworkLGWAN, Session: "5f0c1d2e3a4b5c6d7e8f901234567890", State: logout.Failed, Tries: 12, Status: 503, Why: "given_up", CreatedAt: l.clock.now().UnixMicro()},
+		{ID: "c", Protocol: logout.SAML, RelyingParty: "confluence", Network: policies.NetworkLGWAN, Session: "7f0c1d2e3a4b5c6d7e8f901234567890", State: logout.Untold, Why: "no_browser", CreatedAt: l.clock.now().UnixMicro(), Until: l.clock.now().Add(12 * time.Hour).UnixMicro()},
+		{ID: "b", RelyingParty: "slack", Network: policies.NetworkInternet, Session: "6f0c1d2e3a4b5c6d7e8f901234567890", State: logout.Pending, Tries: 1, Why: "unreachable", CreatedAt: l.clock.now().UnixMicro()},
 	}
 	worker, town, admin := l.login(l.people.sapporoStaff), l.login(l.people.sapporoAdmin), l.login(l.people.planner)
 	shown := map[string]answer{

@@ -10,8 +10,8 @@ import (
 
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/audit"
-	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/logout"
 )
 
 // How much the pages of records show.
@@ -131,14 +131,14 @@ func outcomeBadge(o audit.Outcome) badge {
 	return badge{label{string(o), ""}, ""}
 }
 
-// logoutsBody is the logouts that relying parties weren't told of.
+// logoutsBody is the logouts that relying parties haven't taken. Unproven are those of which nobody knows: no way to tell them, or no proof.
 type logoutsBody struct {
-	Failed, Pending []logoutRow
-	Full            bool
+	Failed, Unproven, Pending []logoutRow
+	Full                      bool
 }
 
 type logoutRow struct {
-	oidcop.Logout
+	logout.Receipt
 	Network label
 	Why     label
 }
@@ -156,35 +156,53 @@ func (c *Console) logoutsPage(ctx context.Context, w http.ResponseWriter, r *htt
 		return fmt.Errorf("see logouts: %w", identity.ErrRefused)
 	}
 	var body logoutsBody
-	for state, into := range map[oidcop.LogoutState]*[]logoutRow{oidcop.LogoutFailed: &body.Failed, oidcop.LogoutPending: &body.Pending} {
-		list, err := c.cfg.Accounts.Logouts(ctx, state, maxLogouts)
+	for _, part := range []struct {
+		states []logout.State
+		into   *[]logoutRow
+	}{
+		{[]logout.State{logout.Failed}, &body.Failed},
+		{[]logout.State{logout.Untold, logout.Unconfirmed}, &body.Unproven},
+		{[]logout.State{logout.Pending}, &body.Pending},
+	} {
+		list, err := c.cfg.Accounts.Logouts(ctx, part.states, maxLogouts)
 		if err != nil {
 			return err
 		}
 		body.Full = body.Full || len(list) == maxLogouts
 		for _, l := range list {
-			*into = append(*into, logoutRow{l, networkLabel(l.Network), logoutWhy(l)})
+			*part.into = append(*part.into, logoutRow{l, networkLabel(l.Network), logoutWhy(l)})
 		}
 	}
-	return c.show(w, r, v, c.pages.logouts, frame{label: label{"ログアウトの通知", "Back-channel logouts"}, Section: "logouts", Body: body})
+	return c.show(w, r, v, c.pages.logouts, frame{label: label{"ログアウトの通知", "Logouts told to services"}, Section: "logouts", Body: body})
 }
 
-func logoutWhy(l oidcop.Logout) label {
+// logoutWhys are the reasons in a person's words, where they need no number.
+var logoutWhys = map[string]label{
+	"":                {"まだ送っていません", "not sent yet"},
+	"unreachable":     {"つながりません", "unreachable"},
+	"given_up":        {"1 日続けて届かず、取りやめました", "given up after a day"},
+	"party_removed":   {"連携先の登録がありません", "the relying party was removed"},
+	"address_removed": {"通知先のアドレスがありません", "its address was removed"},
+	"no_endpoint":     {"連携先に、ログアウトを受け付ける窓口がありません", "it has no logout end point"},
+	"no_browser":      {"本人のブラウザを通してだけ知らせられますが、通りませんでした", "only the person's browser could tell it, and didn't come by"},
+	"unanswered":      {"ブラウザを通して知らせましたが、返事がありません", "told by the browser, and no answer came"},
+	"answer_unsigned": {"返事に署名がなく、証拠になりません", "its answer isn't signed, so it proves nothing"},
+	"answer_invalid":  {"返事が正しくありません (署名・宛先・番号のどれか)", "its answer is wrong: signature, addressee or number"},
+}
+
+func logoutWhy(l logout.Receipt) label {
+	status := ""
+	if l.Protocol != logout.SAML || l.Why == "status" {
+		status = " (HTTP " + num(l.Status) + ")"
+	}
 	switch l.Why {
-	case "":
-		return label{"まだ送っていません", "not sent yet"}
-	case "unreachable":
-		return label{"つながりません", "unreachable"}
 	case "refused":
-		return label{"相手が受け付けません (HTTP " + num(l.Status) + ")", "refused"}
+		return label{"相手が受け付けません" + status, "refused"}
 	case "status":
-		return label{"相手がエラーを返しました (HTTP " + num(l.Status) + ")", "answered with an error"}
-	case "given_up":
-		return label{"1 日続けて届かず、取りやめました", "given up after a day"}
-	case "party_removed":
-		return label{"連携先の登録がありません", "the relying party was removed"}
-	case "address_removed":
-		return label{"通知先のアドレスがありません", "its address was removed"}
+		return label{"相手がエラーを返しました" + status, "answered with an error"}
+	}
+	if why, ok := logoutWhys[l.Why]; ok {
+		return why
 	}
 	return label{l.Why, ""}
 }

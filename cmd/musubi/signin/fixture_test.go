@@ -288,11 +288,16 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	}}))
 
 	registry, who := party.NewRegistry(db), people{h.World}
-	h.sessions = session.New(db, who, who, h.Engine, oidcop.Endings{Parties: registry, Enqueue: h.queue, Now: h.Now, Random: rand.Reader})
+	h.sessions = session.New(db, who, who, h.Engine, oidcop.Endings{Parties: registry, Enqueue: h.queue, Now: h.Now, Random: rand.Reader},
+		samlidp.Endings{Parties: sp.NewRegistry(db), Enqueue: h.queue, Now: h.Now, Random: rand.Reader})
 	cfg := signin.Config{
 		DB: db, Table: h.table, People: who, Posts: who, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: log,
 		PartyName: func(_ context.Context, id policies.RelyingPartyID) (page.Label, bool) {
 			return page.Label{JA: "例示アプリ"}, id == "app" || id == "saml"
+		},
+		Parties: registry,
+		Leave: func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (string, bool, error) {
+			return h.saml.Leave(w, r, n, l)
 		},
 		Open: func(n policies.Network) map[string]http.Handler {
 			p := must(h.provider.Handler(n))
@@ -320,7 +325,8 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	sps := sp.NewRegistry(db)
 	h.saml = must(samlidp.New(samlidp.Options{
 		DB: db, Keys: ring(db, h.Now), Sealing: seal(), Parties: sps, Subjects: must(ppid.New(seal(), rand.Reader)), People: told{}, Browser: h.site.Browser(),
-		Pages: h.site.SAMLPages(), Start: h.site.Start, Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
+		Pages: h.site.SAMLPages(), Start: h.site.Start, Sessions: h.sessions, Others: oidcop.Receipts{DB: db}, Enqueue: h.queue,
+		Transport: http.NewFileTransport(http.Dir(t.TempDir())), Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
 	}))
 	h.registerSAML(sps)
 	h.site.Bind(h.dispatcher(db, who, cfg.Posts), h.sessions)

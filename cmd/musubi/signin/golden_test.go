@@ -87,7 +87,7 @@ func TestGoldenPages(t *testing.T) {
 	ask := b.open(h.login + "/oidc/logout?client_id=app&post_logout_redirect_uri=" + url.QueryEscape("https://app.localhost/bye"))
 	golden(t, "logout-service", ask)
 	golden(t, "logged-out-service", b.press(ask, "/oidc/logout/confirm", nil))
-	golden(t, "logged-out", b.open(h.login+"/logout/done"))
+	golden(t, "logged-out", h.browser(nil).open(h.login+"/logout/done"))
 
 	b = h.browser(h.linked(1, logintest.TwoPosts))
 	posts := b.press(b.open(h.login+"/"), "/begin", nil)

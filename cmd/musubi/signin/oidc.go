@@ -54,17 +54,7 @@ func (p providerPages) Confirm(w http.ResponseWriter, r *http.Request, c oidcop.
 
 // LoggedOut implements oidcop.Pages.
 func (p providerPages) LoggedOut(w http.ResponseWriter, r *http.Request, l oidcop.LoggedOut) {
-	frames := make([]string, 0, len(l.Frames))
-	for _, f := range l.Frames {
-		if page.Web(f) {
-			frames = append(frames, f)
-		}
-	}
-	back := l.Location
-	if back == "" || !page.Web(back) {
-		back = "/"
-	}
-	p.s.show(w, r, page.Sheet{Name: page.LoggedOut, Title: page.Label{JA: "ログアウトしました", EN: "You are logged out"}, Body: back, Frames: frames})
+	p.s.leave(w, r, samlidp.Leaving{Session: l.Session, Frames: l.Frames, Location: l.Location})
 }
 
 type browser struct{ s *Site }

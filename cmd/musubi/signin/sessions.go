@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/policies"
 )
@@ -165,16 +166,31 @@ func (s *Site) logout(w http.ResponseWriter, r *http.Request) {
 	if !s.owns(w, r) {
 		return
 	}
-	if err := s.sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), s.cfg.Now()); err != nil {
+	was, in, err := s.read(r)
+	if err == nil {
+		err = s.sessions.Logout(r.Context(), session.FromRequest(r, session.CookieName), s.cfg.Now())
+	}
+	if err != nil {
 		s.broken(w, r, err)
 		return
 	}
 	http.SetCookie(w, session.Forget(session.CookieName))
+	if in && s.cfg.Leave != nil {
+		s.leave(w, r, samlidp.Leaving{Session: was.session.ID})
+		return
+	}
 	http.Redirect(w, r, "/logout/done", http.StatusSeeOther)
 }
 
+// loggedOut is the end of a logout that nothing is known of. Whoever still has a way to go through services is led to it.
 func (s *Site) loggedOut(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, page.Sheet{Name: page.LoggedOut, Title: page.Label{JA: "ログアウトしました", EN: "You are logged out"}, Body: "/"})
+	for _, c := range r.Cookies() {
+		if s.cfg.Leave != nil && strings.HasPrefix(c.Name, samlidp.LeaveCookie) {
+			http.Redirect(w, r, samlidp.PathLeft, http.StatusSeeOther)
+			return
+		}
+	}
+	s.left(w, r, samlidp.LoggedOut{})
 }
 
 func methodName(x session.Session) page.Label {

@@ -94,3 +94,57 @@ type SessionsBody struct {
 	More      bool // there are others than this one
 	Idle, Age time.Duration
 }
+
+// Service is a service that was used in a session that has ended, and what it was told. Until is when its own session ends at the latest (UTC,
+// microseconds; 0: unknown).
+type Service struct {
+	Name  Label
+	State ServiceState
+	Until int64
+}
+
+// ServiceState says what became of a session at a service.
+type ServiceState string
+
+// The states.
+const (
+	ServiceEnded   ServiceState = "ended"   // it says so
+	ServicePartly  ServiceState = "partly"  // it says so, and that somebody behind it couldn't be told
+	ServiceTelling ServiceState = "telling" // the hub tells it until it hears
+	ServiceFramed  ServiceState = "framed"  // this page loads its own; what came of it nobody knows
+	ServiceUnsure  ServiceState = "unsure"  // it was told and didn't confirm
+	ServiceRefused ServiceState = "refused"
+	ServiceWaiting ServiceState = "waiting" // only this browser can tell it, and may yet
+	ServiceUntold  ServiceState = "untold"  // nobody can tell it
+)
+
+// Over reports whether the session there is over, or will be by the hub's doing.
+func (s Service) Over() bool {
+	return s.State == ServiceEnded || s.State == ServicePartly || s.State == ServiceTelling
+}
+
+// LoggedOutBody is the body of LoggedOut.
+type LoggedOutBody struct {
+	Known    bool // what the services were told is known
+	Services []Service
+	Back     string // where the browser is wanted; empty: nowhere
+	Resume   string // where services are told that weren't yet; empty: there is nothing left
+}
+
+// Open gives the services in which a session may go on.
+func (b LoggedOutBody) Open() (open []Service) {
+	for _, s := range b.Services {
+		if !s.Over() {
+			open = append(open, s)
+		}
+	}
+	return open
+}
+
+// LeavingBody is the body of Leaving: Action is opened at once, or Fields are posted to it.
+type LeavingBody struct {
+	Service      Label
+	Action, Skip string
+	Fields       [][2]string
+	Number, Of   int
+}

@@ -35,11 +35,12 @@ const (
 	Message   Name = "message"   // a few sentences, and a way on
 	Confirm   Name = "confirm"   // a question with one button
 	LoggedOut Name = "loggedout" // the end, with hidden frames
+	Leaving   Name = "leaving"   // the way to the next service that only this browser can log out of
 	Sessions  Name = "sessions"  // one's own sessions
 )
 
 func names() []Name {
-	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Sessions}
+	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Leaving, Sessions}
 }
 
 // Visitor is who is logged in, as the head of the page says it.

@@ -41,7 +41,7 @@ func TestWeb(t *testing.T) {
 }
 
 func TestPolicyNamesWhatAPageNeeds(t *testing.T) {
-	w := show(t, Sheet{Name: LoggedOut, Body: "/", Frames: []string{"https://a.example/out;x,y?sid=1", "https://b.example", "javascript:x"}})
+	w := show(t, Sheet{Name: LoggedOut, Body: LoggedOutBody{}, Frames: []string{"https://a.example/out;x,y?sid=1", "https://b.example", "javascript:x"}})
 	csp := w.Header().Get("Content-Security-Policy")
 	if !strings.HasSuffix(csp, "; frame-src https://a.example/out%3Bx%2Cy https://b.example 'none'") {
 		t.Error(csp)
