@@ -83,6 +83,54 @@ await walk("certificate", async (p) => {
   return { asked, who: await p.who() };
 });
 
+// visited notes where a browser's way leads, answers that lead on included.
+function visited(p) {
+  const at = [];
+  p.page.on("request", (request) => {
+    if (request.isNavigationRequest()) at.push(request.url().split("?")[0]);
+  });
+  return at;
+}
+
+// inside logs in and stands on the protected page.
+async function inside(p) {
+  await p.open(secret);
+  await p.byPage("city-administrator");
+  await p.answer();
+  return (await p.who()).name;
+}
+
+// standing says what the browser sees of both: the hub's own page of sessions, and the protected page.
+async function standing(p) {
+  await p.open(`${login}/sessions`);
+  const hub = new URL(p.page.url()).pathname;
+  await p.open(secret);
+  return { hub, mellon: p.page.url() };
+}
+
+// Out at the provider: the hub's session ends with it.
+await walk("outThere", async (p) => {
+  const name = await inside(p);
+  const at = visited(p);
+  await p.press('a[href^="/mellon/logout"]');
+  await p.look("out-there");
+  const end = p.page.url();
+  return { name, way: at, end, ...(await standing(p)) };
+});
+
+// Out at the hub: the provider's session ends with it.
+await walk("outHere", async (p) => {
+  const name = await inside(p);
+  await p.open(`${login}/logout`);
+  await p.look("out-ask");
+  const at = visited(p);
+  await p.press("main form button");
+  await p.page.waitForTimeout(2_000); // the way leads on by itself
+  await p.look("out-here");
+  const text = (await p.page.innerText("main")).replace(/\s+/g, " ");
+  return { name, way: at, text, end: p.page.url(), ...(await standing(p)) };
+});
+
 // By a card that a page plays, whose holder may not enter.
 await walk("refused", async (p) => {
   await p.open(secret);
