@@ -232,6 +232,10 @@ const (
 	NoticePlan    = "plan.waits"           // a plan that the hub made waits for a person's approval
 
 	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
+
+	NoticeMetadata      = "rp.metadata.waits" // what a provider's metadata would change waits for a person
+	NoticeMetadataFails = "rp.metadata.fails" // a provider's metadata hasn't been read for days
+	NoticeExpires       = "rp.expires"        // a provider's certificate or metadata ends soon
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

@@ -87,6 +87,7 @@ const (
 	TaskConsole   SystemTask = "console: count rows for health and metrics, no personal data"
 	TaskSession   SystemTask = "session: end sessions of leavers and of credentials that were taken away" // in audit rows; mints no scope
 	TaskLogin     SystemTask = "login: nobody is known yet"                                               // in audit rows; mints no scope
+	TaskMetadata  SystemTask = "metadata: read what providers publish of themselves"                      // in audit rows; mints no scope
 	TaskTest      SystemTask = "test"
 )
 

@@ -55,7 +55,7 @@ func bySession() *console.Login {
 		Logout: func(r *http.Request) console.LogoutForm {
 			return console.LogoutForm{Path: "/logout", Fields: map[string]string{"token": signin.Token(r)}}
 		},
-		Sessions: "/sessions",
+		Sessions: "/sessions", Services: "/services",
 	}
 }
 

@@ -37,7 +37,7 @@ System administrators alone change registrations; each change is audited.
   musubi rp check jira --org 011002 --person S00001 --as planner.cred     a dry login`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRPList(e), newRPShow(e), newRPProfiles(e), newRPAdd(e), newRPCheck(e), newRPSecret(e), newRPRemove(e))
+	cmd.AddCommand(newRPList(e), newRPShow(e), newRPProfiles(e), newRPAdd(e), newRPCheck(e), newRPSecret(e), newRPMetadata(e), newRPRemove(e))
 	return cmd
 }
 

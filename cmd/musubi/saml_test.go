@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
+	"html"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -64,6 +65,7 @@ func (k *wiki) register(t *testing.T, h *boot.Hub, actor access.Actor) error {
 	noError(t, err)
 	p := read.Draft(policies.NetworkInternet)
 	p.ID, p.Name, p.Sector, p.Least, p.NameID = "wiki", "文書", "wiki.example", policies.AssuranceCard, sp.NameIDPersistent
+	p.Initiated = true
 	p.Functions = []policies.Function{policies.FunctionInquiries}
 	p.Attributes = []sp.Attribute{{Field: sp.FieldOrg, Name: "org"}}
 	p.Faces = append(p.Faces, sp.Face{Network: policies.NetworkLGWAN, Consumers: p.Faces[0].Consumers})
@@ -182,6 +184,26 @@ func TestSAML(t *testing.T) {
 		}
 		if back, text := b.prove(w.issuer, tab, "leaves"); back.Request.URL.Path != "/sessions" {
 			t.Errorf("the other tab's login ended at %s\n%s", back.Request.URL, text)
+		}
+
+		// The hub's own page of services leads there too, in this session alone.
+		_, services := b.do(http.MethodGet, w.issuer+"/services", nil)
+		link := regexp.MustCompile(`href="(https://[^"]+/saml/start[^"]+)"`).FindStringSubmatch(services)
+		if link == nil || !strings.Contains(services, "文書") || !strings.Contains(services, "desk") || strings.Contains(services, "結び Musubi</h3>") {
+			t.Fatalf("the services:\n%s", services)
+		}
+		_, page = b.do(http.MethodGet, html.UnescapeString(link[1]), nil)
+		k.AllowIDPInitiated = true
+		_, fields := visitor{t: t}.formOf(page, "/acs")
+		doc, err := base64.StdEncoding.DecodeString(fields.Get("SAMLResponse"))
+		noError(t, err)
+		if a, err := k.ParseXMLResponse(doc, nil, k.AcsURL); err != nil || a.Subject.NameID.Value != name || a.Subject.SubjectConfirmations[0].SubjectConfirmationData.InResponseTo != "" {
+			t.Errorf("a login that began at the hub: %+v, %v", a, err)
+		}
+		k.AllowIDPInitiated = false
+		stranger := w.browser()
+		if resp, text := stranger.do(http.MethodGet, html.UnescapeString(link[1]), nil); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, "別のログイン状態") {
+			t.Errorf("somebody else's link: %d\n%s", resp.StatusCode, text)
 		}
 
 		// LGWAN is another identity provider. Neither a session nor an answer of one counts in the other, and a request is for one of them.

@@ -359,6 +359,12 @@ func (e *env) listNotices(ctx context.Context, h *boot.Hub, limit int) error {
 			what = "ブレーカー作動"
 		case identity.NoticePlan:
 			what = "計画が承認待ち"
+		case identity.NoticeMetadata:
+			what = "メタデータが確認待ち"
+		case identity.NoticeMetadataFails:
+			what = "メタデータを読めない"
+		case identity.NoticeExpires:
+			what = "証明書などの期限"
 		case identity.NoticeBlocked:
 			what = "異動の保留"
 			if r, ok := transferReasonNames[identity.TransferReason(n.Detail)]; ok {

@@ -84,6 +84,8 @@ try {
     ends.firstUse = page.url();
     await open(given.login + "/sessions");
     await look("sessions");
+    await open(given.login + "/services");
+    await look("services");
     await open(given.post);
     await look("answer");
     await press("main form button", (url) => url.href.startsWith(given.callback) || url.protocol === "chrome-error:");

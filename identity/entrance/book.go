@@ -18,6 +18,7 @@ type Entrance struct {
 	Name         string
 	Issuer       identity.IssuerID  // the protocol that it is answered in
 	Least        policies.Assurance // what a login must reach
+	Initiated    bool               // logins may begin at the hub
 	RelyingParty policies.RelyingParty
 }
 
@@ -92,5 +93,5 @@ func ofOpenID(p party.Party) Entrance {
 }
 
 func ofSAML(s sp.SP) Entrance {
-	return Entrance{Name: s.Name, Issuer: identity.IssuerSAML, Least: s.Least, RelyingParty: s.Policy()}
+	return Entrance{Name: s.Name, Issuer: identity.IssuerSAML, Least: s.Least, Initiated: s.Initiated, RelyingParty: s.Policy()}
 }

@@ -45,6 +45,7 @@ type leavers struct{ session.Leavers }
 func (h *Hub) makeSessions(leaving *leavers) {
 	h.Parties = party.NewRegistry(h.DB).Share(entrance.Names{Issuer: identity.IssuerOIDC})
 	h.SPs = sp.NewRegistry(h.DB).Share(entrance.Names{Issuer: identity.IssuerSAML})
+	h.Metadata = sp.NewSources(h.DB, h.Dated)
 	h.Entrances = entrance.New(h.DB, h.Parties, h.SPs)
 	h.Posts = access.NewPosts(h.Directory)
 	h.Sessions = session.New(h.DB, h.Resolver, h.Posts, h.Engine, oidcop.Endings{

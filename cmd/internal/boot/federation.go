@@ -24,6 +24,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/sync/metadata"
 	"github.com/musubi-hub/musubi/sync/notice"
 )
 
@@ -296,6 +297,15 @@ func (h *Hub) backchannel() (http.RoundTripper, error) {
 		return nil, Usage(err)
 	}
 	return outbound.NewTransport(outbound.Network{TLS: settings, Proxy: h.Config.Backchannel.Proxy, Env: http.ProxyFromEnvironment})
+}
+
+// RefreshMetadata gives the way by which a provider's metadata is read anew at a person's word.
+func (h *Hub) RefreshMetadata() (metadata.Refresher, error) {
+	transport, err := h.backchannel()
+	if err != nil {
+		return metadata.Refresher{}, err
+	}
+	return metadata.Refresher{Sources: h.Metadata, Fetcher: metadata.Fetcher{Transport: transport}, Now: h.Now}, nil
 }
 
 // ServerCertificate reads the certificate of a network's hosts.

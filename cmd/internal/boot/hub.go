@@ -39,6 +39,7 @@ import (
 	"github.com/musubi-hub/musubi/sync/dated"
 	"github.com/musubi-hub/musubi/sync/jobs"
 	"github.com/musubi-hub/musubi/sync/logout"
+	"github.com/musubi-hub/musubi/sync/metadata"
 	"github.com/musubi-hub/musubi/sync/notice"
 	"github.com/musubi-hub/musubi/sync/provision"
 	"github.com/musubi-hub/musubi/sync/quota"
@@ -85,6 +86,7 @@ type Hub struct {
 	Posts     *access.Posts
 	Parties   *party.Registry // OpenID relying parties
 	SPs       *sp.Registry    // SAML service providers
+	Metadata  *sp.Sources     // what they publish of themselves
 	Entrances *entrance.Book  // both, and the hub's own pages
 	Sessions  *session.Store
 	Logouts   *logout.Enqueuer
@@ -212,11 +214,13 @@ func (h *Hub) pagesAt() string {
 func (h *Hub) makeJobs(o Options) error {
 	w := jobs.NewWorkers()
 	var err error
+	var published *metadata.Worker
 	if !o.Work {
 		provision.Declare(w)
 		dated.Declare(w)
 		logout.Declare(w)
 		notice.Declare(w)
+		metadata.Declare(w)
 		h.Jobs, err = jobs.NewInsertOnly(jobs.Config{DB: h.DB, Workers: w, Logger: o.Log, Now: o.Now})
 	} else {
 		provision.NewRunner(w, h.Provision, h.Planner, h.Open, o.Log).Recheck(h.Directory)
@@ -224,19 +228,28 @@ func (h *Hub) makeJobs(o Options) error {
 		logout.Register(w, h.openID(), oidcop.Receipts{DB: h.DB}, o.Now, o.Log)
 		logout.RegisterSAML(w, h.assertions(), samlidp.Receipts{DB: h.DB}, o.Now, o.Log)
 		notice.Register(w, h.Persons, notice.Mail{Sender: h.Open[mail.Name].Sender, People: h.Resolver, Invitation: h.InvitationLinks}, o.Now, o.Log)
+		transport, terr := h.backchannel()
+		if terr != nil {
+			return terr
+		}
+		published = metadata.Register(w, h.DB, h.Metadata, metadata.Fetcher{Transport: transport}, o.Now, o.Log)
 		queues := provision.Queues()
 		maps.Copy(queues, dated.Queues())
 		maps.Copy(queues, logout.Queues())
 		maps.Copy(queues, notice.Queues())
+		maps.Copy(queues, metadata.Queues())
 		node, nerr := jobs.NodeID(o.Data, rand.Reader)
 		if nerr != nil {
 			return nerr
 		}
 		h.node = node
-		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Trace: o.Tracer.Job()})
+		h.Jobs, err = jobs.New(jobs.Config{DB: h.DB, Workers: w, NodeID: node, Queues: queues, Logger: o.Log, Periodic: metadata.Periodic(), Trace: o.Tracer.Job()})
 	}
 	if err != nil {
 		return err
+	}
+	if published != nil {
+		published.Bind(h.Jobs)
 	}
 	h.Provision.Bind(h.Jobs)
 	h.Dated.Bind(h.Jobs)

@@ -34,6 +34,8 @@ type Login struct {
 	// Sessions is the path of the person's own sessions; empty: there is no such link. Posts gives that at which r's person chooses another post,
 	// or nothing; nil: Sessions has that too.
 	Sessions string
+	// Services is the path of what the person may enter; empty: there is no such link.
+	Services string
 	Posts    func(r *http.Request) string
 }
 
@@ -52,6 +54,9 @@ func (l *Login) describe(r *http.Request, s session.Session, v *visitor) {
 	}
 	logout := l.Logout(r)
 	v.Network, v.Logout = networkLabel(s.Network), &logout
+	if l.Services != "" {
+		v.Links = append(v.Links, crumb{label{"サービス", "Services"}, l.Services})
+	}
 	own := label{"自分のログイン", "Your sessions"}
 	if l.Posts == nil { // one page has both
 		own = label{"自分のログイン・所属の切替", "Your sessions and posts"}

@@ -20,7 +20,10 @@ import (
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
+	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/login/logintest"
+	"github.com/musubi-hub/musubi/identity/session"
 )
 
 const scripts = "../../../deploy/interop"
@@ -84,6 +87,12 @@ func TestPagesInChromium(t *testing.T) {
 	sandbox := "https://sandbox.localhost:" + tlsServer(t, player(t, func() *house { return h }))
 	h = one(t, func(c *signin.Config) {
 		c.CardVia = func(at string) string { return sandbox + "/?to=" + url.QueryEscape(at) }
+		c.Services = func(context.Context, access.Actor, session.Session) ([]page.Service, error) {
+			return []page.Service{
+				{Name: page.Label{JA: "文書 (Confluence)"}, Link: h.login + "/saml/start?party=wiki"}, {Name: page.Label{JA: "お問い合わせ窓口 (Jira Service Management)"}},
+				{Name: page.Label{JA: "災害時の連絡に使うサービス、正式な名称が一行に収まらないほど長いもの"}, Link: h.login + "/saml/start?party=slack"},
+			}, nil
+		}
 		c.Notice = "実演用の環境です。実在の人のカードは使えません。"
 	}, relying+"/callback", elsewhere)
 	h.linked(1, logintest.TwoPosts)
@@ -126,7 +135,7 @@ func TestPagesInChromium(t *testing.T) {
 	if err := json.Unmarshal(out, &seen); err != nil {
 		t.Fatal(err)
 	}
-	if len(seen.Pages) < 22 {
+	if len(seen.Pages) < 24 {
 		t.Errorf("only %d pages were seen", len(seen.Pages))
 	}
 	largest := 0

@@ -1,7 +1,9 @@
 package signin_test
 
 import (
+	"context"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,7 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musubi-hub/musubi/cmd/musubi/signin"
+	"github.com/musubi-hub/musubi/cmd/musubi/signin/page"
+	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/login/logintest"
+	"github.com/musubi-hub/musubi/identity/session"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -123,5 +128,36 @@ func TestGoldenPages(t *testing.T) {
 	shown := b.post(action, fields)
 	if !strings.Contains(shown.body, "0;url=https://sandbox.localhost/?to=https%3A%2F%2Fcard.localhost") {
 		t.Errorf("the browser goes to %s", shown.to())
+	}
+}
+
+// The page of services, with some and with none; the sessions lead to it.
+func TestServicesPage(t *testing.T) {
+	var list []page.Service
+	h := one(t, func(c *signin.Config) {
+		c.Services = func(_ context.Context, a access.Actor, s session.Session) ([]page.Service, error) {
+			if a.Person.ID != logintest.TwoPosts || s.Person != a.Person.ID || s.Org != a.Org.ID {
+				return nil, fmt.Errorf("asked for %s by the session of %s", a.Person.ID, s.Person)
+			}
+			return list, nil
+		}
+	})
+	b := h.browser(h.linked(0, logintest.TwoPosts))
+	begun := b.open(h.login + "/services")
+	begun.says(t, "without a session", http.StatusOK, "マイナンバーカード")
+	none := b.press(b.press(begun, "/begin", nil), "/choose", nil)
+	golden(t, "services-none", none)
+	list = []page.Service{
+		{Name: page.Label{JA: "文書"}, Link: "https://login.localhost/saml/start?party=wiki&mark=x"}, {Name: page.Label{JA: "<b>案件</b>"}},
+		{Name: page.Label{JA: "悪いリンク"}, Link: "javascript:alert(1)"},
+	}
+	some := b.open(h.login + "/services")
+	golden(t, "services", some)
+	if strings.Contains(some.body, "javascript") || strings.Contains(some.body, "<b>") {
+		t.Error("what isn't a web address, or markup, is shown")
+	}
+	b.open(h.login+"/sessions").says(t, "the sessions", http.StatusOK, `href="/services"`)
+	if without := one(t, nil); without.browser(nil).open(without.login+"/services").StatusCode != http.StatusOK { // the console's, which asks for login
+		t.Error("the address isn't the console's where there are no services")
 	}
 }

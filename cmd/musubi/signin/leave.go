@@ -49,7 +49,7 @@ func (s *Site) left(w http.ResponseWriter, r *http.Request, l samlidp.LoggedOut)
 	}
 	body := page.LoggedOutBody{Known: l.Known, Back: l.Location, Resume: l.Resume}
 	if l.Known && s.cfg.Parties != nil {
-		services, err := s.services(r.Context(), l.Sessions)
+		services, err := s.told(r.Context(), l.Sessions)
 		if err != nil {
 			s.broken(w, r, err)
 			return

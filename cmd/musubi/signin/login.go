@@ -43,6 +43,9 @@ func (s *Site) LoginHandler(n policies.Network) http.Handler {
 	mux.Handle("GET /sessions", meant(s.Require(http.HandlerFunc(s.list)).ServeHTTP))
 	mux.Handle("POST /sessions/end", meant(s.Require(s.form(s.end)).ServeHTTP))
 	mux.Handle("POST /sessions/post", meant(s.Require(s.form(s.changePost)).ServeHTTP))
+	if s.cfg.Services != nil {
+		mux.Handle("GET /services", meant(s.Require(http.HandlerFunc(s.services)).ServeHTTP))
+	}
 	if s.cfg.Open != nil {
 		for pattern, h := range s.cfg.Open(n) {
 			mux.Handle(pattern, h)

@@ -45,7 +45,7 @@ func (s *Site) list(w http.ResponseWriter, r *http.Request) {
 		s.broken(w, r, err)
 		return
 	}
-	body := page.SessionsBody{Token: token(r), Post: postOf(actor)}
+	body := page.SessionsBody{Token: token(r), Post: postOf(actor), Services: s.cfg.Services != nil}
 	names := map[policies.OrgID]string{}
 	for _, p := range posts {
 		post := postOf(p)

@@ -57,6 +57,8 @@ type Config struct {
 	Open func(policies.Network) map[string]http.Handler
 	// PartyName says what people call a relying party; ok is false where nobody knows. nil: nobody does.
 	PartyName func(ctx context.Context, id policies.RelyingPartyID) (name page.Label, ok bool)
+	// Services gives what somebody may enter, for the page of services; nil: there is no such page.
+	Services func(ctx context.Context, a access.Actor, s session.Session) ([]page.Service, error)
 	// Leave takes a browser whose session has ended through the services that only it can tell: samlidp.Provider.Leave. nil: there are none.
 	Leave func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (path string, onward bool, err error)
 	// Parties are the OpenID relying parties: with them the last page of a logout says what each service was told. nil: it doesn't.

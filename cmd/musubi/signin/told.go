@@ -15,9 +15,9 @@ import (
 	"github.com/musubi-hub/musubi/sync/logout"
 )
 
-// services says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
-func (s *Site) services(ctx context.Context, sessions []identity.SessionID) ([]page.Service, error) {
-	worst := map[policies.RelyingPartyID]page.Service{}
+// told says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
+func (s *Site) told(ctx context.Context, sessions []identity.SessionID) ([]page.Told, error) {
+	worst := map[policies.RelyingPartyID]page.Told{}
 	note := func(id policies.RelyingPartyID, state page.ServiceState, until int64) {
 		x, known := worst[id]
 		if !known || slices.Index(fromBest, state) > slices.Index(fromBest, x.State) {
@@ -47,13 +47,13 @@ func (s *Site) services(ctx context.Context, sessions []identity.SessionID) ([]p
 			}
 		}
 	}
-	out := make([]page.Service, 0, len(worst))
+	out := make([]page.Told, 0, len(worst))
 	for _, id := range slices.Sorted(maps.Keys(worst)) {
 		x := worst[id]
 		x.Name = s.service(ctx, id)
 		out = append(out, x)
 	}
-	slices.SortStableFunc(out, func(a, b page.Service) int {
+	slices.SortStableFunc(out, func(a, b page.Told) int {
 		return cmp.Compare(slices.Index(fromBest, b.State), slices.Index(fromBest, a.State))
 	})
 	return out, nil

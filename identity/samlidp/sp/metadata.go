@@ -25,11 +25,12 @@ type Metadata struct {
 	Signing    [][]byte // certificates, DER
 	Encryption []Encryption
 	NameIDs    []NameID
-	Signed     bool     // its requests are signed
-	Requested  []string // names of attributes that it asks for
-	ValidUntil int64    // UTC, microseconds; 0 for no end
-	Verified   bool     // its signature was checked
-	Notices    []string // what was left out, and why; for the administrator
+	Signed     bool          // its requests are signed
+	Requested  []string      // names of attributes that it asks for
+	ValidUntil int64         // UTC, microseconds; 0 for no end
+	Cache      time.Duration // cacheDuration: it is to be fetched anew within; 0 where it doesn't say
+	Verified   bool          // its signature was checked
+	Notices    []string      // what was left out, and why; for the administrator
 }
 
 // maxRequested bounds the attributes that a provider asks for.
@@ -75,6 +76,7 @@ func ReadMetadata(data []byte, at int64, signers []*x509.Certificate) (Metadata,
 		if err := m.until(el, at); err != nil {
 			return Metadata{}, err
 		}
+		m.cache(el)
 	}
 	return m, m.role(role)
 }
@@ -100,6 +102,22 @@ func (m *Metadata) until(el *etree.Element, at int64) error {
 		m.ValidUntil = t.UnixMicro()
 	}
 	return nil
+}
+
+// cache reads cacheDuration (SAML 2.0 Metadata, section 2.3.2). It is advice: what can't be read is left out.
+func (m *Metadata) cache(el *etree.Element) {
+	text, ok := wire.Lookup(el, "cacheDuration")
+	if !ok {
+		return
+	}
+	d, err := duration(text)
+	if err != nil {
+		m.note("cacheDuration was left out: it %v", err)
+		return
+	}
+	if m.Cache == 0 || d < m.Cache {
+		m.Cache = max(d, time.Second)
+	}
 }
 
 func (m *Metadata) role(role *etree.Element) error {

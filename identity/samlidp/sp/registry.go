@@ -67,16 +67,30 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 				return err
 			}
 		}
-		return record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at)
+		if err := record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at); err != nil {
+			return err
+		}
+		// What was proposed against the registration as it was has to be proposed anew.
+		_, err := tx.ExecContext(ctx, `UPDATE saml_metadata SET next_at = $2 WHERE party = $1 AND next_at > $2
+			AND EXISTS (SELECT 1 FROM saml_proposal q WHERE q.party = $1 AND q.state = 'pending')`, string(p.ID), at)
+		return err
 	})
 }
 
-// Remove takes a provider out. A login that is under way isn't answered any more.
+// Remove takes a provider out, with all that is known of its metadata. A login that is under way isn't answered any more.
 func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id))
-		if err != nil || r.names == nil {
+		// The provider's row comes first, as everywhere: two who lock in another order lock each other out.
+		if err := record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
 			return err
+		}
+		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
+			if _, err := tx.ExecContext(ctx, statement, string(id)); err != nil {
+				return fmt.Errorf("service provider %q: %w", id, err)
+			}
+		}
+		if r.names == nil {
+			return nil
 		}
 		return r.names.Free(ctx, tx, id)
 	})

@@ -85,6 +85,18 @@ type Session struct {
 	Network, Method Label
 }
 
+// Service is a relying party that somebody may enter. Link begins a login there; empty where one begins at the service.
+type Service struct {
+	Name Label
+	Link string
+}
+
+// ServicesBody is the body of Services. Post is the name of the organization in which the visitor acts.
+type ServicesBody struct {
+	Post string
+	List []Service
+}
+
 // SessionsBody is the body of Sessions. Idle and Age are how long the visitor's session lasts.
 type SessionsBody struct {
 	Token     string
@@ -92,12 +104,13 @@ type SessionsBody struct {
 	Others    []Post
 	List      []Session
 	More      bool // there are others than this one
+	Services  bool // there is a page of services
 	Idle, Age time.Duration
 }
 
-// Service is a service that was used in a session that has ended, and what it was told. Until is when its own session ends at the latest (UTC,
+// Told is a service that was used in a session that has ended, and what it was told. Until is when its own session ends at the latest (UTC,
 // microseconds; 0: unknown).
-type Service struct {
+type Told struct {
 	Name  Label
 	State ServiceState
 	Until int64
@@ -119,20 +132,20 @@ const (
 )
 
 // Over reports whether the session there is over, or will be by the hub's doing.
-func (s Service) Over() bool {
+func (s Told) Over() bool {
 	return s.State == ServiceEnded || s.State == ServicePartly || s.State == ServiceTelling
 }
 
 // LoggedOutBody is the body of LoggedOut.
 type LoggedOutBody struct {
 	Known    bool // what the services were told is known
-	Services []Service
+	Services []Told
 	Back     string // where the browser is wanted; empty: nowhere
 	Resume   string // where services are told that weren't yet; empty: there is nothing left
 }
 
 // Open gives the services in which a session may go on.
-func (b LoggedOutBody) Open() (open []Service) {
+func (b LoggedOutBody) Open() (open []Told) {
 	for _, s := range b.Services {
 		if !s.Over() {
 			open = append(open, s)

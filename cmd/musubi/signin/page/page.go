@@ -37,10 +37,11 @@ const (
 	LoggedOut Name = "loggedout" // the end, with hidden frames
 	Leaving   Name = "leaving"   // the way to the next service that only this browser can log out of
 	Sessions  Name = "sessions"  // one's own sessions
+	Services  Name = "services"  // what one may enter
 )
 
 func names() []Name {
-	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Leaving, Sessions}
+	return []Name{Methods, Secret, Posts, Go, Answer, Message, Confirm, LoggedOut, Leaving, Sessions, Services}
 }
 
 // Visitor is who is logged in, as the head of the page says it.
