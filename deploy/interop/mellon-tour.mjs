@@ -125,9 +125,14 @@ await walk("outHere", async (p) => {
   await p.look("out-ask");
   const at = visited(p);
   await p.press("main form button");
-  await p.page.waitForTimeout(2_000); // the way leads on by itself
   await p.look("out-here");
   const text = (await p.page.innerText("main")).replace(/\s+/g, " ");
+  // A job tells the provider; the page says so. Until then its own session stands.
+  for (let i = 0; i < 60; i++) {
+    await p.open(secret);
+    if (p.page.url() !== secret) break;
+    await p.page.waitForTimeout(500);
+  }
   return { name, way: at, text, end: p.page.url(), ...(await standing(p)) };
 });
 

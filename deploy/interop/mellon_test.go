@@ -44,8 +44,8 @@ MellonLockFile "%[1]s/run/mellon.lock"
 <Location />
   Require all granted
   MellonEndpointPath /mellon
-  MellonSPPrivateKeyFile "%[6]s"
-  MellonSPCertFile "%[5]s"
+  MellonSPPrivateKeyFile "%[9]s"
+  MellonSPCertFile "%[8]s"
   MellonIdPMetadataFile "%[1]s/idp.xml"
   MellonSignatureMethod rsa-sha256
   MellonSecureCookie On
@@ -79,9 +79,8 @@ const mellonPage = `<!DOCTYPE html><html lang="ja"><head><title>mod_auth_mellon<
 
 // mellon is such an Apache that runs.
 type mellon struct {
-	address     string
-	certificate string // file, of its https
-	client      *http.Client
+	address string
+	client  *http.Client
 }
 
 // localClient is a browser without pages: it keeps cookies, follows nothing, and trusts what stands in the files.
@@ -111,8 +110,8 @@ func localClient(t *testing.T, trusted ...string) *http.Client {
 }
 
 // startMellon starts it in a folder of its own, at a host of this machine. metadata are those of its identity provider, trusted is a file of what
-// its client trusts beside it.
-func startMellon(t *testing.T, host string, metadata []byte, trusted string) *mellon {
+// its client trusts, certificate one with its https certificate and key; empty: it has one of its own.
+func startMellon(t *testing.T, host string, metadata []byte, trusted, certificate string) *mellon {
 	t.Helper()
 	const modules = "/usr/lib/apache2/modules/"
 	apache, err := exec.LookPath("apache2")
@@ -139,7 +138,13 @@ func startMellon(t *testing.T, host string, metadata []byte, trusted string) *me
 		noError(t, os.WriteFile(filepath.Join(dir, "pages", name), []byte(text), 0o644))
 	}
 	noError(t, os.WriteFile(filepath.Join(dir, "idp.xml"), metadata, 0o644))
-	_, key, certificate := ownKey(t)
+	_, key, own := ownKey(t)
+	served := key
+	if certificate == "" {
+		certificate = own
+	} else {
+		served = certificate
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
 	_, port, err := net.SplitHostPort(listener.Addr().String())
@@ -154,7 +159,7 @@ func startMellon(t *testing.T, host string, metadata []byte, trusted string) *me
 		user = "User www-data\nGroup www-data"
 	}
 	file := filepath.Join(dir, "apache.conf")
-	noError(t, os.WriteFile(file, fmt.Appendf(nil, mellonConfig, dir, port, load.String(), user, certificate, key, host), 0o644))
+	noError(t, os.WriteFile(file, fmt.Appendf(nil, mellonConfig, dir, port, load.String(), user, certificate, served, host, own, key), 0o644))
 	command := exec.CommandContext(t.Context(), apache, "-DFOREGROUND", "-f", file)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
@@ -174,7 +179,7 @@ func startMellon(t *testing.T, host string, metadata []byte, trusted string) *me
 	for deadline := time.Now().Add(peerTimeout); ; time.Sleep(50 * time.Millisecond) {
 		if answer, err := client.Get(address + "/"); err == nil {
 			answer.Body.Close()
-			return &mellon{address, certificate, client}
+			return &mellon{address, client}
 		} else if time.Now().After(deadline) {
 			t.Fatalf("apache doesn't answer: %v", err)
 		}
@@ -187,7 +192,7 @@ func TestMellon(t *testing.T) {
 	h := startSAMLHub(t)
 	published, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
 	noError(t, err)
-	apache := startMellon(t, "localhost", published, h.tls)
+	apache := startMellon(t, "localhost", published, h.tls, "")
 	address, client := apache.address, apache.client
 	read := func(answer *http.Response, err error) (*http.Response, string) {
 		t.Helper()
