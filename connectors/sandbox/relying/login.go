@@ -63,7 +63,8 @@ func (p *Party) login(w http.ResponseWriter, r *http.Request) {
 // target is where a login ends: a page of the site that isn't the login itself.
 func (p *Party) target(asked string) string {
 	prefix := "/" + p.place.Name + "/"
-	if localPath(asked) && strings.HasPrefix(asked, prefix) && !strings.Contains(asked, "/..") &&
+	u, err := url.Parse(asked)
+	if err == nil && localPath(asked) && strings.HasPrefix(asked, prefix) && !strings.Contains(u.Path, "/..") && // also where it is written %2e%2e
 		!strings.HasPrefix(asked, "/"+p.place.Name+pathLogin) && !strings.HasPrefix(asked, "/"+p.place.Name+pathLogout) {
 		return asked
 	}
