@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crewjam/saml"
 	dsig "github.com/russellhaering/goxmldsig"
@@ -93,11 +94,42 @@ func TestCrewjam(t *testing.T) {
 				if got.Subject.NameID.Value == "" || got.AuthnStatements[0].AuthnContext.AuthnContextClassRef.Value != "urn:oasis:names:tc:SAML:2.0:ac:classes:SmartcardPKI" {
 					t.Errorf("%+v", got)
 				}
-				if _, err := peer.ParseXMLResponse([]byte(r.doc), []string{"another"}, peer.AcsURL); err == nil {
-					t.Error("it takes an answer to another request: this peer checks nothing")
-				}
+				h.taken(t, peer, r.doc, request.ID)
 			}
 		}
+	}
+}
+
+// taken holds that what is told lets a provider refuse: an answer to another request, at another address, for another audience, from another
+// provider, later by a second than it says, with a comment in its name or with a second assertion beside it.
+func (h *house) taken(t *testing.T, peer saml.ServiceProvider, doc, request string) {
+	t.Helper()
+	refused := func(what string, by saml.ServiceProvider, doc, request string, at url.URL) {
+		t.Helper()
+		if _, err := by.ParseXMLResponse([]byte(doc), []string{request}, at); err == nil {
+			t.Errorf("%s: crewjam/saml takes it", what)
+		}
+	}
+	refused("InResponseTo", peer, doc, "another", peer.AcsURL)
+	other := peer
+	other.AcsURL.Path = "/other"
+	refused("Destination and Recipient", other, doc, request, other.AcsURL)
+	other = peer
+	other.EntityID = "https://other.example/metadata"
+	refused("audience", other, doc, request, peer.AcsURL)
+	other = peer
+	metadata := *peer.IDPMetadata
+	metadata.EntityID = originLGWAN + "/saml/metadata"
+	other.IDPMetadata = &metadata
+	refused("issuer", other, doc, request, peer.AcsURL)
+	late := h.micros.Load()
+	h.forward(5*time.Minute + saml.MaxClockSkew + time.Second)
+	refused("expired by a second", peer, doc, request, peer.AcsURL)
+	h.micros.Store(late)
+	if before, assertion, ok := strings.Cut(doc, "<saml:Assertion "); ok && strings.Contains(before, "<ds:Signature ") { // else it is up to the provider
+		assertion, _, _ = strings.Cut(assertion, "</saml:Assertion>")
+		second := "<saml:Assertion " + strings.Replace(assertion, ` ID="_`, ` ID="_x`, 1) + "</saml:Assertion>"
+		refused("two assertions", peer, strings.Replace(doc, "</samlp:Response>", second+"</samlp:Response>", 1), request, peer.AcsURL)
 	}
 }
 
@@ -130,7 +162,7 @@ func TestXMLSec(t *testing.T) {
 	verify := func(doc, element string) {
 		t.Helper()
 		run("--verify", "--enabled-key-data", "rsa", "--pubkey-cert-pem", certificate, "--id-attr:ID", wire.NSProtocol+":Response", "--id-attr:ID", wire.NSAssertion+":Assertion",
-			"--id-attr:ID", wire.NSMetadata+":EntityDescriptor", "--node-xpath", "//*[local-name()='"+element+"']/*[local-name()='Signature']", file([]byte(doc)))
+			"--id-attr:ID", wire.NSProtocol+":LogoutRequest", "--id-attr:ID", wire.NSProtocol+":LogoutResponse", "--id-attr:ID", wire.NSMetadata+":EntityDescriptor", "--node-xpath", "//*[local-name()='"+element+"']/*[local-name()='Signature']", file([]byte(doc)))
 	}
 	verify(h.get(origin+"/saml/metadata").body, "EntityDescriptor")
 	for _, sign := range []sp.Sign{sp.SignBoth, sp.SignResponse, sp.SignAssertion} {
@@ -147,6 +179,20 @@ func TestXMLSec(t *testing.T) {
 	h.refusal = login.ReasonPolicy
 	verify(h.redirect(query(h.ask("other", nil), "", pair{})).doc, "Response")
 	h.refusal = ""
+
+	// Logout: our request to one provider by POST, our answers to others by POST and by SOAP.
+	h.sloParties()
+	h.loggedIn("leaves")
+	front, poster := h.enter("front"), h.enter("poster")
+	verify(h.newBrowser().open(slo+"?"+carry("SAMLRequest", h.wants("front", front, nil), "", h.own)).request, "LogoutRequest")
+	verify(h.newBrowser().posts(carryForm("SAMLRequest", signedDoc(t, h.wants("poster", poster, nil), h.own), "")).answer, "LogoutResponse")
+	h.loggedIn("leaves by SOAP")
+	front = h.enter("front")
+	if status, answer := h.soap(envelope(signedDoc(t, h.wants("front", front, map[string]string{"Destination": sloSOAP}), h.own))); status == http.StatusOK {
+		verify(answer, "LogoutResponse")
+	} else {
+		t.Errorf("%d %s", status, answer)
+	}
 
 	der, err := x509.MarshalPKCS8PrivateKey(h.own.key)
 	must(t, err)
