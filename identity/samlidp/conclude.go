@@ -93,7 +93,7 @@ func (c *call) answerLogout(f leaveFacts, status, incident string) {
 	id, err := c.p.documentID()
 	var by signing
 	if err == nil {
-		by, err = c.signing()
+		by, err = c.p.signingNow(c.r.Context(), f.Party, c.network)
 	}
 	var a login.Answer
 	if err == nil {
@@ -117,7 +117,7 @@ func (c *call) signedAnswer(f leaveFacts, destination, status, incident string) 
 	if err != nil {
 		return nil, err
 	}
-	by, err := c.signing()
+	by, err := c.p.signingNow(c.r.Context(), f.Party, c.network)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ func (c *call) obey(l *leave) (ok bool) {
 			case len(l.facts.Sessions) == 1: // the provider's session is in this browser, so ours was
 				l.facts.Own = l.facts.Sessions[0]
 			}
+			c.p.acceptedIndexes(c.r.Context(), l.facts.Party, c.network, l.facts.Indexes, c.at)
 			if _, err := c.endFor(l.facts, held, own); err != nil {
 				f = broken(err)
 			}
@@ -239,11 +240,11 @@ func (c *call) request(l leave, x Logout, rp sp.SP, to sp.Endpoint) (a login.Ans
 	if err != nil {
 		return a, false, err
 	}
-	by, err := c.signing()
+	by, err := c.p.signingNow(c.r.Context(), rp.ID, c.network)
 	if err != nil {
 		return a, false, err
 	}
-	x.leave, x.Why = l.id, "unanswered"
+	x.leave, x.Why, x.key = l.id, "unanswered", by.signer.Key().ID
 	a, err = c.p.carry(by, to.Binding, to.Location, "SAMLRequest", "", logoutRequest(id, c.entityID(), to.Location, rp, x, c.at))
 	if err != nil {
 		return a, false, err
@@ -254,15 +255,4 @@ func (c *call) request(l leave, x Logout, rp sp.SP, to sp.Endpoint) (a login.Ans
 		return err
 	})
 	return a, taken, err
-}
-
-// signing gives what signs, with a certificate that is made where there was none.
-func (c *call) signing() (signing, error) {
-	by, err := c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-	if errors.Is(err, errNoCertificate) {
-		if err = c.p.Ensure(c.r.Context()); err == nil {
-			by, err = c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-		}
-	}
-	return by, err
 }
