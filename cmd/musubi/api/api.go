@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -67,6 +69,8 @@ type Hub struct {
 	Upkeep    func() []upkeep.Status // nil: nothing is cleared away here
 	// Providers counts what there is to look at of SAML service providers; nil: there are none.
 	Providers func(context.Context) (sp.Summary, error)
+	Keys      *keys.Ring       // nil: certificates aren't told
+	Now       func() time.Time // with Keys
 }
 
 // Handler serves /healthz, /readyz and /metrics, and everything else by pages.
@@ -136,6 +140,8 @@ var (
 
 	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, failed for good, told without proof (unconfirmed), or told by nobody (untold).", []string{"state"}, nil)
 
+	certificateDesc = prometheus.NewDesc("musubi_saml_certificate_end_timestamp_seconds", "When the certificate of a SAML signing key ends, by the key's state: active, next.", []string{"state"}, nil)
+
 	upkeepDesc      = prometheus.NewDesc("musubi_upkeep_batches_total", "Batches of what is cleared away, by sweep, and why. Only the leading node works.", []string{"sweep", "why"}, nil)
 	upkeepFaultDesc = prometheus.NewDesc("musubi_upkeep_faults_total", "Batches that failed.", []string{"sweep"}, nil)
 	upkeepLastDesc  = prometheus.NewDesc("musubi_upkeep_last_timestamp_seconds", "When this node last did a batch.", []string{"sweep"}, nil)
@@ -155,6 +161,7 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- logoutsDesc
 	ch <- metadataDesc
 	ch <- expiringDesc
+	ch <- certificateDesc
 	ch <- upkeepDesc
 	ch <- upkeepFaultDesc
 	ch <- upkeepLastDesc
@@ -209,6 +216,15 @@ func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
 	}
 	for state, n := range open {
 		ch <- prometheus.MustNewConstMetric(logoutsDesc, prometheus.GaugeValue, float64(n), string(state))
+	}
+	if g.h.Keys != nil {
+		ends, err := samlidp.CertificateEnds(ctx, g.h.Keys, g.h.DB.Reader(), g.h.Now().UnixMicro())
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(certificateDesc, err)
+		}
+		for _, e := range ends {
+			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, float64(e.Until)/1e6, string(e.Key.State))
+		}
 	}
 	if g.h.Upkeep == nil {
 		return
