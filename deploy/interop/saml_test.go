@@ -66,6 +66,7 @@ func startSAMLHub(t *testing.T) *samlHub {
 	h := &samlHub{db: db, registry: sp.NewRegistry(db), origin: "https://" + server.Listener.Addr().String()}
 	h.provider, err = samlidp.New(samlidp.Options{
 		DB: db, Keys: ring, Sealing: seal, Parties: h.registry, Subjects: subjects, People: h, Browser: h, Pages: h, Start: h.start,
+		Sessions: h, Others: h, Enqueue: h, Transport: http.DefaultTransport,
 		Origins: map[policies.Network]string{policies.NetworkInternet: h.origin}, Now: time.Now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	noError(t, err)
@@ -92,6 +93,26 @@ func (h *samlHub) Person(_ context.Context, id policies.PersonID, org policies.O
 
 func (h *samlHub) Current(*http.Request) (session.Session, bool, error) {
 	return session.Session{}, false, nil
+}
+
+// What follows is for logouts, of which there are none here.
+
+func (h *samlHub) End(http.ResponseWriter, *http.Request, session.Session) error { return nil }
+
+func (h *samlHub) LogoutByParty(context.Context, identity.SessionID, policies.RelyingPartyID, time.Time) error {
+	return identity.ErrNotFound
+}
+
+func (h *samlHub) Untold(context.Context, identity.SessionID) (bool, error) { return false, nil }
+
+func (h *samlHub) EnqueueLogout(context.Context, *sql.Tx, string) error { return nil }
+
+func (h *samlHub) Onward(w http.ResponseWriter, _ *http.Request, _ samlidp.Onward) {
+	http.Error(w, "onward", http.StatusNotImplemented)
+}
+
+func (h *samlHub) LoggedOut(w http.ResponseWriter, _ *http.Request, _ samlidp.LoggedOut) {
+	http.Error(w, "logged out", http.StatusNotImplemented)
 }
 
 func (h *samlHub) start(w http.ResponseWriter, r *http.Request, ask login.Ask) {
