@@ -98,7 +98,7 @@ func TestAuditCommands(t *testing.T) {
 			break
 		}
 	}
-	if len(seen) != 14 { // six keys (two each to sign the log and tokens by ES256 and RS256), what init does (two scopes, an organization, two people, two credentials), and the refused look
+	if len(seen) != 16 { // eight keys (two each to sign the log, tokens by ES256 and RS256, and SAML), what init does (two scopes, an organization, two people, two credentials), and the refused look
 		t.Errorf("%d rows", len(seen))
 	}
 
@@ -106,7 +106,7 @@ func TestAuditCommands(t *testing.T) {
 	var listed struct {
 		Keys []struct{ State, Verifier string } `json:"keys"`
 	}
-	if err := json.Unmarshal([]byte(expect(0, "", "keys", "list", "--json")), &listed); err != nil || len(listed.Keys) != 6 {
+	if err := json.Unmarshal([]byte(expect(0, "", "keys", "list", "--json")), &listed); err != nil || len(listed.Keys) != 8 {
 		t.Fatal(listed, err)
 	}
 	expect(boot.ExitRefused, "there are no keys for", "keys", "rotate", "saml", "--as", planner)
@@ -138,7 +138,7 @@ func TestAuditCommands(t *testing.T) {
 	}
 
 	// A stolen key is put out of use also when nobody can log in; a credential that the thief has needn't be used. It is recorded.
-	expect(0, "rotated audit", "keys", "rotate", "audit", "--early")
+	expect(0, "rotated audit", "keys", "rotate", "audit", "--emergency", "--why", "lost")
 	expect(0, "break_glass", "audit", "find", "--action", "key.rotate", "--as", planner)
 
 	// One clear message for a key that can't be read.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,9 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/jst"
 	"github.com/musubi-hub/musubi/identity/keys"
-	"github.com/musubi-hub/musubi/policies"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 )
 
 func newKeys(e *env) *cobra.Command {
@@ -22,11 +23,20 @@ func newKeys(e *env) *cobra.Command {
 		Short: "署名鍵を見る・替える / look at signing keys, rotate them",
 		Long: `署名鍵は最初の serve で作られ、封印鍵 (keys/sealing.key、または設定の keys.sealing_key_file) で暗号化してデータベースに置かれます。
 Signing keys are made by the first serve and kept in the database, encrypted under the sealing key (keys/sealing.key, or
-keys.sealing_key_file of the configuration). Private keys are never shown.`,
+keys.sealing_key_file of the configuration). Private keys are never shown.
+
+SAML の鍵を年に一度替える手順 (docs/saml.md) / how the SAML key is changed once a year:
+  musubi keys readiness                                だれの準備ができているか / who is ready
+  musubi keys readiness --letters DIR --from 係名       遅れている組織への手紙 / letters to those who are late
+  musubi keys rehearse slack --person ID               一人だけ新しい鍵で試す / one login of one person by the next key
+  musubi keys accepted slack                           入れたことを記録する / say that they came in
+  musubi keys switch slack                             この相手だけ先に替える / this provider ahead of the others
+  musubi keys rotate saml-rs256                        全員そろったら替える / when all are ready
+  musubi keys rotate saml-rs256 --emergency --why ...  鍵を失った、盗まれた / the key was lost or stolen`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysList(e), newKeysRotate(e))
+	cmd.AddCommand(newKeysList(e), newKeysReadiness(e), newKeysRotate(e), newKeysSwitch(e), newKeysRehearse(e), newKeysAccepted(e))
 	return cmd
 }
 
@@ -39,7 +49,17 @@ type keyDocument struct {
 	CreatedAt   string `json:"created_at"`
 	ActivatedAt string `json:"activated_at,omitempty"`
 	RetiredAt   string `json:"retired_at,omitempty"`
-	Verifier    string `json:"verifier,omitempty"` // audit: the line that verifies checkpoints
+	WithdrawnAt string `json:"withdrawn_at,omitempty"` // published no more since then: it was lost or stolen
+	Verifier    string `json:"verifier,omitempty"`     // audit: the line that verifies checkpoints
+
+	Certificate *certificateView `json:"certificate,omitempty"` // SAML
+}
+
+// certificateView is the certificate of a SAML key.
+type certificateView struct {
+	SHA256 string `json:"sha256"`
+	Until  string `json:"until"`
+	Within *int   `json:"within,omitempty"` // it ends within so many days: 90, 30, 7; 0: it has ended
 }
 
 func documentOf(ctx context.Context, h *boot.Hub, all []keys.Key) ([]keyDocument, error) {
@@ -51,7 +71,13 @@ func documentOf(ctx context.Context, h *boot.Hub, all []keys.Key) ([]keyDocument
 	for _, k := range all {
 		d := keyDocument{
 			ID: k.ID, Purpose: string(k.Purpose), Algorithm: string(k.Algorithm), State: string(k.State),
-			CreatedAt: rfc3339(k.CreatedAt), ActivatedAt: rfc3339(k.ActivatedAt), RetiredAt: rfc3339(k.RetiredAt),
+			CreatedAt: rfc3339(k.CreatedAt), ActivatedAt: rfc3339(k.ActivatedAt), RetiredAt: rfc3339(k.RetiredAt), WithdrawnAt: rfc3339(k.WithdrawnAt),
+		}
+		if k.Purpose == samlidp.Purpose && k.State != keys.Retired {
+			d.Certificate, err = certificateOf(ctx, h, k)
+			if err != nil && !errors.Is(err, identity.ErrNotFound) { // a serving hub makes one where there is none yet
+				return nil, err
+			}
 		}
 		if k.Purpose == audit.Purpose && origin != "" {
 			if d.Verifier, err = audit.VerifierKey(origin, k.Public); err != nil {
@@ -61,6 +87,23 @@ func documentOf(ctx context.Context, h *boot.Hub, all []keys.Key) ([]keyDocument
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// certificateOf gives the certificate of a key; the error wraps identity.ErrNotFound where it has none.
+func certificateOf(ctx context.Context, h *boot.Hub, k keys.Key) (*certificateView, error) {
+	der, err := samlidp.Certificate(ctx, h.DB.Reader(), k.ID)
+	if err != nil {
+		return nil, err
+	}
+	ending, err := rollover.EndingOf(k, der, h.Now().UnixMicro())
+	if err != nil {
+		return nil, err
+	}
+	v := &certificateView{SHA256: sp.Fingerprint(der), Until: rfc3339(ending.Until)}
+	if ending.Soon {
+		v.Within = &ending.Days
+	}
+	return v, nil
 }
 
 // rfc3339 shows microseconds in JST; empty for 0.
@@ -103,59 +146,19 @@ hub: by them "musubi audit verify --key" believes nothing that stands in the dat
 					if d.Verifier != "" {
 						say(e.stdout, "  verifier %s", d.Verifier)
 					}
+					if c := d.Certificate; c != nil {
+						say(e.stdout, "  証明書 / certificate SHA-256 %s  期限 / until %s", c.SHA256, c.Until)
+						switch {
+						case c.Within == nil:
+						case *c.Within == 0:
+							say(e.stdout, "  !! 期限切れです / has ended: musubi keys readiness")
+						default:
+							say(e.stdout, "  !! あと %d 日以内に期限です / ends within %d days: musubi keys readiness", *c.Within, *c.Within)
+						}
+					}
 				}
 				return nil
 			})
 		},
 	}
-}
-
-func newKeysRotate(e *env) *cobra.Command {
-	var early bool
-	cmd := &cobra.Command{
-		Use:   "rotate PURPOSE",
-		Short: "次の鍵に署名させる / make the next key sign",
-		Long: `次の鍵が署名を始め、今の鍵は退いて秘密部分を失い、新しい次の鍵が公開されます。動いているハブは止めずに続きます。
-The next key begins to sign, the active one retires and loses its private part, and a new next key is published. Running hubs go on
-with the new key. System administrators do this, and break-glass where nobody can log in; it is audited.`,
-		Example: "  musubi keys rotate audit --as planner.cred",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
-				actor, err := h.Actor(ctx, e.as)
-				if err != nil {
-					return err
-				}
-				scope, err := h.Scope(ctx, actor, policies.ActionKeyRotate, policies.Context{})
-				if err != nil {
-					return err
-				}
-				if !scope.All() {
-					return fmt.Errorf("keys rotate: %w: the keys are the whole workspace's; ask a system administrator", identity.ErrRefused)
-				}
-				if err := h.Unseal(ctx); err != nil {
-					return err
-				}
-				by := actor.AuditRow(h.Now().UnixMicro(), keys.Rotated, audit.Done)
-				by.PolicyHash, by.Reason = scope.Hash(), scope.Reason()
-				done, err := h.Rotate(ctx, keys.Purpose(args[0]), early, by)
-				if err != nil {
-					return err
-				}
-				docs, err := documentOf(ctx, h, []keys.Key{done.Active, done.Next, done.Retired})
-				if err != nil {
-					return err
-				}
-				if e.json {
-					return e.printJSON("musubi.keys.v1", struct {
-						Keys []keyDocument `json:"keys"`
-					}{docs})
-				}
-				say(e.stdout, "署名鍵を替えました / rotated %s: %s が署名 / signs, %s は退役 / retired", args[0], done.Active.ID, done.Retired.ID)
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&early, "early", false, "even where the next key was published too recently: for a key that is lost or stolen")
-	return cmd
 }

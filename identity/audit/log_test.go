@@ -309,7 +309,7 @@ func TestRotatedKey(t *testing.T) {
 	tables.Each(t, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db)
 		h.fill(5)
-		if _, err := h.ring.Rotate(t.Context(), audit.Purpose, false, silent); err != nil {
+		if _, err := h.ring.Rotate(t.Context(), audit.Purpose, keys.Turn{}, silent); err != nil {
 			t.Fatal(err)
 		}
 		h.fill(5)

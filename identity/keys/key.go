@@ -60,6 +60,7 @@ type Key struct {
 	CreatedAt   int64 // UTC, microseconds
 	ActivatedAt int64 // UTC, microseconds; 0: not yet
 	RetiredAt   int64 // UTC, microseconds; 0: not yet
+	WithdrawnAt int64 // UTC, microseconds; 0: not. It isn't published since then, overlap or not: it was lost or stolen
 }
 
 // Signer signs by one key. It never gives the private key, and prints as the key's id.

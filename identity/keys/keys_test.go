@@ -145,18 +145,18 @@ func TestLifeOfAKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.ring.Rotate(t.Context(), small, false, h.note); !errors.Is(err, keys.ErrTooEarly) {
+		if _, err := h.ring.Rotate(t.Context(), small, keys.Turn{}, h.note); !errors.Is(err, keys.ErrTooEarly) {
 			t.Errorf("rotated at once: %v", err)
 		}
 		h.now = start.Add(24 * time.Hour)
 		refused := errors.New("no record")
-		if _, err := h.ring.Rotate(t.Context(), small, false, func(context.Context, *sql.Tx, string, keys.Key) error { return refused }); !errors.Is(err, refused) {
+		if _, err := h.ring.Rotate(t.Context(), small, keys.Turn{}, func(context.Context, *sql.Tx, string, keys.Key) error { return refused }); !errors.Is(err, refused) {
 			t.Errorf("rotated without its record: %v", err)
 		}
 		if s, err := h.ring.Signer(t.Context(), db.Reader(), small); err != nil || s.Key().ID != first.Key().ID {
 			t.Errorf("a rotation that was undone: %v", err)
 		}
-		done, err := h.ring.Rotate(t.Context(), small, false, h.note)
+		done, err := h.ring.Rotate(t.Context(), small, keys.Turn{}, h.note)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,10 +183,10 @@ func TestLifeOfAKey(t *testing.T) {
 		if err != nil || len(all) != 3 {
 			t.Errorf("%d keys are kept: %v", len(all), err)
 		}
-		if _, err := h.ring.Rotate(t.Context(), small, false, h.note); err != nil { // the next key has waited long enough by now
+		if _, err := h.ring.Rotate(t.Context(), small, keys.Turn{}, h.note); err != nil { // the next key has waited long enough by now
 			t.Error(err)
 		}
-		if _, err := h.ring.Rotate(t.Context(), small, true, h.note); err != nil { // early, because somebody says so
+		if _, err := h.ring.Rotate(t.Context(), small, keys.Turn{Early: true}, h.note); err != nil { // early, because somebody says so
 			t.Error(err)
 		}
 		var sealed int
@@ -223,7 +223,7 @@ func TestNodesStartAtOnce(t *testing.T) {
 		}
 		// So do rotations: as many as there were, one after the other or refused, never two active keys.
 		for range 4 {
-			wg.Go(func() { _, _ = h.ring.Rotate(t.Context(), small, true, h.note) })
+			wg.Go(func() { _, _ = h.ring.Rotate(t.Context(), small, keys.Turn{Early: true}, h.note) })
 		}
 		wg.Wait()
 		all, err = h.ring.List(t.Context(), db.Reader(), small)

@@ -77,7 +77,7 @@ type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-const columns = `id, purpose, algorithm, state, public, sealed, created_at, activated_at, retired_at`
+const columns = `id, purpose, algorithm, state, public, sealed, created_at, activated_at, retired_at, withdrawn_at`
 
 // List gives every key of the purpose, the newest first; with an empty purpose every key there is.
 func (r *Ring) List(ctx context.Context, q Querier, p Purpose) ([]Key, error) {
@@ -92,7 +92,8 @@ func (r *Ring) List(ctx context.Context, q Querier, p Purpose) ([]Key, error) {
 	return out, nil
 }
 
-// Published gives the keys that verifiers shall know now: next, active, and retired for as long as the overlap.
+// Published gives the keys that verifiers shall know now: next, active, and retired for as long as the overlap,
+// but for those that were withdrawn.
 func (r *Ring) Published(ctx context.Context, q Querier, p Purpose) ([]Key, error) {
 	spec, err := r.spec(p)
 	if err != nil {
@@ -103,7 +104,7 @@ func (r *Ring) Published(ctx context.Context, q Querier, p Purpose) ([]Key, erro
 		return nil, err
 	}
 	since := r.opt.Now().Add(-spec.Overlap).UnixMicro()
-	return slices.DeleteFunc(all, func(k Key) bool { return k.State == Retired && k.RetiredAt < since }), nil
+	return slices.DeleteFunc(all, func(k Key) bool { return k.State == Retired && (k.RetiredAt < since || k.WithdrawnAt != 0) }), nil
 }
 
 // Signer gives the signer of the purpose's active key. An error that wraps ErrUnreadable says what is wrong with the key.
@@ -114,6 +115,19 @@ func (r *Ring) Signer(ctx context.Context, q Querier, p Purpose) (*Signer, error
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("keys: there is no active key for %s: %w", p, identity.ErrNotFound)
+	}
+	return r.signer(found[0])
+}
+
+// SignerOf gives the signer of one key of the purpose, the active one or the next. The error wraps identity.ErrNotFound where the key has
+// retired or is another purpose's.
+func (r *Ring) SignerOf(ctx context.Context, q Querier, p Purpose, id string) (*Signer, error) {
+	found, err := r.query(ctx, q, `SELECT `+columns+` FROM signing_key WHERE id = $1 AND purpose = $2 AND state <> 'retired'`, id, string(p))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("keys: no key %q of %s is active or next: %w", id, p, identity.ErrNotFound)
 	}
 	return r.signer(found[0])
 }
@@ -134,7 +148,7 @@ func (r *Ring) query(ctx context.Context, q Querier, query string, args ...any) 
 	for rows.Next() {
 		var s stored
 		var text string
-		if err := rows.Scan(&s.ID, &s.Purpose, &s.Algorithm, &s.State, &text, &s.sealed, &s.CreatedAt, &s.ActivatedAt, &s.RetiredAt); err != nil {
+		if err := rows.Scan(&s.ID, &s.Purpose, &s.Algorithm, &s.State, &text, &s.sealed, &s.CreatedAt, &s.ActivatedAt, &s.RetiredAt, &s.WithdrawnAt); err != nil {
 			return nil, fmt.Errorf("keys: %w", err)
 		}
 		if s.Public, err = r.decode(text, s.ID, s.Algorithm); err != nil {
@@ -161,6 +175,9 @@ func (r *Ring) decode(text, id string, a Algorithm) (crypto.PublicKey, error) {
 	}
 	return key, err
 }
+
+// Spec tells how the keys of a purpose are kept. The error wraps identity.ErrNotFound where there is no such purpose.
+func (r *Ring) Spec(p Purpose) (Spec, error) { return r.spec(p) }
 
 func (r *Ring) spec(p Purpose) (Spec, error) {
 	spec, ok := r.opt.Specs[p]

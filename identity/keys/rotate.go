@@ -49,8 +49,9 @@ type Record func(ctx context.Context, tx *sql.Tx, what string, k Key) error
 
 // What Record is told.
 const (
-	Made    = "key.make"
-	Rotated = "key.rotate" // the key now signs
+	Made      = "key.make"
+	Rotated   = "key.rotate"   // the key now signs
+	Withdrawn = "key.withdraw" // the key is published no more
 )
 
 // Ensure makes what is missing of each purpose, an active key and the next one, and checks that this process can sign by those
@@ -141,10 +142,29 @@ func insert(ctx context.Context, tx *sql.Tx, s stored) error {
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO signing_key (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		s.ID, string(s.Purpose), string(s.Algorithm), string(s.State), public, s.sealed, s.CreatedAt, s.ActivatedAt, s.RetiredAt)
+	_, err = tx.ExecContext(ctx, `INSERT INTO signing_key (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		s.ID, string(s.Purpose), string(s.Algorithm), string(s.State), public, s.sealed, s.CreatedAt, s.ActivatedAt, s.RetiredAt, s.WithdrawnAt)
 	if err != nil {
 		return fmt.Errorf("keys: keep a key for %s: %w", s.Purpose, err)
+	}
+	return nil
+}
+
+// Turn says how a rotation is done. The zero value is the yearly one.
+type Turn struct {
+	Early    bool   // even where the next key was published for less than Spec.Ahead
+	Withdraw bool   // the key before isn't published any more, for no overlap: it was lost or stolen
+	Next     string // the key that shall sign; empty for whichever is next. It is how a rotation that was asked for twice happens once
+
+	// Before and Also are called first and last in the transaction that rotates; nil for nothing. Where one gives an error, nothing has happened.
+	Before func(ctx context.Context, tx *sql.Tx) error
+	Also   func(ctx context.Context, tx *sql.Tx, done Rotation) error
+}
+
+// Hold keeps everybody else from rotating the purpose's key until tx ends, for decisions that hang on which key signs.
+func (r *Ring) Hold(ctx context.Context, tx *sql.Tx, p Purpose) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE signing_key SET state = state WHERE purpose = $1 AND state = 'active'`, string(p)); err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
 	return nil
 }
@@ -153,9 +173,9 @@ func insert(ctx context.Context, tx *sql.Tx, s stored) error {
 type Rotation struct{ Retired, Active, Next Key }
 
 // Rotate makes the next key of the purpose sign, retires the one before, drops its private part, and publishes a new next one.
-// It refuses with ErrTooEarly where the next key wasn't published for as long as Spec.Ahead, unless early is set: for a key that
-// is lost or stolen, where verifiers that haven't seen the next key yet are the smaller harm.
-func (r *Ring) Rotate(ctx context.Context, p Purpose, early bool, record Record) (Rotation, error) {
+// It refuses with ErrTooEarly where the next key wasn't published for as long as Spec.Ahead, unless the turn is early; with
+// identity.ErrExists where it was rotated already, by Turn.Next or by another process at this moment.
+func (r *Ring) Rotate(ctx context.Context, p Purpose, turn Turn, record Record) (Rotation, error) {
 	var done Rotation
 	spec, err := r.spec(p)
 	if err != nil {
@@ -166,6 +186,11 @@ func (r *Ring) Rotate(ctx context.Context, p Purpose, early bool, record Record)
 		return done, err
 	}
 	err = r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if turn.Before != nil {
+			if err := turn.Before(ctx, tx); err != nil {
+				return err
+			}
+		}
 		found, err := r.query(ctx, tx, `SELECT `+columns+` FROM signing_key WHERE purpose = $1 AND state <> 'retired'`, string(p))
 		if err != nil {
 			return err
@@ -175,42 +200,60 @@ func (r *Ring) Rotate(ctx context.Context, p Purpose, early bool, record Record)
 		if active < 0 || next < 0 {
 			return fmt.Errorf("keys: %s has no active or no next key: start the hub once, it makes them: %w", p, identity.ErrNotFound)
 		}
+		if turn.Next != "" && turn.Next != found[next].ID {
+			return fmt.Errorf("keys: rotate %s: the key %s isn't the next one any more: it was rotated meanwhile: %w", p, turn.Next, identity.ErrExists)
+		}
 		if _, err := r.signer(found[next]); err != nil { // it must be able to sign
 			return err
 		}
 		now := r.opt.Now().UnixMicro()
-		if ready := time.UnixMicro(found[next].CreatedAt).Add(spec.Ahead); !early && now < ready.UnixMicro() {
+		if ready := time.UnixMicro(found[next].CreatedAt).Add(spec.Ahead); !turn.Early && now < ready.UnixMicro() {
 			return fmt.Errorf("%w: it may sign from %s", ErrTooEarly, ready.UTC().Format(time.RFC3339))
 		}
-		return r.turn(ctx, tx, found[active].Key, found[next].Key, fresh, now, record, &done)
+		if done, err = r.turn(ctx, tx, found[active].Key, found[next].Key, fresh, now, turn.Withdraw, record); err != nil || turn.Also == nil {
+			return err
+		}
+		return turn.Also(ctx, tx, done)
 	})
 	return done, err
 }
 
-func (r *Ring) turn(ctx context.Context, tx *sql.Tx, active, next Key, fresh stored, now int64, record Record, done *Rotation) error {
+func (r *Ring) turn(ctx context.Context, tx *sql.Tx, active, next Key, fresh stored, now int64, withdraw bool, record Record) (Rotation, error) {
 	active.State, active.RetiredAt = Retired, now
+	if withdraw {
+		active.WithdrawnAt = now
+	}
 	next.State, next.ActivatedAt = Active, now
+	done := Rotation{Retired: active, Active: next, Next: fresh.Key}
 	for _, change := range []struct {
 		key       Key
 		statement string
+		args      []any
 	}{
-		{active, `UPDATE signing_key SET state = 'retired', retired_at = $2, sealed = '' WHERE id = $1 AND state = 'active'`},
-		{next, `UPDATE signing_key SET state = 'active', activated_at = $2 WHERE id = $1 AND state = 'next'`},
+		{
+			active, `UPDATE signing_key SET state = 'retired', retired_at = $2, withdrawn_at = $3, sealed = '' WHERE id = $1 AND state = 'active'`,
+			[]any{active.ID, now, active.WithdrawnAt},
+		},
+		{next, `UPDATE signing_key SET state = 'active', activated_at = $2 WHERE id = $1 AND state = 'next'`, []any{next.ID, now}},
 	} {
-		res, err := tx.ExecContext(ctx, change.statement, change.key.ID, now)
+		res, err := tx.ExecContext(ctx, change.statement, change.args...)
 		if err != nil {
-			return fmt.Errorf("keys: rotate %s: %w", change.key.Purpose, err)
+			return done, fmt.Errorf("keys: rotate %s: %w", change.key.Purpose, err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, fmt.Errorf("keys: rotate %s: another process rotates it at this moment: %w", change.key.Purpose, identity.ErrExists))
+			return done, errors.Join(err, fmt.Errorf("keys: rotate %s: another process rotates it at this moment: %w", change.key.Purpose, identity.ErrExists))
 		}
 	}
 	if err := insert(ctx, tx, fresh); err != nil {
-		return err
+		return done, err
 	}
-	*done = Rotation{Retired: active, Active: next, Next: fresh.Key}
 	if err := record(ctx, tx, Rotated, next); err != nil {
-		return err
+		return done, err
 	}
-	return record(ctx, tx, Made, fresh.Key)
+	if withdraw {
+		if err := record(ctx, tx, Withdrawn, active); err != nil {
+			return done, err
+		}
+	}
+	return done, record(ctx, tx, Made, fresh.Key)
 }

@@ -562,7 +562,7 @@ func TestAccessTokenStanding(t *testing.T) {
 		h.forward(25 * time.Hour)
 		token, early := h.access("other"), h.access("app")
 		for _, purpose := range []keys.Purpose{oidcop.PurposeES256, oidcop.PurposeRS256} {
-			_, err := h.ring.Rotate(t.Context(), purpose, false, func(context.Context, *sql.Tx, string, keys.Key) error { return nil })
+			_, err := h.ring.Rotate(t.Context(), purpose, keys.Turn{}, func(context.Context, *sql.Tx, string, keys.Key) error { return nil })
 			must(t, err)
 		}
 		if !ask(token) || !ask(early) {

@@ -190,7 +190,7 @@ func TestRotation(t *testing.T) {
 		before := h.tokens("app").text("id_token")
 		early := kids()
 		h.forward(25 * time.Hour)
-		_, err := h.ring.Rotate(t.Context(), oidcop.PurposeES256, false, note)
+		_, err := h.ring.Rotate(t.Context(), oidcop.PurposeES256, keys.Turn{}, note)
 		must(t, err)
 		after := h.tokens("app").text("id_token")
 		if kid(before) == kid(after) {

@@ -51,11 +51,11 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 	if l.Network != r.Network || l.RelyingParty != r.RelyingParty || l.Session == "" || l.Person == "" || l.Assurance < r.Required || len(l.AMR) == 0 {
 		return login.Answer{}, errors.New("samlidp: the login isn't one for this request")
 	}
-	by, err := p.signingIn(ctx, tx)
+	by, err := p.signingTo(ctx, tx, rp.ID, r.Network, l.Person)
 	if err != nil {
 		return login.Answer{}, err
 	}
-	s := statement{issuer: p.EntityID(r.Network), facts: fs, rp: rp, login: l, at: p.opt.Now().UnixMicro()}
+	s := statement{key: by.signer.Key().ID, issuer: p.EntityID(r.Network), facts: fs, rp: rp, login: l, at: p.opt.Now().UnixMicro()}
 	no, err := p.fill(ctx, tx, &s)
 	if err != nil {
 		return login.Answer{}, err
@@ -80,6 +80,12 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		return login.Answer{}, err
 	}
 	row.Detail["grant"] = s.grant
+	if by.rehearsal != "" {
+		row.Detail["rehearses_key"] = s.key
+		if err := p.rollover.Rehearsed(ctx, tx, by.rehearsal, s.at); err != nil {
+			return login.Answer{}, err
+		}
+	}
 	if err := audit.Append(ctx, tx, row); err != nil {
 		return login.Answer{}, err
 	}
@@ -90,17 +96,6 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 	}
 	// It is signed, and encrypted, after the commit: milliseconds in which others write.
 	return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) { return p.success(by, s) }}, nil
-}
-
-// signingIn is signing inside a transaction that may write.
-func (p *Provider) signingIn(ctx context.Context, tx *sql.Tx) (signing, error) {
-	by, err := p.signing(ctx, tx)
-	if errors.Is(err, errNoCertificate) {
-		if err = p.certify(ctx, tx); err == nil {
-			by, err = p.signing(ctx, tx)
-		}
-	}
-	return by, err
 }
 
 // fill finds what is said about the person: class, name, attributes.
@@ -143,9 +138,9 @@ func (p *Provider) keep(ctx context.Context, tx *sql.Tx, s *statement) error {
 		return err
 	}
 	s.until = s.at + grantLife.Microseconds()
-	_, err = tx.ExecContext(ctx, `INSERT INTO saml_grant (id, party, network, session, session_index, person, org, name_id, format, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, s.grant, string(s.rp.ID), string(s.login.Network), string(s.login.Session), s.index,
-		string(s.login.Person), string(s.login.Org), s.name, string(s.facts.NameID), s.at, s.until)
+	_, err = tx.ExecContext(ctx, `INSERT INTO saml_grant (id, party, network, session, session_index, person, org, name_id, format, key_id, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, s.grant, string(s.rp.ID), string(s.login.Network), string(s.login.Session), s.index,
+		string(s.login.Person), string(s.login.Org), s.name, string(s.facts.NameID), s.key, s.at, s.until)
 	if err != nil {
 		return fmt.Errorf("samlidp: keep a grant: %w", err)
 	}
@@ -169,7 +164,7 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 	if err != nil {
 		return login.Answer{}, err
 	}
-	by, err := p.signingIn(ctx, tx)
+	by, err := p.signingTo(ctx, tx, rp.ID, r.Network, "")
 	if err != nil {
 		return login.Answer{}, err
 	}

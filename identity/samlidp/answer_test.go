@@ -244,7 +244,7 @@ func TestMetadata(t *testing.T) {
 			t.Error("the other network's metadata")
 		}
 		h.forward(14 * 24 * time.Hour)
-		_, err := h.ring.Rotate(t.Context(), samlidp.Purpose, false, noRecord)
+		_, err := h.ring.Rotate(t.Context(), samlidp.Purpose, keys.Turn{}, noRecord)
 		must(t, err)
 		// The first login after it is good for whoever has read the metadata before.
 		r := h.redirect(query(h.ask("other", nil), "", pair{}))

@@ -24,7 +24,8 @@ type statement struct {
 	index   string // of the session
 	values  []value
 	grant   string
-	until   int64 // the provider's session ends then at the latest
+	key     string // that signs it
+	until   int64  // the provider's session ends then at the latest
 }
 
 // value is an attribute with its value.

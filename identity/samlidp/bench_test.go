@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -189,4 +190,41 @@ func (h *house) signs(b *testing.B, n int) float64 {
 		}
 	})
 	return cpu(b) - began
+}
+
+// BenchmarkMetadata is a fetch of metadata at a provider's own address, with its keys read anew and remembered as due, by 16 callers at a time: of a document
+// that was signed a moment ago, and of one that has to be signed. It is compared with one bare signature in the same run, by processor time.
+func BenchmarkMetadata(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		apart time.Duration // between two fetches
+	}{{"kept", 0}, {"signed", 5 * time.Minute}} {
+		b.Run(c.name, func(b *testing.B) {
+			sqldbtest.EachBench(b, func(b *testing.B, db *sqldb.DB) {
+				h := newHouse(b, db)
+				own, err := samlidp.MetadataAddress(made.seal, origin, policies.NetworkInternet, "app")
+				must(b, err)
+				h.get(own)
+				bare := 1000 / h.signs(b, 1000)
+				var failed atomic.Int64
+				b.ResetTimer()
+				began := cpu(b)
+				run(b.N, func(int) {
+					h.forward(c.apart)
+					if r := h.get(own); r.status != http.StatusOK {
+						failed.Add(1)
+					}
+				})
+				took := cpu(b) - began
+				b.StopTimer()
+				if n := failed.Load(); n > 0 {
+					b.Fatalf("%d fetches failed\n%s", n, h.log.String())
+				}
+				rate := float64(b.N) / took
+				b.ReportMetric(rate, "fetches/cpu-s")
+				b.ReportMetric(bare, "bare/cpu-s")
+				b.ReportMetric(rate/bare, "ratio")
+			})
+		})
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/sqldb"
+	"github.com/musubi-hub/musubi/policies"
 )
 
 // certificateLife is how long a certificate says that it is valid. It only carries a key; when that key is used is for the ring to say.
@@ -34,6 +35,7 @@ type querier interface {
 type signing struct {
 	signer      *keys.Signer
 	certificate []byte // DER
+	rehearsal   string // id of the rehearsal that this login is; empty for none
 }
 
 // signing gives the active key and its certificate. The error wraps errNoCertificate where there is none yet.
@@ -43,7 +45,50 @@ func (p *Provider) signing(ctx context.Context, q querier) (signing, error) {
 		return signing{}, err
 	}
 	der, err := certificateOf(ctx, q, signer.Key().ID)
-	return signing{signer, der}, err
+	return signing{signer: signer, certificate: der}, err
+}
+
+// signingFor gives what signs towards a provider: the active key, or the next one where it is switched to that, or where the person's login rehearses
+// it. person is empty for what isn't a login. The error wraps errNoCertificate as that of signing does.
+func (p *Provider) signingFor(ctx context.Context, q querier, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
+	chosen, err := p.rollover.Choose(ctx, q, party, n, person, p.opt.Now().UnixMicro())
+	if err != nil {
+		return signing{}, err
+	}
+	if chosen.Key == "" {
+		return p.signing(ctx, q)
+	}
+	signer, err := p.opt.Keys.SignerOf(ctx, q, Purpose, chosen.Key)
+	if errors.Is(err, identity.ErrNotFound) { // it has retired since then
+		return p.signing(ctx, q)
+	}
+	if err != nil {
+		return signing{}, err
+	}
+	der, err := certificateOf(ctx, q, chosen.Key)
+	return signing{signer, der, chosen.Rehearsal}, err
+}
+
+// signingTo is signingFor in a transaction that may write.
+func (p *Provider) signingTo(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, person policies.PersonID) (signing, error) {
+	by, err := p.signingFor(ctx, tx, party, n, person)
+	if errors.Is(err, errNoCertificate) {
+		if err = p.certify(ctx, tx); err == nil {
+			by, err = p.signingFor(ctx, tx, party, n, person)
+		}
+	}
+	return by, err
+}
+
+// signingNow is signingFor outside of any transaction, for what isn't a login.
+func (p *Provider) signingNow(ctx context.Context, party policies.RelyingPartyID, n policies.Network) (signing, error) {
+	by, err := p.signingFor(ctx, p.opt.DB.Reader(), party, n, "")
+	if errors.Is(err, errNoCertificate) {
+		if err = p.Ensure(ctx); err == nil {
+			by, err = p.signingFor(ctx, p.opt.DB.Reader(), party, n, "")
+		}
+	}
+	return by, err
 }
 
 func certificateOf(ctx context.Context, q querier, keyID string) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/beevik/etree"
@@ -18,29 +19,78 @@ import (
 
 // metadata serves the network's metadata (SAML 2.0 Metadata, section 4.1).
 func (c *call) metadata() {
-	doc, err := c.p.Metadata(c.r.Context(), c.network)
-	if err != nil {
-		c.page("", "saml.metadata", broken(err))
-		return
+	if d, err := c.p.document(c.r.Context(), c.network); err != nil {
+		c.page("", actionMetadata, broken(err))
+	} else {
+		_ = c.write(d)
 	}
+}
+
+func (c *call) write(d document) error {
 	c.w.Header().Set("Content-Type", "application/samlmetadata+xml")
 	c.w.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = c.w.Write(doc)
+	_, err := c.w.Write(d.text)
+	return err
 }
 
 // Metadata gives a network's signed metadata: the certificates of the active key first, then of the next one, which signs after it, then
 // of those that retired a short while ago.
 func (p *Provider) Metadata(ctx context.Context, n policies.Network) ([]byte, error) {
+	d, err := p.document(ctx, n)
+	return d.text, err
+}
+
+// document is signed metadata.
+type document struct {
+	text  []byte
+	keys  []string // ids
+	print string   // of keys and their states: another one is another document
+	at    int64    // UTC, microseconds
+}
+
+// documents keeps what was signed a moment ago, so that who asks for metadata again and again costs no signatures; and what is known of fetches.
+type documents struct {
+	key []byte // of the addresses that are a provider's own
+
+	mu   sync.Mutex
+	kept map[policies.Network]document
+
+	seenMu sync.Mutex
+	seen   map[seenBy]document // without text
+}
+
+// document gives a network's metadata. Which keys it holds is read each time: one that was withdrawn is gone at once, on every node.
+func (p *Provider) document(ctx context.Context, n policies.Network) (document, error) {
 	origin, ok := p.opt.Origins[n]
 	if !ok {
-		return nil, fmt.Errorf("samlidp: the network %q has no origin", n)
+		return document{}, fmt.Errorf("samlidp: the network %q has no origin", n)
 	}
 	published, err := p.opt.Keys.Published(ctx, p.opt.DB.Reader(), Purpose)
 	if err != nil {
-		return nil, err
+		return document{}, err
 	}
 	order := []keys.State{keys.Active, keys.Next, keys.Retired}
 	slices.SortStableFunc(published, func(a, b keys.Key) int { return slices.Index(order, a.State) - slices.Index(order, b.State) })
+	d := document{at: p.opt.Now().UnixMicro()}
+	for _, k := range published {
+		d.print += k.ID + string(k.State)
+	}
+	p.metadata.mu.Lock()
+	defer p.metadata.mu.Unlock()
+	if old, ok := p.metadata.kept[n]; ok && old.print == d.print && old.at <= d.at && d.at-old.at < metadataKept.Microseconds() {
+		return old, nil
+	}
+	if err := p.fillDocument(ctx, &d, origin, published); err != nil {
+		return document{}, err
+	}
+	if p.metadata.kept == nil {
+		p.metadata.kept = map[policies.Network]document{}
+	}
+	p.metadata.kept[n] = d
+	return d, nil
+}
+
+func (p *Provider) fillDocument(ctx context.Context, d *document, origin string, published []keys.Key) error {
 	var certificates [][]byte
 	for _, k := range published {
 		der, err := certificateOf(ctx, p.opt.DB.Reader(), k.ID)
@@ -52,24 +102,25 @@ func (p *Provider) Metadata(ctx context.Context, n policies.Network) ([]byte, er
 		switch {
 		case errors.Is(err, errNoCertificate): // it retired before anybody saw it
 		case err != nil:
-			return nil, err
+			return err
 		default:
-			certificates = append(certificates, der)
+			certificates, d.keys = append(certificates, der), append(d.keys, k.ID)
 		}
 	}
 	by, err := p.signing(ctx, p.opt.DB.Reader())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	id, err := p.documentID()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	el := entityOf(id, origin, certificates, p.opt.Now())
+	el := entityOf(id, origin, certificates, time.UnixMicro(d.at))
 	if err := wire.Sign(el, by.signer, by.certificate); err != nil {
-		return nil, err
+		return err
 	}
-	return wire.Bytes(el)
+	d.text, err = wire.Bytes(el)
+	return err
 }
 
 func entityOf(id, origin string, certificates [][]byte, now time.Time) *etree.Element {

@@ -18,6 +18,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/login"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
@@ -40,8 +41,9 @@ const (
 	assertionLife = 5 * time.Minute // to bring it to the provider
 	grantLife     = 12 * time.Hour  // a provider's session may last as long
 	linkLife      = 10 * time.Minute
-	metadataLife  = 7 * 24 * time.Hour
-	metadataCache = "PT6H"
+	metadataLife  = rollover.CopyLife
+	metadataCache = "PT6H"          // as rollover.Settle
+	metadataKept  = 5 * time.Minute // a signed document is served again for so long, while its keys stay
 )
 
 // The bounds of what is sent.
@@ -137,6 +139,8 @@ type Provider struct {
 	opt      Options
 	linkKey  []byte
 	throttle audit.Throttle
+	rollover *rollover.Store
+	metadata documents
 }
 
 // The provider is an issuer of logins, and hears of the end of sessions.
@@ -174,7 +178,11 @@ func New(opt Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samlidp: %w", err)
 	}
-	return &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}}, nil
+	p := &Provider{opt: opt, linkKey: key, throttle: audit.Throttle{PerSecond: rowsPerSecond}, rollover: rollover.New(opt.DB, opt.Keys, Purpose)}
+	if p.metadata.key, err = opt.Sealing.Derive(useMetadata); err != nil {
+		return nil, fmt.Errorf("samlidp: %w", err)
+	}
+	return p, nil
 }
 
 // The paths of the end points. The metadata's address is the entity id.
@@ -195,10 +203,13 @@ const PathLeft = pathDone
 // EntityID names the provider of a network; empty where the network has none.
 func (p *Provider) EntityID(n policies.Network) string {
 	if origin := p.opt.Origins[n]; origin != "" {
-		return origin + pathMetadata
+		return EntityIDOf(origin)
 	}
 	return ""
 }
+
+// EntityIDOf names the provider of an origin.
+func EntityIDOf(origin string) string { return origin + pathMetadata }
 
 // Handler serves a network's end points. Which network a request comes from is decided by whoever calls this, never by the request.
 func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
@@ -225,6 +236,7 @@ func (p *Provider) Handler(n policies.Network) (http.Handler, error) {
 		})
 	}
 	serve("GET "+pathMetadata, (*call).metadata)
+	serve("GET "+pathMetadata+"/{party}/{mark}", (*call).metadataOf)
 	serve("GET "+pathSSO, (*call).redirected)
 	serve("POST "+pathSSO, (*call).posted)
 	serve("GET "+pathContinue, (*call).resume)

@@ -69,6 +69,28 @@ func SAML(p interface {
 	}
 }
 
+// KeyWarnings tells of certificates that end soon. warn tells each thing once.
+func KeyWarnings(warn func(ctx context.Context) error) Sweep {
+	return Sweep{
+		"key_warnings", "warnings 90, 30 and 7 days before the certificate of a signing key ends", time.Hour,
+		func(ctx context.Context) (bool, error) { return false, warn(ctx) },
+	}
+}
+
+// Rehearsals removes rehearsals of a change of key, a month after their end. s is rollover.Store.
+func Rehearsals(s interface {
+	Sweep(ctx context.Context, at int64, limit int) (rows int64, err error)
+}, now func() time.Time,
+) Sweep {
+	return Sweep{
+		"rehearsals", "rehearsals of a change of key, a month after their end", time.Hour,
+		func(ctx context.Context) (bool, error) {
+			n, err := s.Sweep(ctx, now().UnixMicro(), rowsAtOnce)
+			return n >= rowsAtOnce, err
+		},
+	}
+}
+
 // Passwords removes counters of wrong passwords that have forgotten everything. s is password.Store.
 func Passwords(s interface {
 	Sweep(ctx context.Context, now time.Time, limit int) (more bool, err error)

@@ -20,6 +20,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
 	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
@@ -89,7 +90,7 @@ func TestDatabaseFromBeforeSAML(t *testing.T) {
 		h = open(false)
 		check(t, h.Unseal(ctx))
 		row := by.AuditRow(now.UnixMicro(), keys.Rotated, audit.Done)
-		done, err := h.Rotate(ctx, samlidp.Purpose, true, row)
+		done, _, err := h.Promote(ctx, samlidp.Purpose, rollover.Promotion{Emergency: true, Unseen: true, At: now.UnixMicro()}, row)
 		check(t, err)
 		all := certificates(t, h)
 		next, active := all[done.Next.ID], all[done.Active.ID]
@@ -99,7 +100,7 @@ func TestDatabaseFromBeforeSAML(t *testing.T) {
 		if err := active.CheckSignature(next.SignatureAlgorithm, next.RawTBSCertificate, next.Signature); err != nil {
 			t.Errorf("the next key isn't vouched for by the active one: %v", err)
 		}
-		if _, err := h.Rotate(ctx, samlidp.Purpose, false, row); !errors.Is(err, keys.ErrTooEarly) {
+		if _, _, err := h.Promote(ctx, samlidp.Purpose, rollover.Promotion{At: now.UnixMicro()}, row); !errors.Is(err, keys.ErrTooEarly) {
 			t.Errorf("a key that nobody has seen: %v", err)
 		}
 	})

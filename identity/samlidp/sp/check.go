@@ -3,6 +3,7 @@ package sp
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -26,6 +27,7 @@ const (
 	maxMethods    = 20
 	maxBeyond     = 20
 	maxIndex      = 65535
+	maxMail       = 254 // RFC 5321, section 4.5.3.1.3, without the brackets
 )
 
 // hubID names the hub's own pages among the relying parties (party.HubID).
@@ -33,6 +35,7 @@ const hubID policies.RelyingPartyID = "musubi"
 
 var (
 	idForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	ownerForm  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 	sectorForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 )
 
@@ -64,6 +67,10 @@ func (p SP) Check() error {
 	for _, x := range p.Products {
 		f.add(!slices.Contains(policies.Products(), x), "products: there is no product %q; there are %v", x, policies.Products())
 	}
+	f.add(p.Owner != "" && !ownerForm.MatchString(string(p.Owner)), "owner: %q isn't the number of an organization", p.Owner)
+	f.add(p.Contact.Name != "" && !words(p.Contact.Name, maxName), "contact: name: want at most %d bytes without control characters", maxName)
+	f.add(p.Contact.Mail != "" && !mailbox(p.Contact.Mail), "contact: mail: %q isn't one e-mail address like name@example.lg.jp", p.Contact.Mail)
+	f.add(p.Intake != "" && !slices.Contains(Intakes(), p.Intake), "intake: %q isn't one of %v", p.Intake, Intakes())
 	f.add(len(p.Beyond) > maxBeyond, "beyond: at most %d origins", maxBeyond)
 	for _, x := range p.Beyond {
 		err := origin(x)
@@ -147,6 +154,15 @@ func (f Face) check(wrong *faults) {
 
 func words(text string, most int) bool {
 	return text != "" && len(text) <= most && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// mailbox reports whether a text is one bare address of ASCII, which a letter can be sent to as it stands.
+func mailbox(text string) bool {
+	if len(text) > maxMail || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>(),;:\`, r) }) {
+		return false
+	}
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text && a.Name == ""
 }
 
 func entity(id string) bool {

@@ -110,6 +110,25 @@ type Encryption struct {
 	Methods     []string `json:"methods,omitempty"` // algorithms that its owner lists
 }
 
+// Contact is who is written to about a provider: about a key that changes, say.
+type Contact struct {
+	Name string `json:"name,omitempty"` // a section or a person
+	Mail string `json:"mail,omitempty"` // one address
+}
+
+// Intake is how a provider takes the hub's keys: when a key changes, what it does by itself and what a person has to do there.
+type Intake string
+
+// The ways. A provider of which nothing is known is held for one with a single certificate: then nothing is taken for granted.
+const (
+	IntakeMetadata     Intake = "metadata"     // it reads our metadata again and again, and believes every key in it
+	IntakeCertificates Intake = "certificates" // a person enters certificates; it holds two at a time
+	IntakeCertificate  Intake = "certificate"  // a person enters the one certificate that it holds
+)
+
+// Intakes lists the ways that there are.
+func Intakes() []Intake { return []Intake{IntakeMetadata, IntakeCertificates, IntakeCertificate} }
+
 // SP is a service provider.
 type SP struct {
 	ID         policies.RelyingPartyID `json:"id"`
@@ -132,6 +151,10 @@ type SP struct {
 
 	Functions []policies.Function `json:"functions,omitempty"` // that it carries, for the policies
 	Products  []policies.Product  `json:"products,omitempty"`  // it takes a seat in one of them to enter
+
+	Owner   policies.OrgID `json:"owner,omitempty"` // the organization of the directory that answers for it; empty where it isn't known
+	Contact Contact        `json:"contact,omitzero"`
+	Intake  Intake         `json:"intake,omitempty"` // how it takes our keys; empty counts as one certificate
 }
 
 // Policy is what the policies know of the provider.

@@ -89,6 +89,7 @@ func good(t testing.TB) sp.SP {
 		Signing: [][]byte{k.cert.Raw}, Encryption: []sp.Encryption{{Certificate: k.cert.Raw, Methods: []string{wire.AES256GCM}}},
 		Signed: true, Encrypt: true, Sign: sp.SignBoth, NameID: sp.NameIDPersistent, Least: policies.AssuranceTwo,
 		Attributes: []sp.Attribute{{Field: sp.FieldEmail, Name: "mail"}}, Functions: policies.Functions()[:1], Products: policies.Products()[:1],
+		Owner: "011002", Contact: sp.Contact{Name: "情報政策課", Mail: "saml@sp.example"},
 	}
 }
 
@@ -129,6 +130,13 @@ func TestCheck(t *testing.T) {
 		"an unknown field":            {"no field", func(p *sp.SP) { p.Attributes[0].Field = "password" }},
 		"an attribute twice":          {"stands there twice", func(p *sp.SP) { p.Attributes = append(p.Attributes, p.Attributes[0]) }},
 		"an attribute without a name": {"want a name", func(p *sp.SP) { p.Attributes[0].Name = "" }},
+		"an owner with a space":       {"owner: ", func(p *sp.SP) { p.Owner = "011002 " }},
+		"a contact with a line break": {"contact: name", func(p *sp.SP) { p.Contact.Name = "a\nBcc: b" }},
+		"mail with a line break":      {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example\r\nBcc: b@c.example" }},
+		"mail with a name":            {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "A <a@sp.example>" }},
+		"two addresses":               {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "a@sp.example,b@sp.example" }},
+		"an unknown intake":           {"intake: ", func(p *sp.SP) { p.Intake = "pigeon" }},
+		"mail without a host":         {"contact: mail", func(p *sp.SP) { p.Contact.Mail = "saml" }},
 		"no consumer":                 {"at least one assertion", func(p *sp.SP) { p.Faces[0].Consumers = nil }},
 		"an index twice":              {"index 1 stands there twice", func(p *sp.SP) { p.Faces[0].Consumers[0].Index = 1 }},
 		"two defaults":                {"more than one is the default", func(p *sp.SP) { p.Faces[0].Consumers[0].Default = true }},
