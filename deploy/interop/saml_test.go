@@ -191,8 +191,10 @@ func TestNodeSAML(t *testing.T) {
 			h := startSAMLHub(t)
 			p := sp.SP{
 				ID: policies.RelyingPartyID(c.id), Name: "node-saml", EntityID: "https://" + c.id + ".example/metadata", Sector: c.id + ".example",
-				Faces: []sp.Face{{Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: "https://" + c.id + ".example/acs"}},
-					Logout: []sp.Endpoint{{Binding: sp.BindingRedirect, Location: "https://" + c.id + ".example/slo"}}}},
+				Faces: []sp.Face{{
+					Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: "https://" + c.id + ".example/acs"}},
+					Logout: []sp.Endpoint{{Binding: sp.BindingRedirect, Location: "https://" + c.id + ".example/slo"}},
+				}},
 				Signing: [][]byte{der}, Signed: true, Encryption: []sp.Encryption{{Certificate: der}}, Encrypt: c.encrypt, Sign: sp.SignBoth, NameID: sp.NameIDPersistent,
 				Least: policies.AssuranceTwo, Attributes: []sp.Attribute{{Field: sp.FieldEmail, Name: "mail"}, {Field: sp.FieldDisplayName, Name: "displayName"}},
 			}

@@ -336,7 +336,7 @@ func TestThroughTheDispatcher(t *testing.T) {
 		for name, change := range swapped {
 			n, visit := h.walk(t, logintest.Local, func() {
 				if change == nil {
-					must(t, h.registry.Remove(t.Context(), operator, "survey", 1))
+					must(t, h.registry.Remove(t.Context(), operator, "survey", "試験", 1))
 					return
 				}
 				p := h.party("survey")

@@ -223,11 +223,11 @@ func (h *house) swap(change func(p *sp.SP)) (said string) {
 	h.redirect(query(h.ask("moving", nil), "", pair{}))
 	ask := h.asks[len(h.asks)-1]
 	if change == nil {
-		must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, 1))
+		must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, "試験", 1))
 	} else {
 		change(&p)
 		must(h.t, h.registry.Change(h.t.Context(), operator, p, 1))
-		defer func() { must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, 1)) }()
+		defer func() { must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, "試験", 1)) }()
 	}
 	must(h.t, h.db.WithTx(h.t.Context(), func(ctx context.Context, tx *sql.Tx) error {
 		l := h.login

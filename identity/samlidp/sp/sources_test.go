@@ -560,7 +560,7 @@ func TestNoSource(t *testing.T) {
 		if err != nil || len(o.SP.Faces[0].Consumers) != 2 || o.Status.NextAt != 0 || o.Status.ValidUntil == 0 {
 			h.Errorf("%+v %v", o, err)
 		}
-		must(h, h.reg.Remove(ctx, h.by, "sp", at))
+		must(h, h.reg.Remove(ctx, h.by, "sp", "試験", at))
 		if _, err := h.sources.Of(ctx, "sp"); !errors.Is(err, identity.ErrNotFound) {
 			h.Errorf("%v", err)
 		}
