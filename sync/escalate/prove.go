@@ -303,10 +303,7 @@ func (d *desk) none(r *Rung, clock bool) stretches {
 		return duty.none
 	}
 	if g.Calendar == d.c {
-		if len(duty.none) == 0 {
-			return nil
-		}
-		return duty.hoursOf(g, r.By)
+		return duty.hours
 	}
 	key := audience{g, mask(r.By)}
 	have, ok := d.gaps[key]
@@ -315,14 +312,6 @@ func (d *desk) none(r *Rung, clock bool) stretches {
 		d.gaps[key] = have
 	}
 	return have
-}
-
-// hoursOf leaves out of hours what those on call fill.
-func (d *duty) hoursOf(g *Group, by []Channel) stretches {
-	if len(d.hours) == 0 || !slices.ContainsFunc(g.Members, func(m Member) bool { return m.OnCall && m.reached(by) }) {
-		return d.hours
-	}
-	return d.hours.and(d.none)
 }
 
 // ladder proves one ladder for the team.
@@ -553,7 +542,7 @@ func (d *desk) report() {
 func (d *desk) gapsOf(r *Rung, g *Group) {
 	duty := d.duty(g, r.By)
 	last := int64(0)
-	for _, h := range duty.hoursOf(g, r.By) {
+	for _, h := range duty.hours {
 		whole, ok := duty.none.at(h.from)
 		if !ok || h.from >= d.when.to || whole.from < last { // the next morning of one that was told
 			continue
