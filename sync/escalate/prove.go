@@ -43,8 +43,8 @@ func (p *Proof) Holds() bool { return len(p.Late)+len(p.Dead)+len(p.Faults)+p.Le
 
 // Late is a stretch in which inquiries come of which nobody who is on duty hears in the promised time.
 type Late struct {
-	Ladder      string    `json:"ladder"`
-	Team        TeamID    `json:"team"`
+	Ladder      string
+	Team        TeamID
 	From, Until time.Time // when they come
 	Promised    time.Time // for one that comes at From
 	Told        time.Time // when somebody is; zero: nobody, as far as was looked
