@@ -95,12 +95,12 @@ func certificateOf(ctx context.Context, h *boot.Hub, k keys.Key) (*certificateVi
 	if err != nil {
 		return nil, err
 	}
-	ending, soon, err := rollover.EndingOf(k, der, h.Now().UnixMicro())
+	ending, err := rollover.EndingOf(k, der, h.Now().UnixMicro())
 	if err != nil {
 		return nil, err
 	}
 	v := &certificateView{SHA256: sp.Fingerprint(der), Until: rfc3339(ending.Until)}
-	if soon {
+	if ending.Soon {
 		v.Within = &ending.Days
 	}
 	return v, nil

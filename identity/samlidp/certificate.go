@@ -80,6 +80,17 @@ func (p *Provider) signingTo(ctx context.Context, tx *sql.Tx, party policies.Rel
 	return by, err
 }
 
+// signingNow is signingFor outside of any transaction, for what isn't a login.
+func (p *Provider) signingNow(ctx context.Context, party policies.RelyingPartyID, n policies.Network) (signing, error) {
+	by, err := p.signingFor(ctx, p.opt.DB.Reader(), party, n, "")
+	if errors.Is(err, errNoCertificate) {
+		if err = p.Ensure(ctx); err == nil {
+			by, err = p.signingFor(ctx, p.opt.DB.Reader(), party, n, "")
+		}
+	}
+	return by, err
+}
+
 func certificateOf(ctx context.Context, q querier, keyID string) ([]byte, error) {
 	var text string
 	err := q.QueryRowContext(ctx, `SELECT der FROM saml_certificate WHERE key_id = $1`, keyID).Scan(&text)

@@ -39,7 +39,7 @@ func (p *Provider) Deliver(ctx context.Context, id string) error {
 	if !ok || origin == "" {
 		return p.receipt(ctx, l, LogoutFailed, 0, "address_removed")
 	}
-	doc, request, err := p.envelope(ctx, l, rp, to.Location, origin+pathMetadata)
+	doc, request, err := p.envelope(ctx, &l, rp, to.Location, origin+pathMetadata)
 	if err != nil {
 		return err
 	}
@@ -62,21 +62,17 @@ func (p *Provider) Deliver(ctx context.Context, id string) error {
 	return p.receipt(ctx, l, state, status, why)
 }
 
-// envelope writes a signed request with an ID of its own at each try.
-func (p *Provider) envelope(ctx context.Context, l Logout, rp sp.SP, location, issuer string) (doc []byte, id string, err error) {
+// envelope writes a signed request with an ID of its own at each try, and notes the key in l.
+func (p *Provider) envelope(ctx context.Context, l *Logout, rp sp.SP, location, issuer string) (doc []byte, id string, err error) {
 	if id, err = p.documentID(); err != nil {
 		return nil, "", err
 	}
-	by, err := p.signing(ctx, p.opt.DB.Reader())
-	if errors.Is(err, errNoCertificate) {
-		if err = p.Ensure(ctx); err == nil {
-			by, err = p.signing(ctx, p.opt.DB.Reader())
-		}
-	}
+	by, err := p.signingNow(ctx, rp.ID, l.Network)
 	if err != nil {
 		return nil, "", err
 	}
-	el := logoutRequest(id, issuer, location, rp, l, p.opt.Now().UnixMicro())
+	l.key = by.signer.Key().ID
+	el := logoutRequest(id, issuer, location, rp, *l, p.opt.Now().UnixMicro())
 	if err := wire.Sign(el, by.signer, by.certificate); err != nil {
 		return nil, "", err
 	}

@@ -230,6 +230,7 @@ func (c *call) obey(l *leave) (ok bool) {
 			case len(l.facts.Sessions) == 1: // the provider's session is in this browser, so ours was
 				l.facts.Own = l.facts.Sessions[0]
 			}
+			c.p.acceptedIndexes(c.r.Context(), l.facts.Party, c.network, l.facts.Indexes, c.at)
 			if _, err := c.endFor(l.facts, held, own); err != nil {
 				f = broken(err)
 			}
@@ -404,11 +405,11 @@ func (c *call) request(l leave, x Logout, rp sp.SP, to sp.Endpoint) (a login.Ans
 	if err != nil {
 		return a, false, err
 	}
-	by, err := c.signing()
+	by, err := c.p.signingNow(c.r.Context(), rp.ID, c.network)
 	if err != nil {
 		return a, false, err
 	}
-	x.leave, x.Why = l.id, "unanswered"
+	x.leave, x.Why, x.key = l.id, "unanswered", by.signer.Key().ID
 	a, err = c.p.carry(by, to.Binding, to.Location, "SAMLRequest", "", logoutRequest(id, c.entityID(), to.Location, rp, x, c.at))
 	if err != nil {
 		return a, false, err
@@ -419,17 +420,6 @@ func (c *call) request(l leave, x Logout, rp sp.SP, to sp.Endpoint) (a login.Ans
 		return err
 	})
 	return a, taken, err
-}
-
-// signing gives what signs, with a certificate that is made where there was none.
-func (c *call) signing() (signing, error) {
-	by, err := c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-	if errors.Is(err, errNoCertificate) {
-		if err = c.p.Ensure(c.r.Context()); err == nil {
-			by, err = c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-		}
-	}
-	return by, err
 }
 
 // answered takes a provider's answer to a request that the browser brought it: once, to the open request of that very provider.
@@ -514,7 +504,7 @@ func (c *call) answerLogout(f leaveFacts, status, incident string) {
 	id, err := c.p.documentID()
 	var by signing
 	if err == nil {
-		by, err = c.signing()
+		by, err = c.p.signingNow(c.r.Context(), f.Party, c.network)
 	}
 	var a login.Answer
 	if err == nil {
@@ -538,7 +528,7 @@ func (c *call) signedAnswer(f leaveFacts, destination, status, incident string) 
 	if err != nil {
 		return nil, err
 	}
-	by, err := c.signing()
+	by, err := c.p.signingNow(c.r.Context(), f.Party, c.network)
 	if err != nil {
 		return nil, err
 	}

@@ -55,15 +55,16 @@ type Logout struct {
 	format      sp.NameID
 	leave       string // the browser's way that took it
 	request     string // ID of the newest request
+	key         string // that signed it
 	askedAt     int64  // when that was made
 }
 
 const logoutColumns = `id, party, network, session, session_index, name_id, format, channel, state, leave, request, tries, status, why, until,
-	created_at, asked_at, settled_at`
+	created_at, asked_at, settled_at, key_id`
 
 func scanLogout(row interface{ Scan(to ...any) error }) (l Logout, err error) {
 	err = row.Scan(&l.ID, &l.RelyingParty, &l.Network, &l.Session, &l.index, &l.name, &l.format, &l.Channel, &l.State, &l.leave, &l.request, &l.Tries, &l.Status,
-		&l.Why, &l.Until, &l.CreatedAt, &l.askedAt, &l.SettledAt)
+		&l.Why, &l.Until, &l.CreatedAt, &l.askedAt, &l.SettledAt, &l.key)
 	return l, err
 }
 
@@ -84,7 +85,7 @@ func logoutsOf(ctx context.Context, q querier, where string, args ...any) (all [
 }
 
 func (l Logout) insert(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO saml_logout (`+logoutColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', '', 0, 0, $10, $11, $12, 0, $13)`,
+	_, err := tx.ExecContext(ctx, `INSERT INTO saml_logout (`+logoutColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', '', 0, 0, $10, $11, $12, 0, $13, '')`,
 		l.ID, string(l.RelyingParty), string(l.Network), string(l.Session), l.index, l.name, string(l.format), string(l.Channel), string(l.State), l.Why,
 		l.Until, l.CreatedAt, l.SettledAt)
 	if err != nil {
@@ -95,8 +96,8 @@ func (l Logout) insert(ctx context.Context, tx *sql.Tx) error {
 
 // asked makes a logout the open request: its answer alone is a receipt from now on, and the one before counts no more. ok is false where it has moved on.
 func (l *Logout) ask(ctx context.Context, tx *sql.Tx, to LogoutState, request string, at int64) (ok bool, err error) {
-	res, err := tx.ExecContext(ctx, `UPDATE saml_logout SET state = $3, request = $4, asked_at = $5, tries = tries + 1, leave = $6, why = $7 WHERE id = $1 AND state = $2`,
-		l.ID, string(l.State), string(to), request, at, l.leave, l.Why)
+	res, err := tx.ExecContext(ctx, `UPDATE saml_logout SET state = $3, request = $4, asked_at = $5, tries = tries + 1, leave = $6, why = $7, key_id = $8 WHERE id = $1 AND state = $2`,
+		l.ID, string(l.State), string(to), request, at, l.leave, l.Why, l.key)
 	if err != nil {
 		return false, fmt.Errorf("samlidp: ask for a logout: %w", err)
 	}
@@ -131,6 +132,9 @@ func (p *Provider) settle(ctx context.Context, l Logout, state LogoutState, stat
 	})
 	if err != nil {
 		return false, fmt.Errorf("samlidp: keep the receipt of logout %s: %w", l.ID, err)
+	}
+	if ok && (state == LogoutDelivered || state == LogoutPartial) { // it answered what this key signed
+		p.accepted(ctx, l.RelyingParty, l.Network, l.key, at)
 	}
 	return ok, nil
 }

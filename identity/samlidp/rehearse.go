@@ -21,8 +21,8 @@ import (
 const (
 	actionMetadata = "saml.metadata"
 	useMetadata    = "musubi saml metadata v1"
-	maxAgent       = 200 // bytes of User-Agent that are looked at
-	fetchEvery     = time.Hour
+	maxAgent       = 200       // bytes of User-Agent that are looked at
+	seenEvery      = time.Hour // what stays the same is written again
 )
 
 // MetadataAddress is the address of a network's metadata that is a provider's own: the same document, but who fetches it is known. The mark in it is
@@ -70,60 +70,84 @@ func (c *call) metadataOf() {
 	}
 }
 
-// seenBy is who fetches: one entry for each registered provider and network at most.
+// seenBy is who fetches, or takes what a key signed: a few entries for each registered provider at most.
 type seenBy struct {
 	party   policies.RelyingPartyID
 	network policies.Network
+	key     string // empty: a fetch
 }
 
-// fetched keeps that a provider got a document: at once where its keys are others than last time, else once an hour on each node.
-func (p *Provider) fetched(ctx context.Context, party policies.RelyingPartyID, n policies.Network, d document, agent string, at int64) {
-	who := seenBy{party, n}
-	p.metadata.seenMu.Lock()
-	last, ok := p.metadata.seen[who]
-	due := !ok || last.print != d.print || at-last.at >= fetchEvery.Microseconds()
-	if due {
-		if p.metadata.seen == nil {
-			p.metadata.seen = map[seenBy]document{}
-		}
-		p.metadata.seen[who] = document{print: d.print, at: at}
+// due reports whether something has to be written: at once where it is another thing than last time, else once an hour on each node.
+func (d *documents) due(who seenBy, what string, at int64) bool {
+	d.seenMu.Lock()
+	defer d.seenMu.Unlock()
+	last, ok := d.seen[who]
+	if ok && last.print == what && at-last.at < seenEvery.Microseconds() {
+		return false
 	}
-	p.metadata.seenMu.Unlock()
-	if !due {
+	if d.seen == nil {
+		d.seen = map[seenBy]document{}
+	}
+	d.seen[who] = document{print: what, at: at}
+	return true
+}
+
+// forget has the next one written: this one couldn't be.
+func (d *documents) forget(who seenBy) {
+	d.seenMu.Lock()
+	defer d.seenMu.Unlock()
+	delete(d.seen, who)
+}
+
+// fetched keeps that a provider got a document.
+func (p *Provider) fetched(ctx context.Context, party policies.RelyingPartyID, n policies.Network, d document, agent string, at int64) {
+	who := seenBy{party: party, network: n}
+	if !p.metadata.due(who, d.print, at) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
 	if err := p.rollover.Fetched(ctx, party, n, d.keys, agent[:min(len(agent), maxAgent)], at); err != nil {
-		p.metadata.seenMu.Lock()
-		delete(p.metadata.seen, who) // the next fetch tries again
-		p.metadata.seenMu.Unlock()
+		p.metadata.forget(who)
 		p.opt.Logger.ErrorContext(ctx, "a fetch of metadata isn't remembered", "party", string(party), "network", string(n), "error", err)
 	}
 }
 
-// Accepted records that a provider took something that a key of ours signed: its answer to our logout request says so. A key id of "" is one that
-// wasn't kept.
-func (p *Provider) Accepted(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, keyID string, at int64) error {
-	return p.rollover.Accepted(ctx, tx, party, n, keyID, rollover.Logout, at)
-}
-
-// AcceptedIndex records the same for a provider that names a SessionIndex in a signed message of its own: it can know it only from an assertion that
-// it took. Where assertions of two keys told this index, nothing is learned.
-func (p *Provider) AcceptedIndex(ctx context.Context, tx *sql.Tx, party policies.RelyingPartyID, n policies.Network, index string, at int64) error {
-	var least, most sql.NullString
-	err := tx.QueryRowContext(ctx, `SELECT MIN(key_id), MAX(key_id) FROM saml_grant WHERE party = $1 AND network = $2 AND session_index = $3`,
-		string(party), string(n), index).Scan(&least, &most)
+// accepted keeps that a provider took something that a key of ours signed. A key of "" is one that wasn't kept. It is apart from the transaction that
+// it follows from: rows that all nodes touch don't belong in one that callers share, and nobody's logout fails for it.
+func (p *Provider) accepted(ctx context.Context, party policies.RelyingPartyID, n policies.Network, key string, at int64) {
+	who := seenBy{party, n, key}
+	if key == "" || !p.metadata.due(who, "", at) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	err := p.opt.DB.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return p.rollover.Accepted(ctx, tx, party, n, key, rollover.Logout, at)
+	})
 	if err != nil {
-		return fmt.Errorf("samlidp: %w", err)
+		p.metadata.forget(who)
+		p.opt.Logger.ErrorContext(ctx, "what a provider took isn't remembered", "party", string(party), "network", string(n), "key", key, "error", err)
 	}
-	if least.String != most.String {
-		return nil
-	}
-	return p.Accepted(ctx, tx, party, n, least.String, at)
 }
 
-// Ending lists our own certificates that end soon: those of the key that signs, and of the one after it.
-func Ending(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []rollover.Ending, err error) {
+// acceptedIndexes keeps the same of a provider that names SessionIndexes in a signed request of its own: it can know one only from an assertion that
+// it took. Of an index that assertions of two keys told nothing is learned.
+func (p *Provider) acceptedIndexes(ctx context.Context, party policies.RelyingPartyID, n policies.Network, indexes []string, at int64) {
+	for _, index := range indexes {
+		var least, most sql.NullString
+		err := p.opt.DB.Reader().QueryRowContext(ctx, `SELECT MIN(key_id), MAX(key_id) FROM saml_grant WHERE party = $1 AND network = $2 AND session_index = $3`,
+			string(party), string(n), index).Scan(&least, &most)
+		if err != nil {
+			p.opt.Logger.ErrorContext(ctx, "what a provider took isn't known", "party", string(party), "network", string(n), "error", err)
+			continue
+		}
+		if least.String == most.String {
+			p.accepted(ctx, party, n, least.String, at)
+		}
+	}
+}
+
+// CertificateEnds tells when our own certificates end: those of the key that signs, and of the one after it.
+func CertificateEnds(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []rollover.Ending, err error) {
 	published, err := ring.Published(ctx, q, Purpose)
 	if err != nil {
 		return nil, err
@@ -136,13 +160,11 @@ func Ending(ctx context.Context, ring *keys.Ring, q querier, at int64) (out []ro
 		if err != nil {
 			return nil, err
 		}
-		e, ok, err := rollover.EndingOf(k, der, at)
+		e, err := rollover.EndingOf(k, der, at)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out = append(out, e)
-		}
+		out = append(out, e)
 	}
 	return out, nil
 }

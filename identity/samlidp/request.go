@@ -333,13 +333,7 @@ func (c *call) back(p sp.SP, fs facts, f *fault) {
 	}
 	incident := c.record(p.ID, actionSSO, f)
 	var a login.Answer
-	by, err := c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-	if errors.Is(err, errNoCertificate) {
-		err = c.p.Ensure(c.r.Context())
-		if err == nil {
-			by, err = c.p.signing(c.r.Context(), c.p.opt.DB.Reader())
-		}
-	}
+	by, err := c.p.signingNow(c.r.Context(), p.ID, c.network)
 	if err == nil {
 		a, err = c.p.refusal(by, c.entityID(), p, fs, f.status, incident, c.at)
 	}

@@ -1,12 +1,14 @@
 package samlidp_test
 
 import (
-	"context"
-	"database/sql"
+	"bytes"
+	"compress/flate"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,6 +27,8 @@ import (
 	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/samlidp/rollover"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
+	"github.com/musubi-hub/musubi/identity/samlidp/wire"
+	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -53,7 +57,7 @@ func newTown(t *testing.T, db *sqldb.DB, n int) *town {
 	saml.TimeNow, saml.Clock = h.now, dsig.NewFakeClockAt(start)
 	c := &town{house: h, store: rollover.New(db, h.ring, samlidp.Purpose)}
 	for _, p := range h.list() { // what a house has is in nobody's way here
-		must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
+		must(t, h.registry.Remove(t.Context(), operator, p.ID, "試験", 1))
 	}
 	for i := range n {
 		intake := sp.IntakeMetadata
@@ -416,7 +420,7 @@ func TestOwnAddress(t *testing.T) {
 		if n, at := known(); n != 2 || at != h.now().UnixMicro() {
 			t.Errorf("not written after an hour: %d rows, at %d", n, at)
 		}
-		must(t, h.registry.Remove(t.Context(), operator, "app", 1))
+		must(t, h.registry.Remove(t.Context(), operator, "app", "試験", 1))
 		if n, _ := known(); n != 0 {
 			t.Error("what is known of a provider outlives it")
 		}
@@ -446,35 +450,101 @@ func TestDocument(t *testing.T) {
 	})
 }
 
-// TestAcceptedIndex: whoever names a SessionIndex took the assertion that told it; of two keys nothing is learned.
-func TestAcceptedIndex(t *testing.T) {
+// TestLogoutProvesKey: a provider that is switched is asked to log out, and answered, by the key that it knows; and logout messages prove which key each
+// provider took: who names a SessionIndex took the assertion that told it, and who answers a request took that. Of an index that two keys told, of a
+// made-up one and of a request that isn't answered nothing is learned.
+func TestLogoutProvesKey(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		el := h.opened(t, h.redirect(query(h.ask("other", nil), "", pair{})))
-		index := path(t, el, "Assertion/AuthnStatement/@SessionIndex")
-		learned := func(party policies.RelyingPartyID, index string) (n int) {
-			t.Helper()
-			must(t, h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
-				return h.provider.AcceptedIndex(ctx, tx, party, policies.NetworkInternet, index, h.now().UnixMicro())
-			}))
-			must(t, h.db.Reader().QueryRowContext(t.Context(), `SELECT COUNT(*) FROM saml_key_evidence WHERE kind = 'logout'`).Scan(&n))
-			return n
-		}
-		if n := learned("other", "_made-up") + learned("mail", index); n != 0 {
-			t.Errorf("%d rows of an index that this provider wasn't told", n)
-		}
+		h.sloParties()
 		store := rollover.New(h.db, h.ring, samlidp.Purpose)
-		_, err := store.SwitchTo(t.Context(), operator, "other", "", "", h.now().UnixMicro())
+		active, next := h.certificates()[0], h.certificates()[1]
+		name := map[string]string{fmt.Sprintf("%x", active.SubjectKeyId): "active", fmt.Sprintf("%x", next.SubjectKeyId): "next"}
+		proven := func() (out []string) {
+			t.Helper()
+			rows, err := h.db.Reader().QueryContext(t.Context(), `SELECT party, key_id FROM saml_key_evidence WHERE kind = 'logout' ORDER BY party, last_at`)
+			must(t, err)
+			defer rows.Close()
+			for rows.Next() {
+				var party, key string
+				must(t, rows.Scan(&party, &key))
+				out = append(out, party+" "+name[key])
+			}
+			return out
+		}
+		is := func(want ...string) {
+			t.Helper()
+			if diff := cmp.Diff(want, proven()); diff != "" {
+				t.Fatalf("proven (-want +got):\n%s\n%s", diff, h.log.String())
+			}
+		}
+		turn := func(party policies.RelyingPartyID) {
+			t.Helper()
+			_, err := store.SwitchTo(t.Context(), operator, party, "", "", h.now().UnixMicro())
+			must(t, err)
+		}
+		ask := func(by policies.RelyingPartyID, who subject, indexes ...string) seen {
+			return h.newBrowser().open(slo + "?" + carry("SAMLRequest", h.wants(by, who, nil, indexes...), "", h.own))
+		}
+		h.loggedIn("s1")
+		who := h.enter("front")
+		ask("front", who, "_made-up")
+		is()
+		ask("front", who)
+		is("front active")
+
+		turn("second")
+		h.loggedIn("s2")
+		who = h.enter("front")
+		h.enter("second")
+		s := ask("front", who)
+		to, raw, _ := strings.Cut(s.to, "?")
+		signed, _, _ := strings.Cut(raw, "&Signature=")
+		in, err := url.ParseQuery(raw)
 		must(t, err)
-		h.redirect(query(h.ask("other", nil), "", pair{}))
-		if n := learned("other", index); n != 0 {
-			t.Error("an index that two keys told proves one of them")
+		octets, err := base64.StdEncoding.DecodeString(in.Get("Signature"))
+		must(t, err)
+		if err := wire.VerifyOctets([]byte(signed), in.Get("SigAlg"), octets, []*x509.Certificate{next}); err != nil || to != "https://second.example/slo" {
+			t.Fatalf("%+v: %v", s, err)
 		}
-		h.login.Session = "s2"
-		r := h.redirect(query(h.ask("other", nil), "", pair{}))
-		_, told, _ := strings.Cut(r.doc, `SessionIndex="`)
-		index, _, _ = strings.Cut(told, `"`)
-		if n := learned("other", index); n != 1 {
-			t.Errorf("%d rows", n)
+		is("front active")
+		packed, err := base64.StdEncoding.DecodeString(in.Get("SAMLRequest"))
+		must(t, err)
+		doc, err := io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
+		must(t, err)
+		h.newBrowser().open(slo + "?" + carry("SAMLResponse", h.answers("second", attribute(string(doc), "ID"), nil), "", h.own))
+		is("front active", "second next")
+
+		// One index, told by two keys.
+		h.loggedIn("s3")
+		h.enter("poster")
+		turn("poster")
+		who = h.enter("poster")
+		h.newBrowser().posts(carryForm("SAMLRequest", signedDoc(t, h.wants("poster", who, nil), h.own), ""))
+		is("front active", "second next")
+
+		// By SOAP, in both directions.
+		turn("soap")
+		h.loggedIn("s4")
+		h.enter("soap")
+		must(t, h.end(t.Context(), "s4", session.WhyLogout))
+		h.ends.post = func(_ *http.Request, body []byte) (int, string, []byte, error) {
+			el, err := wire.Parse(body, wire.MessageLimits)
+			must(t, err)
+			inside, err := wire.Body(el)
+			must(t, err)
+			if inside, err = wire.Verify(inside, []*x509.Certificate{next}); err != nil {
+				t.Errorf("the request by SOAP: %v", err)
+				return http.StatusBadRequest, "text/xml", nil, nil
+			}
+			answer := signedDoc(t, h.answers("soap", wire.Attr(inside, "ID"), map[string]string{"Destination": ""}), h.own)
+			return http.StatusOK, "text/xml", []byte(envelope(answer)), nil
 		}
+		must(t, h.provider.Deliver(t.Context(), h.ends.queue[len(h.ends.queue)-1]))
+		is("front active", "second next", "soap next")
+		turn("mute")
+		h.loggedIn("s5")
+		who = h.enter("mute")
+		h.soap(envelope(signedDoc(t, h.wants("mute", who, map[string]string{"Destination": sloSOAP}), h.own)))
+		is("front active", "mute next", "second next", "soap next")
 	})
 }

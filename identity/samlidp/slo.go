@@ -265,6 +265,7 @@ func (c *call) sloSOAP() {
 	case f != nil:
 		status, incident = f.status, c.record(p.ID, actionSLO, f)
 	default:
+		c.p.acceptedIndexes(c.r.Context(), p.ID, c.network, facts.Indexes, c.at)
 		partial, err := c.endFor(facts, held, nil)
 		if err != nil {
 			c.soapFault(p.ID, broken(err))

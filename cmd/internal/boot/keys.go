@@ -164,8 +164,8 @@ func (h *Hub) Places(c rollover.Counterparty) (out []rollover.Place, err error) 
 // warnKeys tells the system administrators of certificates of ours that end soon: each at 90, 30 and 7 days, and at its end, once.
 func (h *Hub) warnKeys(ctx context.Context) error {
 	at := h.Now().UnixMicro()
-	endings, err := samlidp.Ending(ctx, h.Keys, h.DB.Reader(), at)
-	if err != nil || len(endings) == 0 {
+	endings, err := samlidp.CertificateEnds(ctx, h.Keys, h.DB.Reader(), at)
+	if err != nil {
 		return err
 	}
 	return h.Rollover(samlidp.Purpose).Warn(ctx, endings, at, func(ctx context.Context, tx *sql.Tx, e rollover.Ending) error {

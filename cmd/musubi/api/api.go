@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musubi-hub/musubi/connectors/outbound"
+	"github.com/musubi-hub/musubi/identity/keys"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -64,6 +67,10 @@ type Hub struct {
 	Metrics   *Metrics
 	Log       *slog.Logger
 	Upkeep    func() []upkeep.Status // nil: nothing is cleared away here
+	// Providers counts what there is to look at of SAML service providers; nil: there are none.
+	Providers func(context.Context) (sp.Summary, error)
+	Keys      *keys.Ring       // nil: certificates aren't told
+	Now       func() time.Time // with Keys
 }
 
 // Handler serves /healthz, /readyz and /metrics, and everything else by pages.
@@ -133,9 +140,17 @@ var (
 
 	logoutsDesc = prometheus.NewDesc("musubi_logouts", "Logouts that relying parties haven't taken: pending, failed for good, told without proof (unconfirmed), or told by nobody (untold).", []string{"state"}, nil)
 
+	certificateDesc = prometheus.NewDesc("musubi_saml_certificate_end_timestamp_seconds", "When the certificate of a SAML signing key ends, by the key's state: active, next.", []string{"state"}, nil)
+
 	upkeepDesc      = prometheus.NewDesc("musubi_upkeep_batches_total", "Batches of what is cleared away, by sweep, and why. Only the leading node works.", []string{"sweep", "why"}, nil)
 	upkeepFaultDesc = prometheus.NewDesc("musubi_upkeep_faults_total", "Batches that failed.", []string{"sweep"}, nil)
 	upkeepLastDesc  = prometheus.NewDesc("musubi_upkeep_last_timestamp_seconds", "When this node last did a batch.", []string{"sweep"}, nil)
+)
+
+// What there is to look at of SAML service providers.
+var (
+	metadataDesc = prometheus.NewDesc("musubi_saml_metadata", "SAML service providers whose metadata waits for a person, or can't be read.", []string{"state"}, nil)
+	expiringDesc = prometheus.NewDesc("musubi_saml_expiring", "Certificates and metadata of SAML service providers that end within these days and have no successor; 0: ended.", []string{"days"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -144,6 +159,9 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- seatsDesc
 	ch <- leftDesc
 	ch <- logoutsDesc
+	ch <- metadataDesc
+	ch <- expiringDesc
+	ch <- certificateDesc
 	ch <- upkeepDesc
 	ch <- upkeepFaultDesc
 	ch <- upkeepLastDesc
@@ -161,6 +179,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	g.logins(ctx, ch)
+	g.providers(ctx, ch)
 	seats, err := g.h.Provision.Seats(ctx, policies.System(policies.TaskConsole))
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(seatsDesc, err)
@@ -172,6 +191,23 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// providers tells what there is to look at of SAML service providers.
+func (g *gauges) providers(ctx context.Context, ch chan<- prometheus.Metric) {
+	if g.h.Providers == nil {
+		return
+	}
+	sum, err := g.h.Providers(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(metadataDesc, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(metadataDesc, prometheus.GaugeValue, float64(sum.Waits), "waits")
+	ch <- prometheus.MustNewConstMetric(metadataDesc, prometheus.GaugeValue, float64(sum.Failing), "failing")
+	for days, n := range sum.Ending {
+		ch <- prometheus.MustNewConstMetric(expiringDesc, prometheus.GaugeValue, float64(n), strconv.Itoa(days))
+	}
+}
+
 // logins tells what is left over of logins.
 func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
 	open, err := logout.Receipts{DB: g.h.DB}.Open(ctx)
@@ -180,6 +216,15 @@ func (g *gauges) logins(ctx context.Context, ch chan<- prometheus.Metric) {
 	}
 	for state, n := range open {
 		ch <- prometheus.MustNewConstMetric(logoutsDesc, prometheus.GaugeValue, float64(n), string(state))
+	}
+	if g.h.Keys != nil {
+		ends, err := samlidp.CertificateEnds(ctx, g.h.Keys, g.h.DB.Reader(), g.h.Now().UnixMicro())
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(certificateDesc, err)
+		}
+		for _, e := range ends {
+			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, float64(e.Until)/1e6, string(e.Key.State))
+		}
 	}
 	if g.h.Upkeep == nil {
 		return

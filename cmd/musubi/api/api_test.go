@@ -3,6 +3,8 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +15,10 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/api"
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/audit"
+	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/oidcop"
+	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -24,7 +29,7 @@ import (
 // hub makes a handler over a migrated database, and the log that it writes.
 func hub(t *testing.T, db *sqldb.DB, pages http.Handler) (http.Handler, *bytes.Buffer) {
 	t.Helper()
-	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), provision.Migration(), oidcop.Migration()); err != nil {
+	if err := db.Migrate(t.Context(), audit.Migration(db.Engine()), provision.Migration(), oidcop.Migration(), keys.Migration(), sp.Migration(), samlidp.Migration()); err != nil {
 		t.Fatal(err)
 	}
 	if err := jobs.Migrate(t.Context(), db); err != nil {
@@ -43,7 +48,32 @@ func hub(t *testing.T, db *sqldb.DB, pages http.Handler) (http.Handler, *bytes.B
 	h.Upkeep = func() []upkeep.Status {
 		return []upkeep.Status{{Name: "sessions", Why: "too old", Batches: 7, Faults: 2, LastAt: time.Unix(1_790_000_000, 0)}, {Name: "openid", Why: "expired"}}
 	}
+	h.Providers = func(context.Context) (sp.Summary, error) {
+		return sp.Summary{Waits: 3, Failing: 1, Ending: map[int]int{90: 4, 30: 0, 7: 0, 0: 2}}, nil
+	}
+	h.Keys, h.Now = certified(t, db), time.Now
 	return h.Handler(pages), log
+}
+
+// certified is a ring with SAML's keys and their certificates, made at a moment that is known.
+func certified(t *testing.T, db *sqldb.DB) *keys.Ring {
+	t.Helper()
+	seal, err := keys.NewSealingKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_790_000_000, 0)
+	ring, err := keys.New(db, keys.Options{Sealing: seal, Specs: samlidp.Specs(), Now: func() time.Time { return at }, Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Ensure(t.Context(), func(context.Context, *sql.Tx, string, keys.Key) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := samlidp.Certify(t.Context(), db, ring, rand.Reader, at); err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }
 
 func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
@@ -68,8 +98,10 @@ func TestProbesAndMetrics(t *testing.T) {
 		for _, want := range []string{
 			`musubi_outbound_requests_total{class="jira.post",status="201",vendor="jira"} 1`, `musubi_build_info{version="v-test"} 1`,
 			`musubi_seats_active{product="jira"} 0`, `musubi_leavers_pending{product="atlassian"} 0`,
+			`musubi_saml_metadata{state="waits"} 3`, `musubi_saml_metadata{state="failing"} 1`, `musubi_saml_expiring{days="90"} 4`, `musubi_saml_expiring{days="0"} 2`,
 			`musubi_logouts{state="failed"} 0`, `musubi_logouts{state="pending"} 0`, `musubi_upkeep_batches_total{sweep="sessions",why="too old"} 7`,
 			`musubi_upkeep_faults_total{sweep="sessions"} 2`, `musubi_upkeep_last_timestamp_seconds{sweep="sessions"} 1.79e+09`, `musubi_upkeep_faults_total{sweep="openid"} 0`,
+			`musubi_saml_certificate_end_timestamp_seconds{state="active"} 1.884608e+09`, `musubi_saml_certificate_end_timestamp_seconds{state="next"} 1.884608e+09`,
 		} {
 			if !strings.Contains(body, want) {
 				t.Errorf("/metrics lacks %s", want)

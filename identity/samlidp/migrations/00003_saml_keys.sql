@@ -1,6 +1,8 @@
 -- +goose Up
 -- The key that a provider was answered by; empty where it wasn't kept yet.
 ALTER TABLE saml_grant ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+-- The key that signed the open request to log out.
+ALTER TABLE saml_logout ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
 
 -- How far service providers have come on the way to the next signing key. Times are UTC in microseconds. A provider that is taken out takes its rows along.
 

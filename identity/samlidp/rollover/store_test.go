@@ -316,7 +316,7 @@ func TestFetched(t *testing.T) {
 func TestWarn(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		var told []int
-		endings := []rollover.Ending{{Key: keys.Key{ID: "k"}, Days: 90}, {Key: keys.Key{ID: "k"}, Days: 30}}
+		endings := []rollover.Ending{{Key: keys.Key{ID: "k"}, Soon: true, Days: 90}, {Key: keys.Key{ID: "k"}, Soon: true, Days: 30}, {Key: keys.Key{ID: "far"}}}
 		no := errors.New("no")
 		if err := h.Warn(t.Context(), endings, h.at, func(context.Context, *sql.Tx, rollover.Ending) error { return no }); !errors.Is(err, no) {
 			t.Errorf("%v", err)

@@ -10,26 +10,31 @@ import (
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 )
 
-// Ending is a certificate of ours that ends soon, or has ended.
+// Ending is when the certificate of a key of ours ends.
 type Ending struct {
 	Key   keys.Key
 	Until int64 // UTC, microseconds
-	Days  int   // the threshold that was reached: see sp.Crossed
+	Soon  bool  // a threshold was reached
+	Days  int   // which one: see sp.Crossed
 }
 
-// EndingOf tells whether the certificate (DER) of a key ends soon, at a time in UTC microseconds.
-func EndingOf(k keys.Key, der []byte, at int64) (e Ending, ok bool, err error) {
+// EndingOf tells when the certificate (DER) of a key ends, looked at at a time in UTC microseconds.
+func EndingOf(k keys.Key, der []byte, at int64) (e Ending, err error) {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
-		return e, false, fmt.Errorf("rollover: the certificate of key %s: %w", k.ID, err)
+		return e, fmt.Errorf("rollover: the certificate of key %s: %w", k.ID, err)
 	}
-	days, ok := sp.Crossed(c.NotAfter.UnixMicro(), at)
-	return Ending{k, c.NotAfter.UnixMicro(), days}, ok, nil
+	e = Ending{Key: k, Until: c.NotAfter.UnixMicro()}
+	e.Days, e.Soon = sp.Crossed(e.Until, at)
+	return e, nil
 }
 
-// Warn calls tell for each ending that nobody was told of yet, in the transaction that remembers it: each threshold of a key once, on whatever node.
+// Warn calls tell for each that ends soon and that nobody was told of yet, in the transaction that remembers it: each threshold of a key once, on whatever node.
 func (s *Store) Warn(ctx context.Context, endings []Ending, at int64, tell func(ctx context.Context, tx *sql.Tx, e Ending) error) error {
 	for _, e := range endings {
+		if !e.Soon {
+			continue
+		}
 		err := s.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 			res, err := tx.ExecContext(ctx, `INSERT INTO saml_key_warning (key_id, days, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, e.Key.ID, e.Days, at)
 			if err != nil {

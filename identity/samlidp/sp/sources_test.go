@@ -560,7 +560,7 @@ func TestNoSource(t *testing.T) {
 		if err != nil || len(o.SP.Faces[0].Consumers) != 2 || o.Status.NextAt != 0 || o.Status.ValidUntil == 0 {
 			h.Errorf("%+v %v", o, err)
 		}
-		must(h, h.reg.Remove(ctx, h.by, "sp", at))
+		must(h, h.reg.Remove(ctx, h.by, "sp", "試験", at))
 		if _, err := h.sources.Of(ctx, "sp"); !errors.Is(err, identity.ErrNotFound) {
 			h.Errorf("%v", err)
 		}
@@ -585,6 +585,16 @@ func TestWarn(t *testing.T) {
 			if d == 9 || d == 10 || d == 69 || d == 70 || d == 92 || d == 93 || d == 99 || d == 100 || d == 139 {
 				counts = append(counts, len(h.told.all))
 			}
+		}
+		sum, err := h.sources.Summary(ctx, at+80*24*hour)
+		if err != nil || sum.Waits != 0 || sum.Failing != 0 || sum.Ending[30] != 1 || sum.Ends() != 1 {
+			h.Errorf("%+v %v", sum, err)
+		}
+		_, err = h.sources.Fail(ctx, hub, "sp", "timeout", "x", at)
+		must(h, err)
+		again, err := h.sources.Summary(ctx, at+120*24*hour)
+		if err != nil || again.Failing != 1 || again.Ending[0] != 1 {
+			h.Errorf("%+v %v", again, err)
 		}
 		if !slices.Equal(counts, []int{0, 1, 1, 2, 2, 3, 3, 4, 4}) {
 			h.Errorf("told: %v", counts)

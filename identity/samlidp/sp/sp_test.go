@@ -272,15 +272,17 @@ func TestRegistry(t *testing.T) {
 		if all, err := r.List(ctx); err != nil || len(all) != 2 || all[0].Name != p.Name || all[1].EntityID != "urn:slack" {
 			t.Errorf("%v: %v", all, err)
 		}
-		expect("remove", r.Remove(ctx, by, p.ID, at), nil)
-		expect("remove again", r.Remove(ctx, by, p.ID, at), identity.ErrNotFound)
+		expect("remove", r.Remove(ctx, by, p.ID, "契約終了", at), nil)
+		expect("remove again", r.Remove(ctx, by, p.ID, "契約終了", at), identity.ErrNotFound)
+		expect("add what is gone", r.Add(ctx, by, p, at), nil)
+		expect("remove it once more", r.Remove(ctx, by, p.ID, "契約終了", at), nil)
 		_, err = r.Entity(ctx, db.Reader(), p.EntityID)
 		expect("read what is gone", err, identity.ErrNotFound)
 		_, err = r.Entity(ctx, db.Reader(), "Robert'); DROP TABLE saml_party;--")
 		expect("read nonsense", err, identity.ErrNotFound)
 		var record string
 		must(t, db.Reader().QueryRowContext(ctx, `SELECT COUNT(*) || ' rows, ' || COUNT(DISTINCT action) || ' actions' FROM audit_row`).Scan(&record))
-		if record != "4 rows, 3 actions" {
+		if record != "6 rows, 3 actions" {
 			t.Errorf("the record has %s", record)
 		}
 	})
