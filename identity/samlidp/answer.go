@@ -74,7 +74,9 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return login.Answer{}, err
 		}
-		return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
+		return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) {
+			return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
+		}}, nil
 	}
 	if err := p.keep(ctx, tx, &s); err != nil {
 		return login.Answer{}, err
@@ -89,7 +91,13 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 	if err := audit.Append(ctx, tx, row); err != nil {
 		return login.Answer{}, err
 	}
-	return p.success(by, s)
+	if s.rp.Encrypt {
+		if _, _, err := s.rp.EncryptionKey(); err != nil {
+			return login.Answer{}, err
+		}
+	}
+	// It is signed, and encrypted, after the commit: milliseconds in which others write.
+	return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) { return p.success(by, s) }}, nil
 }
 
 // fill finds what is said about the person: class, name, attributes.
@@ -172,7 +180,10 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 	if !ok {
 		status = statusAuthnFailed
 	}
-	return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, p.opt.Now().UnixMicro())
+	at := p.opt.Now().UnixMicro()
+	return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) {
+		return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, at)
+	}}, nil
 }
 
 // refusal is a signed response without an assertion.
