@@ -232,11 +232,11 @@ const (
 	NoticePlan    = "plan.waits"           // a plan that the hub made waits for a person's approval
 
 	NoticeBreakGlass = "break_glass.used" // somebody logged in by a sealed account
-	NoticeKeyEnds    = "key.ends"         // a certificate of a signing key ends; the detail is in how many days at most, 0: it has
 
 	NoticeMetadata      = "rp.metadata.waits" // what a provider's metadata would change waits for a person
 	NoticeMetadataFails = "rp.metadata.fails" // a provider's metadata hasn't been read for days
 	NoticeExpires       = "rp.expires"        // a provider's certificate or metadata ends soon
+	NoticeKeyEnds       = "key.ends"          // a certificate of a signing key ends; the detail is in how many days at most, 0: it has
 )
 
 // Service says that a contractor serves an organization. Times are UTC in microseconds.

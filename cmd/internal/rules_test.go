@@ -120,8 +120,8 @@ var closedImports = []closed{
 	},
 	{
 		"github.com/russellhaering/goxmldsig/...",
-		[]string{"identity/samlidp/wire"},
-		"one form of signature is taken, and what is read of a document is what was signed; one package holds both",
+		[]string{"identity/samlidp/wire", "connectors/sandbox/samlsp/..."},
+		"one form of signature is taken, and what is read of a document is what was signed; one package holds both, and the stand-ins a second time, independently",
 	},
 	{
 		"github.com/hashicorp/go-retryablehttp",

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,22 +38,25 @@ const (
 	demoCardHost  = "card.localhost"
 	demoJiraHost  = "jira.localhost"
 	demoSlackHost = "slack.localhost"
+	demoWikiHost  = "wiki.localhost"
+	demoFAQHost   = "faq.localhost"
 	demoBoxHost   = "sandbox.localhost"
 )
 
 // publishEvery is how often the lists of revoked test cards are made anew: each is fresh for 23 hours.
 const publishEvery = 6 * time.Hour
 
-// demoLogin is login in a demonstration: https on *.localhost, test cards, and the stand-ins as relying parties.
+// demoLogin is login in a demonstration: https on *.localhost, test cards, and the stand-ins, which log people in by SAML as the products do; a
+// site by OpenID Connect is beside them.
 type demoLogin struct {
 	set   *testcard.Set
 	hub   net.Listener // login and card host
 	sites net.Listener // the stand-ins' customers, and the page that plays a card
-	jira  sandbox.LoginOptions
-	slack sandbox.LoginOptions
+	jira  sandbox.SAMLOptions
+	slack sandbox.SAMLOptions
+	plain []sandbox.PlainOptions
+	faq   sandbox.LoginOptions
 	entry *entry
-
-	slackSecret party.Secret
 }
 
 // openDemoLogin opens the sockets and the cards. Where nobody has asked for a port the usual ones are taken, or free ones if these are in use.
@@ -78,7 +80,7 @@ func (d *demo) openDemoLogin(ctx context.Context, orgs *directory.Rows) (_ *demo
 	}
 	l.set, err = testcard.Open(testcard.Options{
 		Dir: filepath.Join(d.env.data, "card"), Now: d.env.now(), Random: rand.Reader,
-		Hosts: []string{demoLoginHost, demoCardHost, demoJiraHost, demoSlackHost, demoBoxHost}, Holders: append(holders, testcard.Holders(bodies(orgs))...),
+		Hosts: []string{demoLoginHost, demoCardHost, demoJiraHost, demoSlackHost, demoWikiHost, demoFAQHost, demoBoxHost}, Holders: append(holders, testcard.Holders(bodies(orgs))...),
 	})
 	if err != nil {
 		return nil, err
@@ -87,16 +89,20 @@ func (d *demo) openDemoLogin(ctx context.Context, orgs *directory.Rows) (_ *demo
 	if err != nil {
 		return nil, err
 	}
-	secret, kept, err := party.NewSecret(rand.Reader)
-	if err != nil {
+	l.faq = sandbox.LoginOptions{
+		Issuer: at(demoLoginHost, l.hub), ClientID: demoFAQ, BaseURL: at(demoFAQHost, l.sites), Key: key, Transport: l.set.Transport(), Random: rand.Reader,
+		ACR: []string{policies.AssuranceCard.ACR()}, // the site insists on the card by itself
+	}
+	l.jira = sandbox.SAMLOptions{BaseURL: at(demoJiraHost, l.sites), Random: rand.Reader}
+	l.slack = sandbox.SAMLOptions{BaseURL: at(demoSlackHost, l.sites), Random: rand.Reader}
+	wiki := sandbox.SAMLOptions{BaseURL: at(demoWikiHost, l.sites), Random: rand.Reader}
+	if wiki.Key, wiki.Certificate, err = signer(d.env.now()); err != nil {
 		return nil, err
 	}
-	l.slackSecret = kept
-	common := sandbox.LoginOptions{Issuer: at(demoLoginHost, l.hub), Transport: l.set.Transport(), Random: rand.Reader}
-	l.jira, l.slack = common, common
-	l.jira.ClientID, l.jira.BaseURL, l.jira.Key = sandbox.Jira, at(demoJiraHost, l.sites), key
-	l.jira.ACR = []string{policies.AssuranceCard.ACR()} // the portal insists on the card by itself
-	l.slack.ClientID, l.slack.BaseURL, l.slack.Secret = sandbox.Slack, at(demoSlackHost, l.sites), secret
+	l.plain = []sandbox.PlainOptions{
+		{Name: demoWiki, Title: [2]string{"資料室 (見本)", "Library, a sample"}, SAML: &wiki},
+		{Name: demoFAQ, Title: [2]string{"よくある質問 (見本)", "FAQ, a sample"}, Login: &l.faq},
+	}
 	return l, nil
 }
 
@@ -169,46 +175,31 @@ func (l *demoLogin) options(pages demoPages) entryOptions {
 
 // register makes the stand-ins relying parties of the hub.
 func (d *demo) register(ctx context.Context, l *demoLogin) error {
-	for _, x := range []struct {
-		login    sandbox.LoginOptions
-		name     string
-		function policies.Function
-		product  policies.Product
-	}{
-		{l.jira, "Jira Service Management (代役)", policies.FunctionInquiries, policies.ProductJira},
-		{l.slack, "Slack (代役)", policies.FunctionIncident, policies.ProductSlack},
-	} {
-		to, err := sandbox.LoginEndpointsOf(x.login.ClientID, x.login.BaseURL)
-		if err != nil {
-			return err
-		}
-		p := party.Party{
-			ID: policies.RelyingPartyID(x.login.ClientID), Name: x.name, Sector: hostOf(x.login.BaseURL), Alg: jose.ES256, Auth: party.AuthPrivateKeyJWT,
-			Least: policies.AssuranceCard, Scopes: []string{"profile", "email"}, Functions: []policies.Function{x.function}, Products: []policies.Product{x.product},
-			Faces: []party.Face{{
-				Network: policies.NetworkInternet, Redirects: []string{to.Redirect}, PostLogout: []string{to.PostLogout},
-				Backchannel: to.Backchannel, Frontchannel: to.Frontchannel,
-			}},
-		}
-		if x.login.Key != nil {
-			set, err := sandbox.LoginJWKS(x.login.Key)
-			if err != nil {
-				return err
-			}
-			p.JWKS = json.RawMessage(set)
-		} else {
-			p.Auth, p.Secrets = party.AuthSecretBasic, []party.Secret{l.slackSecret}
-		}
-		at := d.hub.Now().UnixMicro()
-		err = d.hub.Parties.Put(ctx, d.planner, p, false, at)
-		if errors.Is(err, identity.ErrExists) {
-			err = d.hub.Parties.Put(ctx, d.planner, p, true, at)
-		}
-		if err != nil {
-			return err
-		}
+	to, err := sandbox.LoginEndpointsOf(l.faq.ClientID, l.faq.BaseURL)
+	if err != nil {
+		return err
 	}
-	return nil
+	set, err := sandbox.LoginJWKS(l.faq.Key)
+	if err != nil {
+		return err
+	}
+	p := party.Party{
+		ID: demoFAQ, Name: "よくある質問 (見本のサイト)", Sector: hostOf(l.faq.BaseURL), Alg: jose.ES256, Auth: party.AuthPrivateKeyJWT, JWKS: set,
+		Least: policies.AssuranceCard, Scopes: []string{"profile", "email"}, Functions: []policies.Function{policies.FunctionFAQ},
+		Faces: []party.Face{{
+			Network: policies.NetworkInternet, Redirects: []string{to.Redirect}, PostLogout: []string{to.PostLogout},
+			Backchannel: to.Backchannel, Frontchannel: to.Frontchannel,
+		}},
+	}
+	at := d.hub.Now().UnixMicro()
+	err = d.hub.Parties.Put(ctx, d.planner, p, false, at)
+	if errors.Is(err, identity.ErrExists) {
+		err = d.hub.Parties.Put(ctx, d.planner, p, true, at)
+	}
+	if err != nil {
+		return err
+	}
+	return d.registerSAML(ctx, l)
 }
 
 func hostOf(address string) string {

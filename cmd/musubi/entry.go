@@ -77,7 +77,7 @@ func openEntry(ctx context.Context, h *boot.Hub, o entryOptions) (_ *entry, err 
 		Leave: func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (string, bool, error) {
 			return e.SAML.Leave(w, r, n, l) // made below, before the first request
 		},
-		Services: e.services(h), Parties: h.Parties, CardAPI: api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
+		Parties: h.Parties, Services: e.services(h), CardAPI: api.at(""), CardVia: o.cardVia, Notice: o.pages.notice,
 	})
 	if err != nil {
 		return nil, err

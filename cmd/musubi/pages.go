@@ -33,7 +33,7 @@ func newPages(h *boot.Hub, login *console.Login, accounts *console.Accounts, dem
 			return shares.look(ctx, h, h.Now())
 		},
 		DB: h.DB, Directory: h.Directory, Provision: h.Provision, Resolver: h.Resolver, Planner: h.Planner, Connectors: h.Open,
-		Breakers: h.Breakers, Another: h.AnotherAdministrator, Login: login, Accounts: accounts,
+		Breakers: h.Breakers, Another: h.AnotherAdministrator, Login: login, Accounts: accounts, Providers: h.Providers,
 		ProductLinks: demo.links, Notice: demo.notice, Trials: demo.trials,
 		TokenEnds: func(product policies.Product) (string, int, bool) {
 			for _, p := range h.Products() {

@@ -31,7 +31,9 @@ type sandboxSite struct {
 	scale   float64
 	// Where Slack's events and pressed buttons go, on loopback; "": nowhere.
 	slackEvents, slackInteractivity string
-	jiraLogin, slackLogin           *sandbox.LoginOptions // their customers' pages ask for login; nil: there are none
+	// Their people's pages ask for login; nil: there are none.
+	jira, slack *sandbox.SAMLOptions
+	plain       []sandbox.PlainOptions
 }
 
 const (
@@ -85,8 +87,8 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 			Token: tokens[sandbox.Slack], AdminToken: tokens[slackAdmin], SigningSecret: tokens[slackSigning], OwnerEmail: sandboxOwner,
 			EventsURL: s.slackEvents, InteractivityURL: s.slackInteractivity,
 		},
-		Mail:      sandbox.MailOptions{Maildir: s.maildir()},
-		JiraLogin: s.jiraLogin, SlackLogin: s.slackLogin,
+		Mail:     sandbox.MailOptions{Maildir: s.maildir()},
+		JiraSAML: s.jira, SlackSAML: s.slack, Plain: s.plain,
 		Outgoing: loopbackTransport(), Logger: log,
 	})
 	if err != nil {

@@ -142,7 +142,9 @@ func openFront(ctx context.Context, h *boot.Hub, metrics *api.Metrics, tracer *t
 		}
 		pages = made.Handler()
 	}
-	handler := api.Hub{DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log, Upkeep: h.Upkeep, Keys: h.Keys, Now: h.Now}.Handler(tracer.Handler(pages))
+	handler := api.Hub{
+		DB: h.DB, Jobs: h.Jobs, Provision: h.Provision, Metrics: metrics, Log: h.Log, Upkeep: h.Upkeep, Providers: h.Providers, Keys: h.Keys, Now: h.Now,
+	}.Handler(tracer.Handler(pages))
 	f, err := serveHTTP(ctx, listen, handler, h.Log)
 	if err == nil && login == nil {
 		h.ServePages("http://" + f.address)

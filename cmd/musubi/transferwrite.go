@@ -359,17 +359,17 @@ func (e *env) listNotices(ctx context.Context, h *boot.Hub, limit int) error {
 			what = "ブレーカー作動"
 		case identity.NoticePlan:
 			what = "計画が承認待ち"
-		case identity.NoticeKeyEnds:
-			what, detail = "署名証明書の期限", "あと "+n.Detail+" 日以内 (musubi keys readiness)"
-			if n.Detail == "0" {
-				detail = "期限切れ (musubi keys readiness)"
-			}
 		case identity.NoticeMetadata:
 			what = "メタデータが確認待ち"
 		case identity.NoticeMetadataFails:
 			what = "メタデータを読めない"
 		case identity.NoticeExpires:
 			what = "証明書などの期限"
+		case identity.NoticeKeyEnds:
+			what, detail = "署名証明書の期限", "あと "+n.Detail+" 日以内 (musubi keys readiness)"
+			if n.Detail == "0" {
+				detail = "期限切れ (musubi keys readiness)"
+			}
 		case identity.NoticeBlocked:
 			what = "異動の保留"
 			if r, ok := transferReasonNames[identity.TransferReason(n.Detail)]; ok {

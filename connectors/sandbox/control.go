@@ -51,6 +51,10 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.postReset(w, r)
 	case "POST /unlink":
 		s.postUnlink(w, r)
+	case "GET /saml":
+		s.getSAML(w, r)
+	case "POST /saml":
+		s.postSAML(w, r)
 	case "GET /subscription":
 		s.getSubscription(w, r)
 	case "POST /subscription":
@@ -63,7 +67,7 @@ func (s *Sandbox) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.postAct(w, r)
 	default:
 		writeControl(w, http.StatusNotFound, controlError{
-			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, POST unlink, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
+			"there are GET, POST and DELETE faults, GET state?app=atlassian|jira|slack|mail, GET quota, POST reset, POST unlink, GET and POST saml?site=jira|slack|staff, and for slack GET, POST and DELETE subscription?app=slack, GET deliveries?app=slack, POST act?app=slack below /_control/",
 		})
 	}
 }

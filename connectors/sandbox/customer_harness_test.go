@@ -17,6 +17,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying/providertest"
+	"github.com/musubi-hub/musubi/connectors/sandbox/samlsp/idptest"
 )
 
 const (
@@ -82,7 +83,7 @@ type browser struct {
 	c *http.Client
 }
 
-func (f *fixture) browser(provider *providertest.Provider) *browser {
+func (f *fixture) browser(provider http.RoundTripper) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		f.t.Fatal(err)
@@ -119,6 +120,7 @@ type view struct {
 	header http.Header
 }
 
+// send also posts forms that carry a SAML message, as the page's script does.
 func (b *browser) send(r *http.Request, err error) view {
 	b.t.Helper()
 	if err != nil {
@@ -132,6 +134,9 @@ func (b *browser) send(r *http.Request, err error) view {
 	_ = a.Body.Close()
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	if to, fields, ok := idptest.Form(string(raw)); ok {
+		return b.post(to, fields)
 	}
 	return view{a.StatusCode, a.Request.URL.String(), string(raw), a.Header}
 }
@@ -181,7 +186,9 @@ func (v view) holds(t testing.TB, status int, want, not []string) {
 		t.Errorf("%s: a script, an inline style, another language or not one heading", v.at)
 	}
 	policy := v.header.Get("Content-Security-Policy")
-	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' "+loginIssuer+";") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	// Where a logout leads to the provider, forms may, and nowhere else.
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';") &&
+		!strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' "+loginIssuer+";") || !strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("%s: policy %q", v.at, policy)
 	}
 }

@@ -56,6 +56,9 @@ type view struct {
 	Slack          slackView
 	Mails          []mail.Row
 	Mail           mail.Row
+	SAML           []samlView
+	SAMLDone       string // the site whose settings were taken
+	SAMLWrong      string // why some weren't
 	Scale          float64
 }
 
@@ -126,8 +129,8 @@ var pageTemplates = sync.OnceValues(func() (map[string]*template.Template, error
 	for _, name := range []string{
 		"home", "users", "groups", "group", "customers", "orgs", "org", "tickets", "ticket",
 		"slack-users", "slack-groups", "slack-channels", "slack-channel",
-		"mails", "mail", "missing",
-		"customer-requests", "customer-request", "customer-orgs", "customer-org", "customer-channels", "customer-channel", "customer-problem", "customer-out",
+		"mails", "mail", "saml", "missing",
+		"customer-requests", "customer-request", "customer-orgs", "customer-org", "customer-channels", "customer-channel", "customer-problem", "customer-out", "customer-me",
 	} {
 		files := []string{"page/layout.html", "page/" + name + ".html"}
 		switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/journal"
 	"github.com/musubi-hub/musubi/connectors/sandbox/mail"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
+	"github.com/musubi-hub/musubi/connectors/sandbox/samlsp"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
 	"github.com/musubi-hub/musubi/connectors/sandbox/slack"
 )
@@ -48,6 +49,15 @@ func LoginEndpointsOf(product, baseURL string) (LoginEndpoints, error) {
 
 // LoginJWKS gives the public half of LoginOptions.Key as a JSON Web Key Set, to register for private_key_jwt.
 func LoginJWKS(key crypto.Signer) ([]byte, error) { return relying.JWKS(key) }
+
+// SAMLSettings are what an administrator types in at a product: the provider's entity id, address and one certificate.
+type SAMLSettings = samlsp.Settings
+
+// SAMLDescription is what a product tells its administrator to register at the provider.
+type SAMLDescription = samlsp.Described
+
+// ErrSAMLSettings says that a product doesn't take what was typed in.
+var ErrSAMLSettings = samlsp.ErrSettings
 
 // State is the ground truth of one product, the document of /_control/state.
 type State = site.State
@@ -80,6 +90,11 @@ type Options struct {
 	// JiraLogin and SlackLogin put the pages of Jira's customers and of Slack's members behind a login, on their own hosts. nil: there are
 	// no such pages. The pages of the whole world stay where they are, without a login, under the sandbox's own name.
 	JiraLogin, SlackLogin *LoginOptions
+	// JiraSAML and SlackSAML do the same by SAML 2.0, as the vendors do: give one of both. StaffSAML is Jira for managed Atlassian accounts, on a
+	// host of its own: the vendor's portal-only customers log in by another connection.
+	JiraSAML, SlackSAML, StaffSAML *SAMLOptions
+	// Plain are sites that stand in for no product.
+	Plain []PlainOptions
 	// Outgoing carries what the products send (events, webhooks); nil: nothing is sent, and no subscription is taken. The caller
 	// decides what it reaches: the command lets it reach loopback alone.
 	Outgoing http.RoundTripper
@@ -151,6 +166,12 @@ func New(opt Options) (*Sandbox, error) {
 	if opt.JiraLogin != nil {
 		opt.Jira.PortalURL = cmp.Or(opt.Jira.PortalURL, strings.TrimSuffix(opt.JiraLogin.BaseURL, "/"))
 	}
+	if opt.JiraSAML != nil {
+		opt.Jira.PortalURL = cmp.Or(opt.Jira.PortalURL, strings.TrimSuffix(opt.JiraSAML.BaseURL, "/"))
+	}
+	if opt.SlackSAML != nil {
+		opt.Slack.ClientURL = cmp.Or(opt.Slack.ClientURL, strings.TrimSuffix(opt.SlackSAML.BaseURL, "/"))
+	}
 	if opt.SlackLogin != nil {
 		opt.Slack.ClientURL = cmp.Or(opt.Slack.ClientURL, strings.TrimSuffix(opt.SlackLogin.BaseURL, "/"))
 	}
@@ -173,7 +194,7 @@ func New(opt Options) (*Sandbox, error) {
 	if s.pages, err = newPageSet(s); err != nil {
 		return nil, err
 	}
-	if err := s.openSites(opt.JiraLogin, opt.SlackLogin); err != nil {
+	if err := s.openSites(opt); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	if opt.Dir != "" {
@@ -200,6 +221,9 @@ type stateSource struct{ s *Sandbox }
 
 // Apply replays a change.
 func (x stateSource) Apply(app string, c site.Change) error {
+	if app == appSAML {
+		return x.s.applySAML(c)
+	}
 	p, ok := x.s.product(app)
 	if !ok {
 		return fmt.Errorf("unknown product %q: the journal is of a newer version", app)
@@ -217,7 +241,7 @@ func (x stateSource) Snapshot(emit func(app string, changes []site.Change) error
 			return err
 		}
 	}
-	return nil
+	return x.s.snapshotSAML(emit)
 }
 
 // emptySource is a state with nothing in it.
@@ -253,7 +277,7 @@ func (s *Sandbox) Counts(app string) (Counts, error) {
 	return p.Counts(), nil
 }
 
-// Reset forgets all accounts, groups, faults, quota counters, logins and sessions.
+// Reset forgets all accounts, groups, faults, quota counters, logins, sessions, and what was typed in for SAML after the start.
 func (s *Sandbox) Reset() error {
 	for _, p := range s.products {
 		p.Lock()
@@ -269,6 +293,9 @@ func (s *Sandbox) Reset() error {
 	s.quotas.clear()
 	for _, x := range s.sites {
 		x.party.Clear()
+		if x.saml != nil {
+			x.saml.Restart()
+		}
 	}
 	return nil
 }
@@ -295,6 +322,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/_control" || strings.HasPrefix(r.URL.Path, "/_control/") {
 		s.serveControl(rec, r)
+		return
+	}
+	if r.URL.Path == pathSAML {
+		s.pages.serveSAML(rec, r)
 		return
 	}
 	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/"+Mail+"/") {

@@ -15,8 +15,8 @@ if (!sitesPort) {
 }
 const login = `https://login.localhost:${hubPort}`;
 const card = `https://card.localhost:${hubPort}`;
-const [jira, slack, sandbox] = ["jira", "slack", "sandbox"].map((name) => `https://${name}.localhost:${sitesPort}`);
-const ours = new Set([login, card, jira, slack, sandbox]);
+const [jira, slack, wiki, faq, sandbox] = ["jira", "slack", "wiki", "faq", "sandbox"].map((name) => `https://${name}.localhost:${sitesPort}`);
+const ours = new Set([login, card, jira, slack, wiki, faq, sandbox]);
 const wide = { width: 1100, height: 800 };
 const narrow = { width: 320, height: 800 };
 
@@ -91,6 +91,21 @@ class Person {
     return new URL(this.page.url()).origin;
   }
 
+  // goesOn presses the button that takes SAML's answer from the hub to the site, where the hub asks for that.
+  async goesOn() {
+    if (this.origin() !== login || !(await this.page.locator("main form [name=SAMLResponse]").count())) return;
+    await this.page.click("main form button");
+    await this.page.waitForURL((to) => to.origin !== login);
+    await this.settled();
+  }
+
+  // enters opens a site, where the hub has nothing to ask.
+  async enters(address) {
+    await this.open(address);
+    await this.goesOn();
+    return { origin: this.origin(), who: await this.page.innerText("header form.who span") };
+  }
+
   // toCard goes from the login page to the page that plays cards.
   async toCard() {
     await this.press('form[action$="/begin"]:has(input[value="card"]) button');
@@ -123,7 +138,8 @@ async function walk(name, options, fn) {
   }
 }
 
-// By the browser's own certificate into the help desk, from there into the chat without another login, out of both.
+// By the browser's own certificate into the help desk, from there into the chat and two more sites, by SAML and by OpenID Connect, without another
+// login; out again by one of them.
 await walk("certificate", {}, async (p) => {
   await p.open(`${jira}/`);
   await p.look("login");
@@ -132,16 +148,28 @@ await walk("certificate", {}, async (p) => {
   p.visited.length = 0;
   await p.press(`a[href^="${card}/"]`);
   const presented = p.visited.filter((at) => at.startsWith(card)).length;
+  await p.look("answer");
+  await p.goesOn();
   const jiraPage = { origin: p.origin(), who: await p.page.innerText("header form.who span") };
   await p.look("jira");
   p.visited.length = 0;
-  await p.open(`${slack}/`);
-  const slackPage = { origin: p.origin(), who: await p.page.innerText("header form.who span"), cards: p.visited.filter((at) => at.startsWith(card)).length };
+  const slackPage = { ...(await p.enters(`${slack}/`)), cards: p.visited.filter((at) => at.startsWith(card)).length };
   await p.look("slack");
+  await p.enters(`${slack}/slack/me`);
+  const told = await p.text();
+  await p.look("slack-told");
+  const wikiPage = await p.enters(`${wiki}/`);
+  await p.look("wiki");
+  const faqPage = await p.enters(`${faq}/`);
+  await p.look("faq");
   await p.open(`${login}/sessions`);
   const sessions = await p.page.locator("main").innerText();
   await p.look("sessions");
+  // The help desk's product doesn't tell the hub of a logout.
   await p.open(`${jira}/`);
+  await p.press("header form.who button");
+  const alone = await p.text();
+  await p.open(`${faq}/`);
   await p.press("header form.who button");
   if (await p.page.locator('main form button').count() && p.origin() === login) {
     await p.look("logout");
@@ -149,9 +177,9 @@ await walk("certificate", {}, async (p) => {
   }
   await p.look("logged-out");
   const after = await p.text();
-  // The end was told to the other party too, or it isn't believed any more.
-  await p.open(`${slack}/`);
-  return { presented, jira: jiraPage, slack: slackPage, sessions, after, slackAfter: p.origin() };
+  // Whoever comes to the hub again has to log in.
+  await p.open(`${jira}/`);
+  return { presented, jira: jiraPage, slack: slackPage, wiki: wikiPage, faq: faqPage, told, sessions, alone, after, jiraAfter: p.origin() };
 });
 
 // Somebody with two posts, whose first PIN is wrong, chooses the post; nothing needs a script.

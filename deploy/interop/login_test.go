@@ -34,13 +34,13 @@ func peopleLogIn(t *testing.T, d *demonstration) {
 		}
 		Walks struct {
 			Certificate struct {
-				Failed, At  string
-				Presented   int
-				Jira, Slack struct {
+				Failed, At             string
+				Presented              int
+				Jira, Slack, Wiki, FAQ struct {
 					Origin, Who string
 					Cards       int
 				}
-				Sessions, After, SlackAfter string
+				Told, Sessions, Alone, After, JiraAfter string
 			}
 			Posts    struct{ Failed, Wrong, Choice, At string }
 			Keyboard struct{ Failed, At, Header string }
@@ -72,18 +72,24 @@ func peopleLogIn(t *testing.T, d *demonstration) {
 	}
 
 	c := seen.Walks.Certificate
-	jira, slack := "https://jira.localhost:"+d.sitesPort, "https://slack.localhost:"+d.sitesPort
+	at := func(site string) string { return "https://" + site + ".localhost:" + d.sitesPort }
 	switch {
 	case c.Failed != "":
 		t.Errorf("by the browser's certificate: %s at %s", c.Failed, c.At)
-	case c.Jira.Origin != jira || c.Jira.Who == "" || c.Presented != 1:
+	case c.Jira.Origin != at("jira") || c.Jira.Who == "" || c.Presented != 1:
 		t.Errorf("by the browser's certificate: %+v, presented %d times", c.Jira, c.Presented)
-	case c.Slack.Origin != slack || c.Slack.Who != c.Jira.Who || c.Slack.Cards != 0:
+	case c.Slack.Origin != at("slack") || c.Slack.Who != c.Jira.Who || c.Slack.Cards != 0:
 		t.Errorf("without another login: %+v, and %+v was there before", c.Slack, c.Jira)
+	case c.Wiki.Origin != at("wiki") || c.Wiki.Who != c.Jira.Who || c.FAQ.Origin != at("faq") || c.FAQ.Who != c.Jira.Who:
+		t.Errorf("at the sites by SAML and by OpenID Connect: %+v, %+v", c.Wiki, c.FAQ)
+	case !strings.Contains(c.Told, "SAML 2.0") || !strings.Contains(c.Told, "classes:SmartcardPKI") || !strings.Contains(c.Told, "nameid-format:persistent") || !strings.Contains(c.Told, "User.Email"):
+		t.Errorf("what the chat was told: %s", c.Told)
+	case !strings.Contains(c.Alone, "ログイン先にログアウトを伝えません"):
+		t.Errorf("after the logout at the help desk: %s", c.Alone)
 	case !strings.Contains(c.Sessions, "この端末") || !strings.Contains(c.Sessions, "マイナンバーカード"):
 		t.Errorf("one's own sessions: %s", c.Sessions)
-	case !strings.Contains(c.After, "ログアウトしました") || c.SlackAfter != d.hub:
-		t.Errorf("after the logout: %q, and the other product's page is at %s", c.After, c.SlackAfter)
+	case !strings.Contains(c.After, "ログアウトしました") || c.JiraAfter != d.hub:
+		t.Errorf("after the logout: %q, and the help desk's page is at %s", c.After, c.JiraAfter)
 	}
 	if p := seen.Walks.Posts; p.Failed != "" || !strings.Contains(p.Wrong, "あと 2 回") || !strings.Contains(p.Choice, "仙台市") || !strings.Contains(p.Choice, "宮城県") {
 		t.Errorf("two posts, without script: %+v", p)

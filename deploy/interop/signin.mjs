@@ -1,7 +1,7 @@
 // A person's way through the pages of login in headless Chromium: first use of a card, choice of the post, sessions, refusals, logout. Each page is looked
 // at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it. No page has script: what the Content-Security-Policy of a form lets
 // through on the way to the relying party is part of what is tested.
-// usage: node signin.mjs JSON   with login, card, authorize, fresh, closed, post, service, logout (addresses), password, callback, origins, folder (for
+// usage: node signin.mjs JSON   with login, card, authorize, fresh, closed, post, service, logout (addresses), enters (addresses of logins at services that are told of a logout by the browser), password, callback, origins, folder (for
 // PNGs; may be empty). service is a page of another site whose button posts a SAML request.
 // Prints one line of JSON: for each page what examine finds, its address, bytes, foreign requests, complaints, overflow in a window of 320 pixels; where
 // the ways ended; and the milliseconds to DOMContentLoaded of the login page at a quarter of the processor's speed, and of the page that takes a SAML
@@ -113,8 +113,26 @@ try {
     answered.sort((a, b) => a - b);
     await open(given.login + "/logout");
     await look("logout");
-    await press("main form button", at("/logout/done"));
+    await press("main form button", below("/saml/slo/done/"));
     await look("logged-out");
+  }
+  {
+    // Out of services that only the browser can tell: one asks for a press and sends the browser back, one keeps it, one is told when the person goes on.
+    const { page, open, press, look } = await person();
+    await open(given.login + "/");
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=1"]', below("/login/"));
+    await press('form[action$="/choose"] button', at("/"));
+    for (const address of given.enters) await open(address);
+    await open(given.login + "/logout");
+    await press("main form button", below("/saml/slo/next/"));
+    await look("leaving");
+    await press("main form button", (url) => url.pathname === "/slo/chat" || url.protocol === "chrome-error:");
+    ends.kept = await page.innerText("body");
+    await open(given.login + "/logout/done");
+    await look("logged-out-open");
+    await press('main a[href^="/saml/slo/next/"]', below("/saml/slo/done/"));
+    await look("logged-out-services");
   }
   {
     const { page, open, press, look } = await person();

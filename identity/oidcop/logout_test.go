@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -438,6 +439,51 @@ func TestReceipts(t *testing.T) {
 		must(t, h.provider.Deliver(t.Context(), failed[0].ID))
 		if got := list(oidcop.ReceiptFilter{State: oidcop.LogoutDelivered}); len(got) != 1 {
 			t.Errorf("%q", got)
+		}
+	})
+}
+
+// TestEntered: who ends a session learns where it was used, and whether each of them is told.
+func TestEntered(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		r := oidcop.Receipts{DB: h.db}
+		h.tokens("app")
+		h.tokens("native") // it has no back channel
+		entered := func() (out []string) {
+			t.Helper()
+			all, err := r.EnteredBy(t.Context(), "s1", h.now().UnixMicro())
+			must(t, err)
+			for _, e := range all {
+				out = append(out, fmt.Sprint(e.RelyingParty, " ", e.Told, " ", e.Until > h.now().UnixMicro()))
+			}
+			return out
+		}
+		if got := entered(); !slices.Equal(got, []string{"app false true", "native false true"}) {
+			t.Errorf("%q", got)
+		}
+		must(t, h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			return h.provider.SessionEnded(ctx, tx, session.Session{ID: "s1"}, nil)
+		}))
+		if got := entered(); !slices.Equal(got, []string{"app true true", "native false true"}) {
+			t.Errorf("%q", got)
+		}
+		if untold, err := r.Untold(t.Context(), "s1"); err != nil || !untold {
+			t.Error("nobody is untold", err)
+		}
+		if untold, err := r.Untold(t.Context(), "s2"); err != nil || untold {
+			t.Error("somebody is untold of a session that nobody knows", err)
+		}
+		h.login.Session = "s2"
+		h.tokens("app")
+		must(t, h.db.WithTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			return h.provider.SessionEnded(ctx, tx, session.Session{ID: "s2"}, nil)
+		}))
+		if untold, err := r.Untold(t.Context(), "s2"); err != nil || untold {
+			t.Error("one that is being told counts as untold", err)
+		}
+		must(t, h.provider.Abandon(t.Context(), h.queue[len(h.queue)-1]))
+		if untold, err := r.Untold(t.Context(), "s2"); err != nil || !untold {
+			t.Error("one that was given up counts as told", err)
 		}
 	})
 }

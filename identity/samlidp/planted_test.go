@@ -36,7 +36,7 @@ const (
 	verifyFile  = "wire/verify.go"
 	parseFile   = "wire/parse.go"
 
-	destination = "to != c.sso()"
+	destination = "to != here"
 	reference   = `uri != "#"+id`
 	expired     = "c.at >= until"
 )

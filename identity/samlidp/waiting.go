@@ -38,7 +38,7 @@ func (c *call) wait(ask login.Ask) {
 		c.page(ask.RelyingParty, actionSSO, broken(err))
 		return
 	}
-	cookie := secret.Cookie(waitingCookie(id))
+	cookie := secret.Cookie(waitingCookie(id)) //nolint:gosec // G124: Secret.Cookie sets all three
 	cookie.MaxAge = int(waitingLife / time.Second)
 	http.SetCookie(c.w, cookie)
 	http.Redirect(c.w, c.r, c.origin+pathContinue+"?id="+id, http.StatusSeeOther)

@@ -51,6 +51,24 @@ func (c *Calendar) First() Day { return c.first }
 // Last is the last day that the calendar knows.
 func (c *Calendar) Last() Day { return c.last }
 
+// Ending gives the calendar cut off after a year: what lies beyond is an error, as if nobody had looked that far.
+func (c *Calendar) Ending(year int) (*Calendar, error) {
+	last := Date(year, time.December, 31)
+	if last < c.first || last > c.last {
+		return nil, &OutsideError{last, c.first, c.last}
+	}
+	n := *c.national
+	n.last = last
+	cut := &Calendar{national: &n, first: c.first, last: last, week: c.week, own: map[Day]own{}}
+	for day, mine := range c.own {
+		if day <= last {
+			cut.own[day] = mine
+		}
+	}
+	cut.compile()
+	return cut, nil
+}
+
 func (c *Calendar) outside(d Day) error {
 	if d < c.first || d > c.last {
 		return &OutsideError{d, c.first, c.last}

@@ -123,6 +123,15 @@ func TestEnds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	long := ministry(t, 2030)
+	if cut, err := long.Ending(2026); err != nil || cut.Last() != c.Last() {
+		t.Error(err)
+	} else if _, err := cut.Add(last, 1); !errors.Is(err, ErrOutside) {
+		t.Errorf("cut off, and goes on: %v", err)
+	}
+	if _, err := long.Ending(2031); !errors.Is(err, ErrOutside) {
+		t.Errorf("%v", err)
+	}
 	if got, err := c.AddHours(last, 6*time.Hour+15*time.Minute); err != nil || !got.Equal(at(t, "2026-12-28 17:15")) {
 		t.Errorf("the last minute that it knows: %s %v", got, err)
 	}

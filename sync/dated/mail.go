@@ -119,15 +119,15 @@ func letter(n identity.Notice, to []connectors.Recipient, page string) connector
 	case identity.NoticeBreakGlass:
 		what = "封印された非常用アカウントが使われました / Somebody logged in by a sealed break-glass account"
 		next = "musubi sessions list " + n.Object
-	case identity.NoticeKeyEnds:
-		what = "署名証明書の期限 (90・30・7 日前、または期限切れ) / A signing certificate of the hub ends, or has ended"
-		next = "musubi keys readiness"
 	case identity.NoticeMetadata:
 		what, next = "ログイン先のメタデータの違いが、確認を待っています / A provider's metadata differs and waits to be looked at", "musubi rp metadata show "+n.Object
 	case identity.NoticeMetadataFails:
 		what, next = "ログイン先のメタデータを読めない日が続いています / A provider's metadata hasn't been read for days", "musubi rp metadata show "+n.Object
 	case identity.NoticeExpires:
 		what, next = "ログイン先の証明書またはメタデータの期限が近づいています / A provider's certificate or metadata ends soon", "musubi rp metadata show "+n.Object
+	case identity.NoticeKeyEnds:
+		what = "署名証明書の期限 (90・30・7 日前、または期限切れ) / A signing certificate of the hub ends, or has ended"
+		next = "musubi keys readiness"
 	case identity.NoticePlan:
 		what, next = "計画が承認を待っています / A plan waits for approval", fmt.Sprintf("musubi plan %.12s", n.Object)
 	}

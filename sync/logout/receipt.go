@@ -96,6 +96,9 @@ func (r Receipts) Receipt(ctx context.Context, id string) (Receipt, error) {
 		return ofOpenID(l), err
 	}
 	s, err := r.saml().Logout(ctx, id)
+	if errors.Is(err, identity.ErrNotFound) {
+		err = fmt.Errorf("logout %s: %w", id, identity.ErrNotFound)
+	}
 	return ofSAML(s), err
 }
 
@@ -174,6 +177,9 @@ func (r Receipts) Reopen(ctx context.Context, tx *sql.Tx, e *Enqueuer, by access
 	if errors.Is(err, identity.ErrNotFound) {
 		p = SAML
 		_, err = r.saml().Reopen(ctx, tx, by, scope, id, at)
+	}
+	if errors.Is(err, identity.ErrNotFound) {
+		return p, fmt.Errorf("logout %s: %w", id, identity.ErrNotFound)
 	}
 	if errors.Is(err, oidcop.ErrNotFailed) || errors.Is(err, samlidp.ErrNotFailed) {
 		return p, fmt.Errorf("%w: %w", ErrNotFailed, err)

@@ -245,6 +245,7 @@ type (
 	requests  struct{ *owner }
 	sessions  struct{ *owner }
 	openid    struct{ *owner }
+	saml      struct{ *owner }
 	passwords struct{ *owner }
 )
 
@@ -258,6 +259,11 @@ func (o sessions) Sweep(_ context.Context, now time.Time, keep time.Duration, li
 
 func (o openid) Sweep(_ context.Context, limit int, keep int64) (int64, error) {
 	_, err := o.sweep(time.Time{}, time.Duration(keep)*time.Microsecond, limit)
+	return o.rows, err
+}
+
+func (o saml) Sweep(_ context.Context, limit int) (int64, error) {
+	_, err := o.sweep(time.Time{}, 0, limit)
 	return o.rows, err
 }
 
@@ -277,7 +283,7 @@ func TestSweeps(t *testing.T) {
 	day := 24 * time.Hour
 	list := []upkeep.Sweep{
 		upkeep.LoginRequests(requests{o}), upkeep.Sessions(sessions{o}, now), upkeep.OpenID(openid{o}), upkeep.Passwords(passwords{o}, now),
-		upkeep.Challenges(o, now), upkeep.Logouts(func(context.Context) (bool, error) { return o.sweep(time.Time{}, 0, 50) }), upkeep.Notices(sessions{o}, now),
+		upkeep.Challenges(o, now), upkeep.Logouts(func(context.Context) (bool, error) { return o.sweep(time.Time{}, 0, 50) }), upkeep.Notices(sessions{o}, now), upkeep.SAML(saml{o}),
 	}
 	if _, err := upkeep.New(nil, "a", now, silent, list...); err != nil {
 		t.Fatal(err)
@@ -290,6 +296,7 @@ func TestSweeps(t *testing.T) {
 		{at.Add(-time.Hour), 0, 200, false, 0},
 		{time.Time{}, 0, 50, false, 0},
 		{at, 90 * day, 200, false, 0},
+		{time.Time{}, 0, 200, false, 0},
 	} {
 		for _, more := range []bool{false, true} {
 			*o = owner{more: more}

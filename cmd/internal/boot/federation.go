@@ -23,6 +23,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/password"
 	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/metadata"
 	"github.com/musubi-hub/musubi/sync/notice"
@@ -297,6 +298,11 @@ func (h *Hub) backchannel() (http.RoundTripper, error) {
 		return nil, Usage(err)
 	}
 	return outbound.NewTransport(outbound.Network{TLS: settings, Proxy: h.Config.Backchannel.Proxy, Env: http.ProxyFromEnvironment})
+}
+
+// Providers counts what there is to look at of SAML service providers.
+func (h *Hub) Providers(ctx context.Context) (sp.Summary, error) {
+	return h.Metadata.Summary(ctx, h.Now().UnixMicro())
 }
 
 // RefreshMetadata gives the way by which a provider's metadata is read anew at a person's word.

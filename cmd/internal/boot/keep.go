@@ -56,7 +56,8 @@ func (h *Hub) Keep(ctx context.Context, f *Federation) error {
 	sweeps := []upkeep.Sweep{
 		upkeep.LoginRequests(f.Dispatcher), upkeep.Sessions(h.Sessions, h.Now), upkeep.Passwords(f.Passwords, h.Now), upkeep.OpenID(f.Provider),
 		upkeep.SAML(f.SAML), upkeep.KeyWarnings(h.warnKeys), upkeep.Rehearsals(h.Rollover(samlidp.Purpose), h.Now),
-		upkeep.Logouts(logout.Sweeps(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now), logout.Sweep(f.SAML, samlidp.Receipts{DB: h.DB}, h.Now))), upkeep.Notices(h.Persons, h.Now),
+		upkeep.Logouts(logout.Sweeps(logout.Sweep(f.Provider, oidcop.Receipts{DB: h.DB}, h.Now), logout.Sweep(f.SAML, samlidp.Receipts{DB: h.DB}, h.Now))),
+		upkeep.Notices(h.Persons, h.Now),
 	}
 	if f.Challenges != nil {
 		sweeps = append(sweeps, upkeep.Challenges(f.Challenges, h.Now))

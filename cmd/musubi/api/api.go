@@ -17,6 +17,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/outbound"
 	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/jobs"
@@ -66,8 +67,10 @@ type Hub struct {
 	Metrics   *Metrics
 	Log       *slog.Logger
 	Upkeep    func() []upkeep.Status // nil: nothing is cleared away here
-	Keys      *keys.Ring             // nil: certificates aren't told
-	Now       func() time.Time       // with Keys
+	// Providers counts what there is to look at of SAML service providers; nil: there are none.
+	Providers func(context.Context) (sp.Summary, error)
+	Keys      *keys.Ring       // nil: certificates aren't told
+	Now       func() time.Time // with Keys
 }
 
 // Handler serves /healthz, /readyz and /metrics, and everything else by pages.
@@ -144,12 +147,20 @@ var (
 	upkeepLastDesc  = prometheus.NewDesc("musubi_upkeep_last_timestamp_seconds", "When this node last did a batch.", []string{"sweep"}, nil)
 )
 
+// What there is to look at of SAML service providers.
+var (
+	metadataDesc = prometheus.NewDesc("musubi_saml_metadata", "SAML service providers whose metadata waits for a person, or can't be read.", []string{"state"}, nil)
+	expiringDesc = prometheus.NewDesc("musubi_saml_expiring", "Certificates and metadata of SAML service providers that end within these days and have no successor; 0: ended.", []string{"days"}, nil)
+)
+
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- jobsDesc
 	ch <- seatsDesc
 	ch <- leftDesc
 	ch <- logoutsDesc
+	ch <- metadataDesc
+	ch <- expiringDesc
 	ch <- certificateDesc
 	ch <- upkeepDesc
 	ch <- upkeepFaultDesc
@@ -168,6 +179,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	g.logins(ctx, ch)
+	g.providers(ctx, ch)
 	seats, err := g.h.Provision.Seats(ctx, policies.System(policies.TaskConsole))
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(seatsDesc, err)
@@ -176,6 +188,23 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range seats {
 		ch <- prometheus.MustNewConstMetric(seatsDesc, prometheus.GaugeValue, float64(s.Active), string(s.Product))
 		ch <- prometheus.MustNewConstMetric(leftDesc, prometheus.GaugeValue, float64(s.Leavers), string(s.Product))
+	}
+}
+
+// providers tells what there is to look at of SAML service providers.
+func (g *gauges) providers(ctx context.Context, ch chan<- prometheus.Metric) {
+	if g.h.Providers == nil {
+		return
+	}
+	sum, err := g.h.Providers(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(metadataDesc, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(metadataDesc, prometheus.GaugeValue, float64(sum.Waits), "waits")
+	ch <- prometheus.MustNewConstMetric(metadataDesc, prometheus.GaugeValue, float64(sum.Failing), "failing")
+	for days, n := range sum.Ending {
+		ch <- prometheus.MustNewConstMetric(expiringDesc, prometheus.GaugeValue, float64(n), strconv.Itoa(days))
 	}
 }
 

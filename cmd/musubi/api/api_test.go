@@ -48,6 +48,9 @@ func hub(t *testing.T, db *sqldb.DB, pages http.Handler) (http.Handler, *bytes.B
 	h.Upkeep = func() []upkeep.Status {
 		return []upkeep.Status{{Name: "sessions", Why: "too old", Batches: 7, Faults: 2, LastAt: time.Unix(1_790_000_000, 0)}, {Name: "openid", Why: "expired"}}
 	}
+	h.Providers = func(context.Context) (sp.Summary, error) {
+		return sp.Summary{Waits: 3, Failing: 1, Ending: map[int]int{90: 4, 30: 0, 7: 0, 0: 2}}, nil
+	}
 	h.Keys, h.Now = certified(t, db), time.Now
 	return h.Handler(pages), log
 }
@@ -95,6 +98,7 @@ func TestProbesAndMetrics(t *testing.T) {
 		for _, want := range []string{
 			`musubi_outbound_requests_total{class="jira.post",status="201",vendor="jira"} 1`, `musubi_build_info{version="v-test"} 1`,
 			`musubi_seats_active{product="jira"} 0`, `musubi_leavers_pending{product="atlassian"} 0`,
+			`musubi_saml_metadata{state="waits"} 3`, `musubi_saml_metadata{state="failing"} 1`, `musubi_saml_expiring{days="90"} 4`, `musubi_saml_expiring{days="0"} 2`,
 			`musubi_logouts{state="failed"} 0`, `musubi_logouts{state="pending"} 0`, `musubi_upkeep_batches_total{sweep="sessions",why="too old"} 7`,
 			`musubi_upkeep_faults_total{sweep="sessions"} 2`, `musubi_upkeep_last_timestamp_seconds{sweep="sessions"} 1.79e+09`, `musubi_upkeep_faults_total{sweep="openid"} 0`,
 			`musubi_saml_certificate_end_timestamp_seconds{state="active"} 1.884608e+09`, `musubi_saml_certificate_end_timestamp_seconds{state="next"} 1.884608e+09`,

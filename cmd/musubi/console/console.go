@@ -14,6 +14,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/directory"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/session"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/policies"
@@ -43,6 +44,8 @@ type Config struct {
 	TokenEnds func(policies.Product) (date string, days int, ok bool)
 	// QuotaShare tells how much of the vendors\' quotas is used now, in words; "" where nobody knows. May be nil.
 	QuotaShare func(context.Context) string
+	// Providers counts what there is to look at of SAML service providers; nil: there are none.
+	Providers func(context.Context) (sp.Summary, error)
 	// Login is how people come in who log in; nil: by a one-time address, on this machine alone.
 	Login *Login
 	// Accounts is what administrators do about how people log in. It takes Login; nil: the pages offer nothing of it.

@@ -11,6 +11,7 @@ import (
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/directory"
 	"github.com/musubi-hub/musubi/identity/jst"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
 	"github.com/musubi-hub/musubi/sync/provision"
 )
@@ -31,8 +32,9 @@ type overviewBody struct {
 	Own          []ownPlan
 	Make         *form // makes a plan
 	Trials       bool
-	Tripped      int // breakers that hold something
-	Refused      int // objects in quarantine that wait for a person
+	Tripped      int         // breakers that hold something
+	Providers    *sp.Summary // of SAML service providers: what there is to look at; nil for nothing, or who may not see it
+	Refused      int         // objects in quarantine that wait for a person
 }
 
 // ownPlan is what a plan does to the viewer's organization.
@@ -161,6 +163,9 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 		body.Tripped = len(open)
 	}
+	if body.Providers, err = c.providers(ctx, v); err != nil {
+		return err
+	}
 	body.Trials = c.cfg.Trials != nil && body.MayReadPlans
 	if !body.MayReadPlans && v.seesPlans() {
 		body.PlansOf = v.peopleOf()
@@ -178,6 +183,22 @@ func (c *Console) overview(ctx context.Context, w http.ResponseWriter, r *http.R
 		f.Refresh = keepUp(w, r, overviewEvery)
 	}
 	return c.show(w, r, v, c.pages.overview, f)
+}
+
+// providers counts what there is to look at of SAML service providers, for whom may see their registrations.
+func (c *Console) providers(ctx context.Context, v viewer) (*sp.Summary, error) {
+	if c.cfg.Providers == nil {
+		return nil, nil
+	}
+	may, err := c.cfg.Resolver.Hint(ctx, v.actor, policies.ActionPartyRead, []policies.Organization{v.actor.Org.Policy()}, policies.Context{})
+	if err != nil || !may.Everywhere() {
+		return nil, err
+	}
+	sum, err := c.cfg.Providers(ctx)
+	if err != nil || sum.Waits+sum.Failing+sum.Ends() == 0 {
+		return nil, err
+	}
+	return &sum, nil
 }
 
 // ownPlansRead is how many of the newest plans are searched for what they do to the viewer's organization.

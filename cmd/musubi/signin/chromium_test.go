@@ -71,6 +71,9 @@ func TestPagesInChromium(t *testing.T) {
 	var relying, elsewhere string
 	app := tlsServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case "/slo/wiki", "/slo/chat", "/slo/board":
+			h.out(w, r)
+			return
 		case "/acs": // as services do that greet people elsewhere than where they are answered
 			http.Redirect(w, r, elsewhere+"/landed", http.StatusSeeOther)
 			return
@@ -89,7 +92,8 @@ func TestPagesInChromium(t *testing.T) {
 		c.CardVia = func(at string) string { return sandbox + "/?to=" + url.QueryEscape(at) }
 		c.Services = func(context.Context, access.Actor, session.Session) ([]page.Service, error) {
 			return []page.Service{
-				{Name: page.Label{JA: "文書 (Confluence)"}, Link: h.login + "/saml/start?party=wiki"}, {Name: page.Label{JA: "お問い合わせ窓口 (Jira Service Management)"}},
+				{Name: page.Label{JA: "文書 (Confluence)"}, Link: h.login + "/saml/start?party=wiki"},
+				{Name: page.Label{JA: "お問い合わせ窓口 (Jira Service Management)"}},
 				{Name: page.Label{JA: "災害時の連絡に使うサービス、正式な名称が一行に収まらないほど長いもの"}, Link: h.login + "/saml/start?party=slack"},
 			}, nil
 		}
@@ -101,7 +105,12 @@ func TestPagesInChromium(t *testing.T) {
 	if folder != "" {
 		folder = must(filepath.Abs(folder))
 	}
+	var enters []string
+	for _, o := range outs {
+		enters = append(enters, h.enters(o.id))
+	}
 	given := must(json.Marshal(map[string]any{
+		"enters": enters,
 		"login": h.login, "card": h.card, "authorize": h.authorize("app"), "closed": h.authorize("closed"), "service": relying + "/service", "fresh": h.authorize("app", "prompt", "login"), "post": h.authorize("app", "response_mode", "form_post"),
 		"logout":   h.login + "/oidc/logout?client_id=app&post_logout_redirect_uri=" + url.QueryEscape(relying+"/bye"),
 		"password": h.newPassword(logintest.Local, logintest.CityA), "callback": relying + "/callback", "folder": folder,
@@ -127,7 +136,7 @@ func TestPagesInChromium(t *testing.T) {
 			Overflow, Bytes     int
 		}
 		Ends struct {
-			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond, Tab string
+			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond, Tab, Kept string
 			Frames                                                     int
 		}
 		Loaded, Answered struct{ Median, Worst float64 }
@@ -168,6 +177,9 @@ func TestPagesInChromium(t *testing.T) {
 	}
 	if seen.Ends.Beyond != "landed" {
 		t.Errorf("the form of a service that leads on ended at %q", seen.Ends.Beyond)
+	}
+	if seen.Ends.Kept != "bye" {
+		t.Errorf("the way through the services stopped at %q", seen.Ends.Kept)
 	}
 	if !strings.HasPrefix(seen.Ends.Tab, relying+"/callback?code=") {
 		t.Errorf("the login of another tab ended at %s", seen.Ends.Tab)

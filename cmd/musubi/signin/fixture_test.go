@@ -293,6 +293,9 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 	cfg := signin.Config{
 		DB: db, Table: h.table, People: who, Posts: who, Policy: h.Engine, Now: h.Now, Random: rand.Reader, Logger: log,
 		PartyName: func(_ context.Context, id policies.RelyingPartyID) (page.Label, bool) {
+			if name := outName(id); name != "" {
+				return page.Label{JA: name}, true
+			}
 			return page.Label{JA: "例示アプリ"}, id == "app" || id == "saml"
 		},
 		Parties: registry,
@@ -329,6 +332,7 @@ func newHouse(t testing.TB, db *sqldb.DB, change func(*signin.Config), relying .
 		Transport: http.NewFileTransport(http.Dir(t.TempDir())), Origins: issuers, Now: h.Now, Random: rand.Reader, Logger: log,
 	}))
 	h.registerSAML(sps)
+	h.registerOuts(sps)
 	h.site.Bind(h.dispatcher(db, who, cfg.Posts), h.sessions)
 	handlers[policies.NetworkInternet].set(h.site.Listener("internet"))
 	handlers[policies.NetworkLGWAN].set(h.site.Listener("lgwan"))
@@ -358,7 +362,12 @@ func (h *house) register(registry *party.Registry) {
 			Network: n, Redirects: []string{h.callback}, PostLogout: []string{app + "/bye"}, Backchannel: app + "/back", Frontchannel: app + "/front",
 		})
 	}
-	for _, id := range []policies.RelyingPartyID{"app", "closed"} {
+	for _, id := range []policies.RelyingPartyID{"app", "closed", "quiet"} {
+		if id == "quiet" { // it can't be told of anything
+			for i := range faces {
+				faces[i].Backchannel, faces[i].Frontchannel = "", ""
+			}
+		}
 		err := registry.Put(h.t.Context(), operator, party.Party{
 			ID: id, Name: "例示アプリ", Faces: faces, Sector: "app.localhost", Auth: party.AuthSecretBasic, Secrets: []party.Secret{secret}, Alg: jose.ES256,
 			Least: policies.AssuranceTwo, Scopes: party.Scopes(),
@@ -403,7 +412,7 @@ func (p parties) Party(_ context.Context, id policies.RelyingPartyID) (policies.
 	switch id {
 	case signin.HubParty:
 		return p.site.Hub(), nil
-	case "app", "saml":
+	case "app", "saml", "quiet", "wiki", "chat", "board":
 		return policies.RelyingParty{ID: id, Functions: []policies.Function{policies.FunctionQuestionnaire}, Networks: both}, nil
 	case "closed":
 		return policies.RelyingParty{ID: id, Networks: both}, nil

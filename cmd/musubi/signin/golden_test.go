@@ -39,6 +39,9 @@ var moving = []struct {
 	{regexp.MustCompile(`(code=)[A-Za-z0-9_-]{20,}`), "${1}CODE"},
 	{regexp.MustCompile(`(sid=)[A-Za-z0-9_-]+`), "${1}SID"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "HEX"},
+	{regexp.MustCompile(`(/saml/slo/(?:next|done)/)[0-9a-f]{16}`), "${1}ID"},
+	{regexp.MustCompile(`(name="SAMLRe[a-z]+" value=")[^"]*`), "${1}MESSAGE"},
+	{regexp.MustCompile(`((?:SAMLRequest|Signature)=)[A-Za-z0-9%]+`), "${1}MESSAGE"},
 	{regexp.MustCompile(`\b261201(-[0-9A-Z]{4}){3}\b`), "261201-XXXX-XXXX-XXXX"},
 }
 
@@ -148,7 +151,8 @@ func TestServicesPage(t *testing.T) {
 	none := b.press(b.press(begun, "/begin", nil), "/choose", nil)
 	golden(t, "services-none", none)
 	list = []page.Service{
-		{Name: page.Label{JA: "文書"}, Link: "https://login.localhost/saml/start?party=wiki&mark=x"}, {Name: page.Label{JA: "<b>案件</b>"}},
+		{Name: page.Label{JA: "文書"}, Link: "https://login.localhost/saml/start?party=wiki&mark=x"},
+		{Name: page.Label{JA: "<b>案件</b>"}},
 		{Name: page.Label{JA: "悪いリンク"}, Link: "javascript:alert(1)"},
 	}
 	some := b.open(h.login + "/services")

@@ -57,12 +57,12 @@ type Config struct {
 	Open func(policies.Network) map[string]http.Handler
 	// PartyName says what people call a relying party; ok is false where nobody knows. nil: nobody does.
 	PartyName func(ctx context.Context, id policies.RelyingPartyID) (name page.Label, ok bool)
-	// Services gives what somebody may enter, for the page of services; nil: there is no such page.
-	Services func(ctx context.Context, a access.Actor, s session.Session) ([]page.Service, error)
 	// Leave takes a browser whose session has ended through the services that only it can tell: samlidp.Provider.Leave. nil: there are none.
 	Leave func(w http.ResponseWriter, r *http.Request, n policies.Network, l samlidp.Leaving) (path string, onward bool, err error)
 	// Parties are the OpenID relying parties: with them the last page of a logout says what each service was told. nil: it doesn't.
 	Parties *party.Registry
+	// Services gives what somebody may enter, for the page of services; nil: there is no such page.
+	Services func(ctx context.Context, a access.Actor, s session.Session) ([]page.Service, error)
 	// CardAPI is served on the card host below /api/: signed challenges for agents.
 	CardAPI http.Handler
 	// CardVia leads the browser to a page that plays the card, in place of location on the card host. In demonstrations alone: each page says so.

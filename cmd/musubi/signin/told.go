@@ -18,7 +18,7 @@ import (
 // told says what the services of sessions that ended were told, of both protocols: one line for each service, with the worst that can be said of it.
 func (s *Site) told(ctx context.Context, sessions []identity.SessionID) ([]page.Told, error) {
 	worst := map[policies.RelyingPartyID]page.Told{}
-	note := func(id policies.RelyingPartyID, state page.ServiceState, until int64) {
+	note := func(id policies.RelyingPartyID, state page.ToldState, until int64) {
 		x, known := worst[id]
 		if !known || slices.Index(fromBest, state) > slices.Index(fromBest, x.State) {
 			x.State = state
@@ -41,7 +41,7 @@ func (s *Site) told(ctx context.Context, sessions []identity.SessionID) ([]page.
 		}
 		for _, e := range entered {
 			if e.Told {
-				note(e.RelyingParty, page.ServiceEnded, e.Until) // its logout says more
+				note(e.RelyingParty, page.ToldEnded, e.Until) // its logout says more
 			} else {
 				note(e.RelyingParty, s.untold(ctx, e.RelyingParty), e.Until)
 			}
@@ -60,37 +60,37 @@ func (s *Site) told(ctx context.Context, sessions []identity.SessionID) ([]page.
 }
 
 // fromBest orders what can be said of a service.
-var fromBest = []page.ServiceState{
-	page.ServiceEnded, page.ServicePartly, page.ServiceTelling, page.ServiceFramed, page.ServiceUnsure, page.ServiceRefused, page.ServiceUntold, page.ServiceWaiting,
+var fromBest = []page.ToldState{
+	page.ToldEnded, page.ToldPartly, page.ToldTelling, page.ToldFramed, page.ToldUnsure, page.ToldRefused, page.ToldUntold, page.ToldWaiting,
 }
 
-func stateOf(l logout.Receipt) page.ServiceState {
+func stateOf(l logout.Receipt) page.ToldState {
 	switch l.State {
 	case logout.Delivered:
-		return page.ServiceEnded
+		return page.ToldEnded
 	case logout.Partial:
-		return page.ServicePartly
+		return page.ToldPartly
 	case logout.Pending:
-		return page.ServiceTelling
+		return page.ToldTelling
 	case logout.Unconfirmed:
-		return page.ServiceUnsure
+		return page.ToldUnsure
 	case logout.Failed:
-		return page.ServiceRefused
+		return page.ToldRefused
 	case logout.Untold:
 		if l.Channel == string(samlidp.ChannelFront) {
-			return page.ServiceWaiting
+			return page.ToldWaiting
 		}
 	}
-	return page.ServiceUntold
+	return page.ToldUntold
 }
 
 // untold says of an OpenID relying party without a back channel whether the last page loads something of it.
-func (s *Site) untold(ctx context.Context, id policies.RelyingPartyID) page.ServiceState {
+func (s *Site) untold(ctx context.Context, id policies.RelyingPartyID) page.ToldState {
 	p, err := s.cfg.Parties.Party(ctx, s.cfg.DB.Reader(), id)
 	if err == nil && slices.ContainsFunc(p.Faces, func(f party.Face) bool { return f.Frontchannel != "" }) {
-		return page.ServiceFramed
+		return page.ToldFramed
 	}
-	return page.ServiceUntold
+	return page.ToldUntold
 }
 
 // service is what people call a relying party; its id where nobody knows.

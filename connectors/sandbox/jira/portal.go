@@ -15,7 +15,44 @@ func (s *Service) Admit(issuer, subject, email string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	who := site.Subject{Issuer: issuer, ID: subject}
-	account, tie, err := s.links.Admit(who, s.candidate(email), s.usable)
+	return s.admit(who, s.candidate(email))
+}
+
+// AdmitStaff finds the licensed account of somebody whom the identity provider of managed accounts has named.
+func (s *Service) AdmitStaff(issuer, subject, email string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found site.Candidate
+	if p, ok := s.licensed.ByEmail(email); ok && email != "" {
+		found = site.Candidate{Account: p.AccountID, Active: p.Active}
+	}
+	return s.admit(site.Subject{Issuer: issuer, ID: subject}, found)
+}
+
+// AdmitCustomer finds the account of a portal-only customer, by the address at each login: the portal knows no other name. A licensed account
+// isn't one.
+func (s *Service) AdmitCustomer(email string) (string, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	id, ok := s.byEmail[strings.ToLower(email)]
+	switch {
+	case !ok || email == "":
+		return "", site.ErrNoAccount
+	case !s.customers[id].Current().Active:
+		return "", site.ErrInactive
+	}
+	return id, nil
+}
+
+// Email gives the address of a licensed account, "" for anybody else's.
+func (s *Service) Email(account string) string {
+	p, _ := s.licensed.ByAccountID(account)
+	return p.Email
+}
+
+// admit ties a subject to an account. The caller holds the lock.
+func (s *Service) admit(who site.Subject, found site.Candidate) (string, error) {
+	account, tie, err := s.links.Admit(who, found, s.usable)
 	if err != nil || !tie {
 		return account, err
 	}

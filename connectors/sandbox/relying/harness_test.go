@@ -19,6 +19,7 @@ import (
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying/providertest"
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 const (
@@ -63,15 +64,15 @@ func (s *shop) Admit(iss, subject, address string) (string, error) {
 
 func (s *shop) Active(string) bool { s.mu.Lock(); defer s.mu.Unlock(); return s.active }
 
-func (s *shop) Refused(w http.ResponseWriter, _ *http.Request, no relying.Refusal) {
+func (s *shop) Refused(w http.ResponseWriter, _ *http.Request, no visitor.Refusal) {
 	w.Header().Set("Reason", string(no.Reason))
 	w.Header().Set("Code", no.Code)
 	w.Header().Set("Incident", no.Incident)
 	w.WriteHeader(no.Status)
 }
 
-func (s *shop) LoggedOut(w http.ResponseWriter, _ *http.Request, everywhere bool) {
-	w.Header().Set("Reason", map[bool]string{true: "out everywhere", false: "out here"}[everywhere])
+func (s *shop) LoggedOut(w http.ResponseWriter, _ *http.Request, how visitor.Leaving) {
+	w.Header().Set("Reason", "out "+string(how))
 }
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +137,7 @@ func newHouse(t testing.TB, how proof, change ...func(*relying.Options)) *house 
 	}
 	h.provider.Clients = []providertest.Client{c, {ID: "somebody else", Secret: "x", Redirect: "https://other.localhost/cb", Algorithm: jose.ES256}}
 	h.provider.Person = &providertest.Person{Subject: "sub-1", Session: "sid-1", Email: email, ACR: strong}
-	h.shop.party, err = relying.New(opt, relying.Place{Name: "shop", Home: "/shop/home", Now: h.clock.now, Accounts: h.shop, Pages: h.shop})
+	h.shop.party, err = relying.New(opt, visitor.Place{Name: "shop", Home: "/shop/home", Now: h.clock.now, Accounts: h.shop, Pages: h.shop})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 const (
@@ -41,6 +43,24 @@ func (c claimSet) text(name string) (s string, ok bool) {
 		return "", true
 	}
 	return s, json.Unmarshal(raw, &s) == nil
+}
+
+const maxFacts = 40
+
+// facts gives claims as people read them: a text as it is, anything else as JSON.
+func (c claimSet) facts(names ...string) (list []visitor.Fact) {
+	for _, name := range names {
+		raw, there := c[name]
+		if !there || len(raw) > maxShort || len(name) > maxSubject || len(list) == maxFacts {
+			continue
+		}
+		value, ok := c.text(name)
+		if !ok {
+			value = string(raw)
+		}
+		list = append(list, visitor.Fact{Name: name, Values: []string{value}})
+	}
+	return list
 }
 
 // is says whether a claim is exactly this text.
@@ -121,7 +141,7 @@ func judgeID(c claimSet, typ string, want expected, now time.Time) Reason {
 	case !ok || !validSubject(subject):
 		return IDTokenSubject
 	case len(want.acr) > 0 && !slices.Contains(want.acr, acr):
-		return AssuranceTooLow
+		return visitor.AssuranceTooLow
 	}
 	return ""
 }

@@ -73,7 +73,7 @@ func (k *keySet) verify(ctx context.Context, token string) (payload []byte, typ 
 func (k *keySet) candidates(ctx context.Context, kid string) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.party.place.Now()
+	now := k.party.Now()
 	found := k.match(kid)
 	fresh := !k.read.IsZero() && now.Sub(k.read) < keysLife
 	if len(found) > 0 && fresh {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/site"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 const (
@@ -28,28 +31,28 @@ const (
 func (p *Party) login(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if iss := q.Get("iss"); iss != "" && iss != p.opt.Issuer {
-		p.refused(w, r, refuse(ResponseIssuer))
+		p.Refuse(w, r, visitor.Refuse(ResponseIssuer))
 		return
 	}
 	m, err := p.provider(r.Context())
 	if err != nil {
-		p.refused(w, r, unreachable())
+		p.Refuse(w, r, unreachable())
 		return
 	}
-	browser := p.cookie(r, browserCookie)
-	var drawn [4]string
+	var drawn [3]string
 	for i := range drawn {
-		if drawn[i], err = p.secret(); err != nil {
-			p.refused(w, r, internal())
+		if drawn[i], err = p.Secret(); err != nil {
+			p.Refuse(w, r, visitor.Broken())
 			return
 		}
 	}
 	state, nonce, verifier := drawn[0], drawn[1], drawn[2]
-	if browser == "" {
-		browser = drawn[3]
-		p.setCookie(w, browserCookie, browser)
+	browser, err := p.Browser(w, r, visitor.BrowserCookie)
+	if err != nil {
+		p.Refuse(w, r, visitor.Broken())
+		return
 	}
-	p.store.begin(state, pending{browser: digestOf(browser), nonce: nonce, verifier: verifier, target: p.target(q.Get("return")), begun: p.place.Now()})
+	p.store.begin(state, pending{browser: visitor.DigestOf(browser), nonce: nonce, verifier: verifier, target: p.Target(q.Get("return")), begun: p.Now()})
 	ask := []oauth2.AuthCodeOption{oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)}
 	if len(p.opt.ACR) > 0 {
 		ask = append(ask, oauth2.SetAuthURLParam("acr_values", strings.Join(p.opt.ACR, " ")))
@@ -58,16 +61,6 @@ func (p *Party) login(w http.ResponseWriter, r *http.Request) {
 		ask = append(ask, oauth2.SetAuthURLParam("prompt", "login"))
 	}
 	http.Redirect(w, r, m.oauth.AuthCodeURL(state, ask...), http.StatusFound)
-}
-
-// target is where a login ends: a page of the site that isn't the login itself.
-func (p *Party) target(asked string) string {
-	prefix := "/" + p.place.Name + "/"
-	if localPath(asked) && strings.HasPrefix(asked, prefix) && !strings.Contains(asked, "/..") &&
-		!strings.HasPrefix(asked, "/"+p.place.Name+pathLogin) && !strings.HasPrefix(asked, "/"+p.place.Name+pathLogout) {
-		return asked
-	}
-	return p.place.Home
 }
 
 // one gives a parameter that is there once at most and isn't too long.
@@ -85,19 +78,17 @@ func one(q url.Values, name string, most int) (string, bool) {
 func (p *Party) callback(w http.ResponseWriter, r *http.Request) {
 	session, target, no := p.enter(r)
 	if no == nil {
-		var cookie string
-		if cookie, no = p.open(r, session); no == nil {
-			p.setCookie(w, sessionCookie, cookie)
+		if no = p.store.open(w, r, session); no == nil {
 			// Not a redirect that keeps the method: the address with the code is left behind.
-			http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // Party.target lets only paths of the site through
+			http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // Visitors.Target lets only paths of the site through
 			return
 		}
 	}
-	p.refused(w, r, no)
+	p.Refuse(w, r, no)
 }
 
 // enter goes from the provider's answer to a session that isn't kept yet, and where it begins.
-func (p *Party) enter(r *http.Request) (*Session, string, *Refusal) {
+func (p *Party) enter(r *http.Request) (*visitor.Session, string, *Refusal) {
 	q := r.URL.Query()
 	state, ok1 := one(q, "state", maxShort)
 	iss, ok2 := one(q, "iss", maxShort)
@@ -107,15 +98,15 @@ func (p *Party) enter(r *http.Request) (*Session, string, *Refusal) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || state == "" || (code == "") == (wrong == "") {
 		return nil, "", &Refusal{Status: http.StatusBadRequest, Reason: ResponseMalformed}
 	}
-	begun, reason := p.store.take(state, p.cookie(r, browserCookie), false, p.place.Now())
+	begun, reason := p.store.take(state, p.Cookie(r, visitor.BrowserCookie), false, p.Now())
 	if reason != "" {
-		return nil, "", refuse(reason)
+		return nil, "", visitor.Refuse(reason)
 	}
 	if iss != p.opt.Issuer {
-		return nil, "", refuse(ResponseIssuer)
+		return nil, "", visitor.Refuse(ResponseIssuer)
 	}
 	if wrong != "" {
-		return nil, "", saidNo(ProviderError, wrong, why)
+		return nil, "", saidNo(visitor.ProviderError, wrong, why)
 	}
 	m, err := p.provider(r.Context())
 	if err != nil {
@@ -130,22 +121,23 @@ func (p *Party) enter(r *http.Request) (*Session, string, *Refusal) {
 	if no != nil {
 		return nil, "", no
 	}
-	email, no := p.userinfo(ctx, m, token, session.subject)
+	email, told, no := p.userinfo(ctx, m, token, session.Subject)
 	if no != nil {
 		return nil, "", no
 	}
-	session.Account, err = p.place.Accounts.Admit(p.opt.Issuer, session.subject, email)
+	session.Facts = append(session.Facts, told...)
+	session.Account, err = p.Accounts.Admit(p.opt.Issuer, session.Subject, email)
 	switch {
 	case errors.Is(err, site.ErrInactive):
-		return nil, "", refuse(AccountInactive)
+		return nil, "", visitor.Refuse(visitor.AccountInactive)
 	case errors.Is(err, site.ErrLinked):
-		return nil, "", refuse(AccountLinked)
+		return nil, "", visitor.Refuse(visitor.AccountLinked)
 	case errors.Is(err, site.ErrNoAccount) && email == "":
-		return nil, "", refuse(NoEmail)
+		return nil, "", visitor.Refuse(visitor.NoEmail)
 	case errors.Is(err, site.ErrNoAccount):
-		return nil, "", refuse(NoAccount)
+		return nil, "", visitor.Refuse(visitor.NoAccount)
 	case err != nil:
-		return nil, "", internal()
+		return nil, "", visitor.Broken()
 	}
 	return session, begun.target, nil
 }
@@ -156,7 +148,7 @@ func (p *Party) redeem(ctx context.Context, m *metadata, code, verifier string) 
 	if p.opt.Key != nil {
 		assertion, err := p.assertion()
 		if err != nil {
-			return nil, internal()
+			return nil, visitor.Broken()
 		}
 		options = append(options, oauth2.SetAuthURLParam("client_assertion_type", assertionType), oauth2.SetAuthURLParam("client_assertion", assertion))
 	}
@@ -165,14 +157,14 @@ func (p *Party) redeem(ctx context.Context, m *metadata, code, verifier string) 
 		return nil, exchangeFailed(err)
 	}
 	if !strings.EqualFold(token.TokenType, "Bearer") || token.AccessToken == "" {
-		return nil, refuse(TokenResponse)
+		return nil, visitor.Refuse(TokenResponse)
 	}
 	return token, nil
 }
 
 // assertion proves who the site is (RFC 7523, section 3). Its audience is the issuer alone, so that nobody else can use it.
 func (p *Party) assertion() (string, error) {
-	id, err := p.secret()
+	id, err := p.Secret()
 	if err != nil {
 		return "", err
 	}
@@ -181,7 +173,7 @@ func (p *Party) assertion() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("relying: %w", err)
 	}
-	now := p.place.Now()
+	now := p.Now()
 	return jwt.Signed(signer).Claims(jwt.Claims{
 		Issuer: p.opt.ClientID, Subject: p.opt.ClientID, Audience: jwt.Audience{p.opt.Issuer}, ID: id,
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(assertionLife)),
@@ -189,80 +181,70 @@ func (p *Party) assertion() (string, error) {
 }
 
 // identify judges the ID token.
-func (p *Party) identify(ctx context.Context, token *oauth2.Token, nonce string) (*Session, *Refusal) {
+func (p *Party) identify(ctx context.Context, token *oauth2.Token, nonce string) (*visitor.Session, *Refusal) {
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
-		return nil, refuse(TokenResponse)
+		return nil, visitor.Refuse(TokenResponse)
 	}
 	payload, typ, err := p.keys.verify(ctx, raw)
 	switch {
 	case errors.Is(err, errKeys):
 		return nil, unreachable()
 	case err != nil:
-		return nil, refuse(IDTokenSignature)
+		return nil, visitor.Refuse(IDTokenSignature)
 	}
 	claims, err := readClaims(payload)
 	if err != nil {
-		return nil, refuse(IDTokenMalformed)
+		return nil, visitor.Refuse(IDTokenMalformed)
 	}
-	now := p.place.Now()
+	now := p.Now()
 	want := expected{issuer: p.opt.Issuer, client: p.opt.ClientID, nonce: nonce, acr: p.opt.ACR}
 	if reason := judgeID(claims, typ, want, now); reason != "" {
-		return nil, refuse(reason)
+		return nil, visitor.Refuse(reason)
 	}
 	// The library reads the token too: of two readings both must find it good.
 	read, err := p.verifier().Verify(ctx, raw)
 	if err != nil || read.Nonce != nonce {
-		return nil, refuse(IDTokenRejected)
+		return nil, visitor.Refuse(IDTokenRejected)
 	}
 	if _, there := claims["at_hash"]; there {
 		if err := read.VerifyAccessToken(token.AccessToken); err != nil {
-			return nil, refuse(IDTokenAccessHash)
+			return nil, visitor.Refuse(IDTokenAccessHash)
 		}
 	}
-	x := &Session{Began: now, seen: now, idToken: raw}
-	x.subject, _ = claims.text("sub")
-	x.sid, _ = claims.text("sid")
+	x := &visitor.Session{Protocol: "OpenID Connect", Proof: raw}
+	x.Subject, _ = claims.text("sub")
+	x.Index, _ = claims.text("sid")
 	x.ACR, _ = claims.text("acr")
-	x.issued, _, _ = claims.instant("iat")
+	x.Issued, _, _ = claims.instant("iat")
+	x.Facts = claims.facts("sub", "acr", "sid", "auth_time")
 	return x, nil
 }
 
 func (p *Party) verifier() *oidc.IDTokenVerifier {
-	return oidc.NewVerifier(p.opt.Issuer, p.keys, &oidc.Config{ClientID: p.opt.ClientID, SupportedSigningAlgs: []string{p.opt.Algorithm}, Now: p.place.Now})
+	return oidc.NewVerifier(p.opt.Issuer, p.keys, &oidc.Config{ClientID: p.opt.ClientID, SupportedSigningAlgs: []string{p.opt.Algorithm}, Now: p.Now})
 }
 
-// userinfo asks for the person's address. An address that the provider says it hasn't verified names nobody.
-func (p *Party) userinfo(ctx context.Context, m *metadata, token *oauth2.Token, subject string) (email string, no *Refusal) {
+// userinfo asks for the person's address, and what else is told. An address that the provider says it hasn't verified names nobody.
+func (p *Party) userinfo(ctx context.Context, m *metadata, token *oauth2.Token, subject string) (email string, told []visitor.Fact, no *Refusal) {
 	info, err := m.provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
-		return "", &Refusal{Status: http.StatusBadGateway, Reason: UserinfoRefused}
+		return "", nil, &Refusal{Status: http.StatusBadGateway, Reason: UserinfoRefused}
 	}
 	if info.Subject != subject {
-		return "", refuse(UserinfoSubject)
+		return "", nil, visitor.Refuse(UserinfoSubject)
 	}
 	var c claimSet
 	if err := info.Claims(&c); err != nil {
-		return "", refuse(UserinfoRefused)
+		return "", nil, visitor.Refuse(UserinfoRefused)
 	}
+	delete(c, "sub")
+	told = c.facts(slices.Sorted(maps.Keys(c))...)
 	if _, says := c["email_verified"]; says && !info.EmailVerified {
-		return "", nil
+		return "", told, nil
 	}
 	if email, _ = c.text("email"); len(email) > maxShort {
-		return "", nil
+		return "", told, nil
 	}
-	return email, nil
-}
-
-// open keeps a session under a new cookie: whatever cookie the browser had before opens nothing any more.
-func (p *Party) open(r *http.Request, x *Session) (string, *Refusal) {
-	cookie, err := p.secret()
-	if err != nil {
-		return "", internal()
-	}
-	x.Form = formToken(cookie)
-	if !p.store.open(cookie, p.cookie(r, sessionCookie), x) {
-		return "", refuse(SessionEnded)
-	}
-	return cookie, nil
+	return email, told, nil
 }

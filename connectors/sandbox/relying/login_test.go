@@ -13,6 +13,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying/providertest"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 func TestLogin(t *testing.T) {
@@ -99,7 +100,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		want relying.Reason
 		code string
 	}{
-		"state of nobody":           {response(func(q url.Values) { q.Set("state", strings.Repeat("A", 43)) }), relying.StateUnknown, ""},
+		"state of nobody":           {response(func(q url.Values) { q.Set("state", strings.Repeat("A", 43)) }), visitor.StateUnknown, ""},
 		"no state":                  {response(func(q url.Values) { q.Del("state") }), relying.ResponseMalformed, ""},
 		"two states":                {response(func(q url.Values) { q.Add("state", "x") }), relying.ResponseMalformed, ""},
 		"no code":                   {response(func(q url.Values) { q.Del("code") }), relying.ResponseMalformed, ""},
@@ -109,9 +110,9 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"iss of another (mix-up)":   {response(func(q url.Values) { q.Set("iss", "https://evil.localhost") }), relying.ResponseIssuer, ""},
 		"iss with a slash":          {response(func(q url.Values) { q.Set("iss", issuer+"/") }), relying.ResponseIssuer, ""},
 		"another code":              {response(func(q url.Values) { q.Set("code", "stolen") }), relying.CodeRefused, "invalid_grant"},
-		"an error that is no code":  {response(func(q url.Values) { q.Del("code"); q.Set("error", "<b>call 0120</b>") }), relying.ProviderError, "unknown"},
-		"an error":                  {response(func(q url.Values) { q.Del("code"); q.Set("error", "login_required") }), relying.ProviderError, "login_required"},
-		"token end point down":      {providertest.Edits{TokenStatus: 503}, relying.ProviderUnreachable, ""},
+		"an error that is no code":  {response(func(q url.Values) { q.Del("code"); q.Set("error", "<b>call 0120</b>") }), visitor.ProviderError, "unknown"},
+		"an error":                  {response(func(q url.Values) { q.Del("code"); q.Set("error", "login_required") }), visitor.ProviderError, "login_required"},
+		"token end point down":      {providertest.Edits{TokenStatus: 503}, visitor.ProviderUnreachable, ""},
 		"token end point puzzled":   {providertest.Edits{TokenStatus: 404}, relying.TokenResponse, ""},
 		"no ID token":               {answer(func(c map[string]any) { delete(c, "id_token") }), relying.TokenResponse, ""},
 		"ID token is a number":      {answer(func(c map[string]any) { c["id_token"] = 7 }), relying.TokenResponse, ""},
@@ -136,9 +137,9 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"no subject":                {drop("sub"), relying.IDTokenSubject, ""},
 		"subject is a number":       {set("sub", 7), relying.IDTokenSubject, ""},
 		"long subject":              {set("sub", strings.Repeat("x", 256)), relying.IDTokenSubject, ""},
-		"too weak":                  {set("acr", weak), relying.AssuranceTooLow, ""},
-		"no acr":                    {drop("acr"), relying.AssuranceTooLow, ""},
-		"acr is a list":             {set("acr", []string{strong}), relying.AssuranceTooLow, ""},
+		"too weak":                  {set("acr", weak), visitor.AssuranceTooLow, ""},
+		"no acr":                    {drop("acr"), visitor.AssuranceTooLow, ""},
+		"acr is a list":             {set("acr", []string{strong}), visitor.AssuranceTooLow, ""},
 		"a logout token":            {providertest.Edits{IDToken: func(h map[jose.HeaderKey]any, _ map[string]any) { h["typ"] = "logout+jwt" }}, relying.IDTokenType, ""},
 		"an access token":           {providertest.Edits{IDToken: func(h map[jose.HeaderKey]any, _ map[string]any) { h["typ"] = "at+jwt" }}, relying.IDTokenType, ""},
 		"a critical header":         {providertest.Edits{IDToken: func(h map[jose.HeaderKey]any, _ map[string]any) { h["crit"] = []string{"x"}; h["x"] = 1 }}, relying.IDTokenSignature, ""},
@@ -166,10 +167,10 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		}), relying.IDTokenSignature, ""},
 		"userinfo of another":     {providertest.Edits{Userinfo: func(d map[string]any) { d["sub"] = "sub-2" }}, relying.UserinfoSubject, ""},
 		"userinfo without sub":    {providertest.Edits{Userinfo: func(d map[string]any) { delete(d, "sub") }}, relying.UserinfoSubject, ""},
-		"no address":              {providertest.Edits{Userinfo: func(d map[string]any) { delete(d, "email") }}, relying.NoEmail, ""},
-		"an unverified address":   {providertest.Edits{Userinfo: func(d map[string]any) { d["email_verified"] = false }}, relying.NoEmail, ""},
-		"an address of nobody":    {providertest.Edits{Userinfo: func(d map[string]any) { d["email"] = "taro@city.example.lg.jp" }}, relying.NoAccount, ""},
-		"keys are too many bytes": {providertest.Edits{Keys: func(d map[string]any) { d["pad"] = strings.Repeat("x", 1<<20) }}, relying.ProviderUnreachable, ""},
+		"no address":              {providertest.Edits{Userinfo: func(d map[string]any) { delete(d, "email") }}, visitor.NoEmail, ""},
+		"an unverified address":   {providertest.Edits{Userinfo: func(d map[string]any) { d["email_verified"] = false }}, visitor.NoEmail, ""},
+		"an address of nobody":    {providertest.Edits{Userinfo: func(d map[string]any) { d["email"] = "taro@city.example.lg.jp" }}, visitor.NoAccount, ""},
+		"keys are too many bytes": {providertest.Edits{Keys: func(d map[string]any) { d["pad"] = strings.Repeat("x", 1<<20) }}, visitor.ProviderUnreachable, ""},
 		"no keys":                 {providertest.Edits{Keys: func(d map[string]any) { d["keys"] = []any{} }}, relying.IDTokenSignature, ""},
 		"keys of another use": {func(h *house) providertest.Edits {
 			return providertest.Edits{Keys: func(d map[string]any) {
@@ -212,7 +213,7 @@ func TestDiscoveryThatIsRefused(t *testing.T) {
 			h := newHouse(t, byKey)
 			h.provider.Edit = edit
 			a := h.browser().open("/shop/home")
-			if a.StatusCode != http.StatusBadGateway || a.Header.Get("Reason") != string(relying.ProviderUnreachable) {
+			if a.StatusCode != http.StatusBadGateway || a.Header.Get("Reason") != string(visitor.ProviderUnreachable) {
 				t.Errorf("status %d, reason %q", a.StatusCode, a.Header.Get("Reason"))
 			}
 			// Not asked again at once; a moment later, and well, it works.
@@ -232,7 +233,7 @@ func TestIncidentNumberIsHandedOn(t *testing.T) {
 	h := newHouse(t, byKey)
 	h.provider.Person = nil
 	a := h.browser().open("/shop/home")
-	if a.Header.Get("Reason") != string(relying.ProviderError) || a.Header.Get("Code") != "access_denied" || a.Header.Get("Incident") != "261201-7K2M-9QXD-4RTB" {
+	if a.Header.Get("Reason") != string(visitor.ProviderError) || a.Header.Get("Code") != "access_denied" || a.Header.Get("Incident") != "261201-7K2M-9QXD-4RTB" {
 		t.Errorf("reason %q, code %q, incident %q", a.Header.Get("Reason"), a.Header.Get("Code"), a.Header.Get("Incident"))
 	}
 	h = newHouse(t, byKey)
@@ -258,20 +259,20 @@ func TestAnswerInAnotherBrowser(t *testing.T) {
 	attacker.stop = base + "/shop/login/callback"
 	attacker.open("/shop/login")
 	link := attacker.last.String()
-	if a := victim.open(link); a.Header.Get("Reason") != string(relying.OtherBrowser) || victim.in() {
+	if a := victim.open(link); a.Header.Get("Reason") != string(visitor.OtherBrowser) || victim.in() {
 		t.Errorf("without any cookie: reason %q", a.Header.Get("Reason"))
 	}
 	victim.stop = issuer
 	victim.open("/shop/login") // now it has a mark of its own
 	victim.stop = ""
-	if a := victim.open(link); a.Header.Get("Reason") != string(relying.OtherBrowser) || victim.in() {
+	if a := victim.open(link); a.Header.Get("Reason") != string(visitor.OtherBrowser) || victim.in() {
 		t.Errorf("with its own: reason %q", a.Header.Get("Reason"))
 	}
 	attacker.stop = ""
 	if a := attacker.open(link); a.Header.Get("Account") != "a1" {
 		t.Errorf("the one who began: reason %q", a.Header.Get("Reason"))
 	}
-	if a := attacker.open(link); a.Header.Get("Reason") != string(relying.StateUnknown) {
+	if a := attacker.open(link); a.Header.Get("Reason") != string(visitor.StateUnknown) {
 		t.Errorf("twice: reason %q", a.Header.Get("Reason"))
 	}
 }
@@ -300,7 +301,7 @@ func TestLoginThatTakesTooLong(t *testing.T) {
 	b.open("/shop/login")
 	b.stop = ""
 	h.clock.forward(16 * time.Minute)
-	if a := b.open(b.last.String()); a.Header.Get("Reason") != string(relying.StateUnknown) {
+	if a := b.open(b.last.String()); a.Header.Get("Reason") != string(visitor.StateUnknown) {
 		t.Errorf("reason %q", a.Header.Get("Reason"))
 	}
 }
@@ -352,12 +353,12 @@ func TestSubjectIsWhoItIs(t *testing.T) {
 	h.provider.Person.Email = ""
 	h.browser().logIn()
 	h.provider.Person.Subject, h.provider.Person.Email = "sub-2", email
-	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(relying.AccountLinked) {
+	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(visitor.AccountLinked) {
 		t.Errorf("somebody else with the same address: reason %q", a.Header.Get("Reason"))
 	}
 	h.shop.active = false
 	h.provider.Person.Subject = "sub-1"
-	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(relying.AccountInactive) {
+	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(visitor.AccountInactive) {
 		t.Errorf("deactivated: reason %q", a.Header.Get("Reason"))
 	}
 }
@@ -423,7 +424,7 @@ func TestKeysAreReadAnew(t *testing.T) {
 	}
 	h.clock.forward(2 * time.Hour)
 	h.provider.Edit.Keys = func(d map[string]any) { d["keys"] = "none" }
-	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(relying.ProviderUnreachable) {
+	if a := h.browser().open("/shop/home"); a.Header.Get("Reason") != string(visitor.ProviderUnreachable) {
 		t.Errorf("keys that can't be confirmed: reason %q", a.Header.Get("Reason"))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 const maxForm = 64 << 10
@@ -16,29 +18,28 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	x, ok := p.Current(r)
 	if !ok {
-		p.place.Pages.LoggedOut(w, r, false)
+		p.Pages.LoggedOut(w, r, visitor.HereAlone)
 		return
 	}
 	if !p.CheckForm(w, r, x) {
 		return
 	}
-	p.store.drop(p.cookie(r, sessionCookie))
-	p.setCookie(w, sessionCookie, "")
+	p.Drop(w, r)
 	m, err := p.provider(r.Context())
 	if err != nil || m.endSession == "" {
-		p.place.Pages.LoggedOut(w, r, false)
+		p.Pages.LoggedOut(w, r, visitor.HereAlone)
 		return
 	}
 	to, err := url.Parse(m.endSession)
-	state, none := p.secret()
+	state, none := p.Secret()
 	if err != nil || none != nil {
-		p.place.Pages.LoggedOut(w, r, false)
+		p.Pages.LoggedOut(w, r, visitor.HereAlone)
 		return
 	}
-	p.store.begin(state, pending{logout: true, browser: digestOf(p.cookie(r, browserCookie)), begun: p.place.Now()})
+	p.store.begin(state, pending{logout: true, browser: visitor.DigestOf(p.Cookie(r, visitor.BrowserCookie)), begun: p.Now()})
 	q := to.Query()
 	q.Set("state", state)
-	q.Set("id_token_hint", x.idToken)
+	q.Set("id_token_hint", x.Proof)
 	q.Set("client_id", p.opt.ClientID)
 	q.Set("post_logout_redirect_uri", p.endpoints.PostLogout)
 	to.RawQuery = q.Encode()
@@ -49,14 +50,14 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 func (p *Party) done(w http.ResponseWriter, r *http.Request) {
 	state, ok := one(r.URL.Query(), "state", maxShort)
 	if ok {
-		_, no := p.store.take(state, p.cookie(r, browserCookie), true, p.place.Now())
+		_, no := p.store.take(state, p.Cookie(r, visitor.BrowserCookie), true, p.Now())
 		ok = no == ""
 	}
 	if _, in := p.Current(r); !ok || in {
-		http.Redirect(w, r, p.place.Home, http.StatusSeeOther)
+		http.Redirect(w, r, p.Home, http.StatusSeeOther)
 		return
 	}
-	p.place.Pages.LoggedOut(w, r, true)
+	p.Pages.LoggedOut(w, r, visitor.Everywhere)
 }
 
 // backchannel ends sessions at the provider's word (OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8). 200 says that they are
@@ -64,11 +65,11 @@ func (p *Party) done(w http.ResponseWriter, r *http.Request) {
 func (p *Party) backchannel(w http.ResponseWriter, r *http.Request) {
 	n, no := p.endByToken(w, r)
 	if no == nil {
-		p.place.Logger.InfoContext(r.Context(), "sessions ended by the provider", slog.String("site", p.place.Name), slog.Int("sessions", n))
+		p.Logger.InfoContext(r.Context(), "sessions ended by the provider", slog.String("site", p.Name), slog.Int("sessions", n))
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	p.log(r.Context(), "logout refused", no)
+	p.Log(r.Context(), "logout refused", no)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(no.Status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": string(no.Reason)}) // who went away can't be told
@@ -88,7 +89,7 @@ func (p *Party) endByToken(w http.ResponseWriter, r *http.Request) (int, *Refusa
 	payload, typ, err := p.keys.verify(r.Context(), token)
 	switch {
 	case errors.Is(err, errKeys):
-		return 0, &Refusal{Status: http.StatusServiceUnavailable, Reason: ProviderUnreachable}
+		return 0, &Refusal{Status: http.StatusServiceUnavailable, Reason: visitor.ProviderUnreachable}
 	case err != nil:
 		return bad(LogoutSignature)
 	}
@@ -96,7 +97,7 @@ func (p *Party) endByToken(w http.ResponseWriter, r *http.Request) (int, *Refusa
 	if err != nil {
 		return bad(LogoutMalformed)
 	}
-	now := p.place.Now()
+	now := p.Now()
 	e, reason := judgeLogout(claims, typ, p.opt.Issuer, p.opt.ClientID, now)
 	if reason != "" {
 		return bad(reason)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying"
 	"github.com/musubi-hub/musubi/connectors/sandbox/relying/providertest"
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 var logoutType = map[jose.HeaderKey]any{"typ": "logout+jwt"}
@@ -30,7 +31,7 @@ func TestLogout(t *testing.T) {
 	// The address alone says nothing, the state counts once and in its own browser, and is of no login.
 	h.provider.Person = nil
 	for _, address := range []string{done, "/shop/logout/done", "/shop/logout/done?state=x&state=y"} {
-		if a = b.open(address); a.Header.Get("Reason") != string(relying.ProviderError) { // home, and so to a login
+		if a = b.open(address); a.Header.Get("Reason") != string(visitor.ProviderError) { // home, and so to a login
 			t.Errorf("%s: %q", address, a.Header.Get("Reason"))
 		}
 	}
@@ -40,7 +41,7 @@ func TestLogout(t *testing.T) {
 	b.post("/shop/logout", url.Values{"form": {form}})
 	state := b.last.Query().Get("state")
 	b.stop = ""
-	if a = b.open("/shop/login/callback?" + url.Values{"state": {state}, "iss": {issuer}, "code": {"x"}}.Encode()); a.Header.Get("Reason") != string(relying.StateUnknown) {
+	if a = b.open("/shop/login/callback?" + url.Values{"state": {state}, "iss": {issuer}, "code": {"x"}}.Encode()); a.Header.Get("Reason") != string(visitor.StateUnknown) {
 		t.Errorf("a logout's state in a login: %q", a.Header.Get("Reason"))
 	}
 	// Again, without a session: nothing happens.
@@ -83,7 +84,7 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 	} {
 		for _, path := range []string{"/shop/logout", "/shop/write"} {
 			a := b.post(path, url.Values{"form": {tc.form}}, tc.header...)
-			if a.StatusCode != http.StatusForbidden || a.Header.Get("Reason") != string(relying.FormForeign) || !b.in() {
+			if a.StatusCode != http.StatusForbidden || a.Header.Get("Reason") != string(visitor.FormForeign) || !b.in() {
 				t.Errorf("%s, %s: status %d, reason %q", name, path, a.StatusCode, a.Header.Get("Reason"))
 			}
 		}
@@ -239,7 +240,7 @@ func TestLogoutThatComesFirst(t *testing.T) {
 	if status := h.backchannel(h.provider.Signed(jose.ES256, logoutType, h.provider.LogoutClaims(clientID, *h.provider.Person))); status != http.StatusOK {
 		t.Fatalf("status %d", status)
 	}
-	if a := b.open(b.last.String()); a.Header.Get("Reason") != string(relying.SessionEnded) || b.in() {
+	if a := b.open(b.last.String()); a.Header.Get("Reason") != string(visitor.SessionEnded) || b.in() {
 		t.Errorf("reason %q", a.Header.Get("Reason"))
 	}
 }

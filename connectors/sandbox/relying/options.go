@@ -10,14 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
 // Options register a site with its provider. Of Key and Secret exactly one is given.
@@ -38,32 +38,6 @@ type Options struct {
 
 	Transport http.RoundTripper // reaches the provider, and trusts its certificate; required
 	Random    io.Reader         // required, such as crypto/rand.Reader
-}
-
-// Accounts is the site's own record of who may come in. All methods may be called from many goroutines.
-type Accounts interface {
-	// Admit finds the account of somebody whom the provider has named, and remembers the subject for the next time. email is the address
-	// that the provider vouches for, "" for none. Errors: site.ErrNoAccount, site.ErrInactive, site.ErrLinked.
-	Admit(issuer, subject, email string) (account string, err error)
-	// Active says whether an account may be used now.
-	Active(account string) bool
-}
-
-// Pages are what a person sees that isn't behind the login.
-type Pages interface {
-	Refused(w http.ResponseWriter, r *http.Request, no Refusal)
-	// LoggedOut ends a logout. everywhere is false where the provider couldn't be told.
-	LoggedOut(w http.ResponseWriter, r *http.Request, everywhere bool)
-}
-
-// Place is the site around the relying party.
-type Place struct {
-	Name     string // the product's name: prefix of all paths and of the cookies' names
-	Home     string // path that a login without a destination ends at
-	Now      func() time.Time
-	Accounts Accounts
-	Pages    Pages
-	Logger   *slog.Logger
 }
 
 // Endpoints are the addresses of a site that its provider must know. All are compared octet by octet.
@@ -87,7 +61,7 @@ const (
 
 // EndpointsOf gives the addresses to register for a product ("jira" or "slack") at a base URL, before there is any sandbox.
 func EndpointsOf(product, baseURL string) (Endpoints, error) {
-	base, err := checkBase("BaseURL", baseURL)
+	base, err := visitor.Base("BaseURL", baseURL)
 	if err != nil {
 		return Endpoints{}, fmt.Errorf("relying: %w", err)
 	}
@@ -95,15 +69,6 @@ func EndpointsOf(product, baseURL string) (Endpoints, error) {
 	return Endpoints{
 		Login: at(pathLogin), Redirect: at(pathCallback), PostLogout: at(pathDone), Backchannel: at(pathBackchannel), Frontchannel: at(pathFrontchannel),
 	}, nil
-}
-
-// checkBase reads an https address without a path.
-func checkBase(name, text string) (string, error) {
-	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%s %q must be an https address without a path, such as https://jira.localhost:8444", name, text)
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }
 
 // JWKS gives the public half of a key as the JSON Web Key Set (RFC 7517) that the provider registers for private_key_jwt.
@@ -130,7 +95,7 @@ func publicKey(key crypto.Signer) (jose.JSONWebKey, error) {
 // check completes the options, or says what is wrong.
 func (o *Options) check() error {
 	var err error
-	if o.BaseURL, err = checkBase("BaseURL", o.BaseURL); err != nil {
+	if o.BaseURL, err = visitor.Base("BaseURL", o.BaseURL); err != nil {
 		return err
 	}
 	u, err := url.Parse(o.Issuer)

@@ -70,7 +70,7 @@ func (p *Party) provider(ctx context.Context) (*metadata, error) {
 	d := &p.discovery
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := p.place.Now()
+	now := p.Now()
 	if d.known != nil && now.Sub(d.read) < metadataLife {
 		return d.known, nil
 	}

@@ -6,77 +6,56 @@ import (
 	"regexp"
 
 	"golang.org/x/oauth2"
+
+	"github.com/musubi-hub/musubi/connectors/sandbox/visitor"
 )
 
-// Reason says for machines why somebody wasn't let in, or a logout not taken.
-type Reason string
+// Of the reasons of package visitor these are used here as well.
+type (
+	// Reason says for machines why somebody wasn't let in, or a logout not taken.
+	Reason = visitor.Reason
+	// Refusal is what a person, or the provider, is told.
+	Refusal = visitor.Refusal
+)
 
 // The reasons. What begins with id_token or logout is about a token of the provider.
 //
 //nolint:gosec // names of reasons, no credentials
 const (
-	Unauthenticated     Reason = "unauthenticated"      // a form without a session
-	FormForeign         Reason = "form_foreign"         // a form that isn't this site's, or is of an older session
-	StateUnknown        Reason = "state_unknown"        // no login is under way with this state (any more)
-	OtherBrowser        Reason = "other_browser"        // the login was begun by another browser
-	ResponseMalformed   Reason = "response_malformed"   // a parameter is missing, too long, or there twice
-	ResponseIssuer      Reason = "response_issuer"      // the response is another provider's (RFC 9207)
-	ProviderError       Reason = "provider_error"       // the provider said no, with Code
-	ProviderUnreachable Reason = "provider_unreachable" // or it answers what can't be used
-	CodeRefused         Reason = "code_refused"         // the token end point said no, with Code
-	TokenResponse       Reason = "token_response"       // what it gave isn't a bearer token with an ID token
-	IDTokenSignature    Reason = "id_token_signature"   // algorithm, key or signature
-	IDTokenType         Reason = "id_token_type"
-	IDTokenMalformed    Reason = "id_token_malformed"
-	IDTokenIssuer       Reason = "id_token_issuer"
-	IDTokenAudience     Reason = "id_token_audience"
-	IDTokenParty        Reason = "id_token_party" // azp
-	IDTokenExpired      Reason = "id_token_expired"
-	IDTokenTime         Reason = "id_token_time" // issued in the future, or long ago
-	IDTokenNonce        Reason = "id_token_nonce"
-	IDTokenSubject      Reason = "id_token_subject"
-	IDTokenAccessHash   Reason = "id_token_at_hash"
-	IDTokenRejected     Reason = "id_token_rejected" // by the library's own reading
-	AssuranceTooLow     Reason = "assurance_too_low" // acr
-	UserinfoRefused     Reason = "userinfo_refused"
-	UserinfoSubject     Reason = "userinfo_subject"
-	NoEmail             Reason = "no_email"   // a first login, and no address to find the account by
-	NoAccount           Reason = "no_account" // nobody has provisioned this person
-	AccountInactive     Reason = "account_inactive"
-	AccountLinked       Reason = "account_linked" // to another subject
-	SessionEnded        Reason = "session_ended"  // the provider ended it before it began here
-	LogoutMalformed     Reason = "logout_malformed"
-	LogoutSignature     Reason = "logout_signature"
-	LogoutType          Reason = "logout_type"
-	LogoutIssuer        Reason = "logout_issuer"
-	LogoutAudience      Reason = "logout_audience"
-	LogoutExpired       Reason = "logout_expired"
-	LogoutTime          Reason = "logout_time"
-	LogoutEvent         Reason = "logout_event"
-	LogoutNonce         Reason = "logout_nonce"
-	LogoutSubject       Reason = "logout_subject"
-	LogoutID            Reason = "logout_jti"
-	LogoutReplayed      Reason = "logout_replayed"
-	LogoutRejected      Reason = "logout_rejected"
-	TooMany             Reason = "too_many"
-	Internal            Reason = "internal"
+	ResponseMalformed Reason = "response_malformed" // a parameter is missing, too long, or there twice
+	ResponseIssuer    Reason = "response_issuer"    // the response is another provider's (RFC 9207)
+	CodeRefused       Reason = "code_refused"       // the token end point said no, with Code
+	TokenResponse     Reason = "token_response"     // what it gave isn't a bearer token with an ID token
+	IDTokenSignature  Reason = "id_token_signature" // algorithm, key or signature
+	IDTokenType       Reason = "id_token_type"
+	IDTokenMalformed  Reason = "id_token_malformed"
+	IDTokenIssuer     Reason = "id_token_issuer"
+	IDTokenAudience   Reason = "id_token_audience"
+	IDTokenParty      Reason = "id_token_party" // azp
+	IDTokenExpired    Reason = "id_token_expired"
+	IDTokenTime       Reason = "id_token_time" // issued in the future, or long ago
+	IDTokenNonce      Reason = "id_token_nonce"
+	IDTokenSubject    Reason = "id_token_subject"
+	IDTokenAccessHash Reason = "id_token_at_hash"
+	IDTokenRejected   Reason = "id_token_rejected" // by the library's own reading
+	UserinfoRefused   Reason = "userinfo_refused"
+	UserinfoSubject   Reason = "userinfo_subject"
+	LogoutMalformed   Reason = "logout_malformed"
+	LogoutSignature   Reason = "logout_signature"
+	LogoutType        Reason = "logout_type"
+	LogoutIssuer      Reason = "logout_issuer"
+	LogoutAudience    Reason = "logout_audience"
+	LogoutExpired     Reason = "logout_expired"
+	LogoutTime        Reason = "logout_time"
+	LogoutEvent       Reason = "logout_event"
+	LogoutNonce       Reason = "logout_nonce"
+	LogoutSubject     Reason = "logout_subject"
+	LogoutID          Reason = "logout_jti"
+	LogoutReplayed    Reason = "logout_replayed"
+	LogoutRejected    Reason = "logout_rejected"
 )
 
-// Refusal is what a person, or the provider, is told.
-type Refusal struct {
-	Status   int // of HTTP
-	Reason   Reason
-	Code     string // the provider's error code (RFC 6749), "" for none
-	Incident string // the provider's number of it, "" for none
-}
-
-// refuse makes a refusal that is the other side's doing.
-func refuse(reason Reason) *Refusal { return &Refusal{Status: http.StatusForbidden, Reason: reason} }
-
-var (
-	codeForm     = regexp.MustCompile(`^[a-z_]{1,64}$`)
-	incidentForm = regexp.MustCompile(`\bincident ([0-9A-Za-z]{1,40}(?:-[0-9A-Za-z]{1,40}){0,6})(?:[;,.\s]|$)`)
-)
+var codeForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
 // saidNo reads an error of the provider. Of its free text only the incident number is used: a page must not say what a link told it to.
 func saidNo(reason Reason, code, description string) *Refusal {
@@ -84,9 +63,7 @@ func saidNo(reason Reason, code, description string) *Refusal {
 	if codeForm.MatchString(code) {
 		no.Code = code
 	}
-	if found := incidentForm.FindStringSubmatch(description); found != nil {
-		no.Incident = found[1]
-	}
+	no.Incident = visitor.IncidentIn(description)
 	if no.Code == "temporarily_unavailable" || no.Code == "server_error" {
 		no.Status = http.StatusBadGateway
 	}
@@ -100,15 +77,11 @@ func exchangeFailed(err error) *Refusal {
 		return saidNo(CodeRefused, said.ErrorCode, said.ErrorDescription)
 	}
 	if errors.As(err, &said) && said.Response != nil && said.Response.StatusCode < http.StatusInternalServerError {
-		return refuse(TokenResponse)
+		return visitor.Refuse(TokenResponse)
 	}
 	return unreachable()
 }
 
 func unreachable() *Refusal {
-	return &Refusal{Status: http.StatusBadGateway, Reason: ProviderUnreachable}
-}
-
-func internal() *Refusal {
-	return &Refusal{Status: http.StatusInternalServerError, Reason: Internal}
+	return &Refusal{Status: http.StatusBadGateway, Reason: visitor.ProviderUnreachable}
 }

@@ -25,12 +25,13 @@ type Noticer interface {
 
 // Sources stores where metadata comes from, what came of it, and what it would change.
 type Sources struct {
-	db   *sqldb.DB
-	tell Noticer
+	db      *sqldb.DB
+	tell    Noticer
+	counted counted
 }
 
 // NewSources makes the store over the tables of Migration. tell is called in the transaction of what it tells of.
-func NewSources(db *sqldb.DB, tell Noticer) *Sources { return &Sources{db, tell} }
+func NewSources(db *sqldb.DB, tell Noticer) *Sources { return &Sources{db: db, tell: tell} }
 
 // The errors of decisions. Compare with errors.Is.
 var (

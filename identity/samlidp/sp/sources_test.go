@@ -586,6 +586,16 @@ func TestWarn(t *testing.T) {
 				counts = append(counts, len(h.told.all))
 			}
 		}
+		sum, err := h.sources.Summary(ctx, at+80*24*hour)
+		if err != nil || sum.Waits != 0 || sum.Failing != 0 || sum.Ending[30] != 1 || sum.Ends() != 1 {
+			h.Errorf("%+v %v", sum, err)
+		}
+		_, err = h.sources.Fail(ctx, hub, "sp", "timeout", "x", at)
+		must(h, err)
+		again, err := h.sources.Summary(ctx, at+120*24*hour)
+		if err != nil || again.Failing != 1 || again.Ending[0] != 1 {
+			h.Errorf("%+v %v", again, err)
+		}
 		if !slices.Equal(counts, []int{0, 1, 1, 2, 2, 3, 3, 4, 4}) {
 			h.Errorf("told: %v", counts)
 		}

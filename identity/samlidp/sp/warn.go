@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/musubi-hub/musubi/identity"
@@ -60,4 +62,61 @@ func (s *Sources) Warn(ctx context.Context, now int64) (ends int, err error) {
 		s.db.Yield(ctx)
 	}
 	return len(all), nil
+}
+
+// Summary counts what administrators have to look at.
+type Summary struct {
+	Waits   int         // proposals that wait for a person
+	Failing int         // sources of which the newest try failed
+	Ending  map[int]int // certificates and metadata without a successor, by threshold in days; 0: ended
+}
+
+// Ends is how many end soon, or have ended.
+func (s Summary) Ends() (n int) {
+	for _, k := range s.Ending {
+		n += k
+	}
+	return n
+}
+
+// summaryAge is how old what is counted of failures and ends may be: each page asks, and nothing of it changes fast.
+const summaryAge = time.Minute
+
+type counted struct {
+	mu  sync.Mutex
+	at  int64
+	sum Summary
+}
+
+// Summary counts at now (UTC, microseconds). What waits is as it is; the rest is up to a minute old.
+func (s *Sources) Summary(ctx context.Context, now int64) (Summary, error) {
+	s.counted.mu.Lock()
+	defer s.counted.mu.Unlock()
+	if age := now - s.counted.at; s.counted.at == 0 || age < 0 || age > summaryAge.Microseconds() {
+		all, err := s.All(ctx)
+		if err != nil {
+			return Summary{}, err
+		}
+		sum := Summary{Ending: map[int]int{}}
+		for _, d := range append(Thresholds(), 0) {
+			sum.Ending[d] = 0
+		}
+		for _, o := range all {
+			if o.Status.Why != "" {
+				sum.Failing++
+			}
+			for _, e := range Expiring(o.SP, o.Status.ValidUntil, now) {
+				if !e.Succeeded {
+					sum.Ending[e.Threshold]++
+				}
+			}
+		}
+		s.counted.at, s.counted.sum = now, sum
+	}
+	out := s.counted.sum
+	out.Ending = maps.Clone(out.Ending)
+	if err := s.db.Reader().QueryRowContext(ctx, `SELECT COUNT(*) FROM saml_proposal WHERE state = 'pending'`).Scan(&out.Waits); err != nil {
+		return Summary{}, fmt.Errorf("metadata: %w", err)
+	}
+	return out, nil
 }

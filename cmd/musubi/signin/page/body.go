@@ -112,28 +112,28 @@ type SessionsBody struct {
 // microseconds; 0: unknown).
 type Told struct {
 	Name  Label
-	State ServiceState
+	State ToldState
 	Until int64
 }
 
-// ServiceState says what became of a session at a service.
-type ServiceState string
+// ToldState says what became of a session at a service.
+type ToldState string
 
 // The states.
 const (
-	ServiceEnded   ServiceState = "ended"   // it says so
-	ServicePartly  ServiceState = "partly"  // it says so, and that somebody behind it couldn't be told
-	ServiceTelling ServiceState = "telling" // the hub tells it until it hears
-	ServiceFramed  ServiceState = "framed"  // this page loads its own; what came of it nobody knows
-	ServiceUnsure  ServiceState = "unsure"  // it was told and didn't confirm
-	ServiceRefused ServiceState = "refused"
-	ServiceWaiting ServiceState = "waiting" // only this browser can tell it, and may yet
-	ServiceUntold  ServiceState = "untold"  // nobody can tell it
+	ToldEnded   ToldState = "ended"   // it says so
+	ToldPartly  ToldState = "partly"  // it says so, and that somebody behind it couldn't be told
+	ToldTelling ToldState = "telling" // the hub tells it until it hears
+	ToldFramed  ToldState = "framed"  // this page loads its own; what came of it nobody knows
+	ToldUnsure  ToldState = "unsure"  // it was told and didn't confirm
+	ToldRefused ToldState = "refused"
+	ToldWaiting ToldState = "waiting" // only this browser can tell it, and may yet
+	ToldUntold  ToldState = "untold"  // nobody can tell it
 )
 
 // Over reports whether the session there is over, or will be by the hub's doing.
 func (s Told) Over() bool {
-	return s.State == ServiceEnded || s.State == ServicePartly || s.State == ServiceTelling
+	return s.State == ToldEnded || s.State == ToldPartly || s.State == ToldTelling
 }
 
 // LoggedOutBody is the body of LoggedOut.
