@@ -487,6 +487,7 @@ func TestLogoutProvesKey(t *testing.T) {
 				must(t, rows.Scan(&party, &key))
 				out = append(out, party+" "+name[key])
 			}
+			must(t, rows.Err())
 			return out
 		}
 		is := func(want ...string) {
