@@ -6,34 +6,34 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
-	"github.com/musubi-hub/musubi/cmd/internal/config"
 	"github.com/musubi-hub/musubi/cmd/musubi/registration"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/access"
 	"github.com/musubi-hub/musubi/identity/audit"
-	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/keys"
 	"github.com/musubi-hub/musubi/policies"
 )
 
 func newRP(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rp", Short: "ログイン先 (SaaS): 一覧、登録、確認、削除 / relying parties: list, add, check, remove", Args: cobra.NoArgs,
-		Long: `ログイン先 (OpenID Connect の relying party) は、職員がハブでログインして入る SaaS です。登録が決めるのは、答えを返す宛先 (戻り先)、相手の
-証明のしかた、求められる情報、載せる機能です。だれが入れるか、何を伝えるかは、方針が決めます (musubi policy)。
-登録・変更・削除はシステム管理者だけができ、監査記録に残ります。
+		Long: `ログイン先は、職員がハブでログインして入る SaaS です (SAML 2.0 の service provider か、OpenID Connect の relying party)。登録が決めるのは、
+答えを返す宛先、相手の証明のしかた、求められる情報、載せる機能です。だれが入れるか、何を伝えるかは、方針が決めます (musubi policy)。
+番号 (ID) は、どちらの方式でも、一つのログイン先だけのものです。登録・変更・削除はシステム管理者だけができ、監査記録に残ります。
 
-A relying party is a SaaS that people enter by logging in at the hub (OpenID Connect). Its registration says where answers are sent, how it proves who
-it is, what it may ask for, and which functions it carries. Who enters, and what it is told, the policies decide (musubi policy).
-System administrators alone change registrations; each change is audited.
+A relying party is a SaaS that people enter by logging in at the hub: a service provider of SAML 2.0, or a relying party of OpenID Connect. Its
+registration says where answers are sent, how it proves who it is, what it may ask for, and which functions it carries. Who enters, and what it is told,
+the policies decide (musubi policy). An id is one party's, whatever it speaks. System administrators alone change registrations; each change is audited.
 
   musubi rp profiles                                     ready registrations
-  musubi rp add jira --profile atlassian-portal --set host=jira.example.jp --jwks jira.json --as planner.cred
+  musubi rp add slack --profile slack --set host=example.slack.com --as planner.cred
+  musubi rp add wiki --metadata wiki.xml --function documents --as planner.cred
+  musubi rp show slack --as planner.cred                 with what has to be entered at the other side
   musubi rp check jira --org 011002 --person S00001 --as planner.cred     a dry login`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -50,67 +50,17 @@ func (e *env) workspace(ctx context.Context, h *boot.Hub, action policies.Action
 	return scope, actor, err
 }
 
-// partyOf reads one relying party. An id that there isn't comes with those that may have been meant.
-func partyOf(ctx context.Context, h *boot.Hub, id string) (party.Party, error) {
-	if policies.RelyingPartyID(id) == party.HubID {
-		return party.Party{}, boot.Refused(fmt.Errorf("%s: the hub's own pages aren't registered; they are there wherever login is served (musubi config show)", id))
-	}
-	p, err := h.Parties.Party(ctx, h.DB.Reader(), policies.RelyingPartyID(id))
-	if !errors.Is(err, identity.ErrNotFound) {
-		return p, err
-	}
-	all, lerr := h.Parties.List(ctx)
-	if lerr != nil {
-		return p, lerr
-	}
-	var known []string
-	for _, o := range all {
-		known = append(known, string(o.ID))
-	}
-	if near := config.Near(id, known); len(near) > 0 {
-		return p, fmt.Errorf("relying party %q: %w: did you mean %s?", oneLine(id, 80), identity.ErrNotFound, strings.Join(near, ", "))
-	}
-	return p, fmt.Errorf("relying party %q: %w: `musubi rp list` shows those that there are", oneLine(id, 80), identity.ErrNotFound)
-}
-
-// rpView is a relying party in --json answers: as a file for rp add, with what a file can't hold.
-type rpView struct {
-	registration.Registration
-	Reached []policies.Network `json:"reached"` // where people log in
-	Secrets []secretView       `json:"secrets,omitempty"`
-}
-
-type secretView struct {
-	Until  string `json:"until,omitempty"` // JST; empty: until it is replaced
-	Counts bool   `json:"counts"`
-}
-
-func viewParty(p party.Party, at int64) rpView {
-	v := rpView{Registration: registration.Of(p), Reached: p.Policy().Networks}
-	if v.Reached == nil {
-		v.Reached = []policies.Network{}
-	}
-	for _, s := range p.Secrets {
-		x := secretView{Counts: s.Until == 0 || at < s.Until}
-		if s.Until != 0 {
-			x.Until = showTime(time.UnixMicro(s.Until))
-		}
-		v.Secrets = append(v.Secrets, x)
-	}
-	return v
-}
-
 func newRPList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "ログイン先の一覧 / list the relying parties", Args: cobra.NoArgs,
-		Long:    "番号 (client_id) の順に並べます。 / Ordered by id (client_id).",
+		Long:    "番号の順に並べます。 / Ordered by id.",
 		Example: "  musubi rp list --as planner.cred\n  musubi rp list --json --as planner.cred",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
 				if _, _, err := e.workspace(ctx, h, policies.ActionPartyRead); err != nil {
 					return err
 				}
-				list, err := h.Parties.List(ctx)
+				list, err := partiesOf(ctx, h)
 				if err != nil {
 					return err
 				}
@@ -119,7 +69,7 @@ func newRPList(e *env) *cobra.Command {
 						Parties []rpView `json:"relying_parties"`
 					}{[]rpView{}}
 					for _, p := range list {
-						doc.Parties = append(doc.Parties, viewParty(p, h.Now().UnixMicro()))
+						doc.Parties = append(doc.Parties, p.view(h.Now().UnixMicro()))
 					}
 					return e.printJSON("musubi.rps.v1", doc)
 				}
@@ -127,10 +77,10 @@ func newRPList(e *env) *cobra.Command {
 					say(e.stdout, "ログイン先はまだ登録されていません。 / No relying party is registered yet: musubi rp profiles, musubi rp add")
 					return nil
 				}
-				c := newColumns("ID", "名前 / NAME", "ネットワーク / NETWORKS", "機能 / FUNCTIONS", "利用席 / SEATS", "証明 / AUTH", "確認 / LEAST")
+				c := newColumns("ID", "方式 / PROTOCOL", "名前 / NAME", "ネットワーク / NETWORKS", "機能 / FUNCTIONS", "利用席 / SEATS", "証明 / AUTH", "確認 / LEAST")
 				for _, p := range list {
-					rp := p.Policy()
-					c.row(string(p.ID), p.Name, joined(rp.Networks), joined(rp.Functions), joined(rp.Products), string(p.Auth), registration.LevelName(p.Least))
+					rp := p.policy()
+					c.row(string(rp.ID), string(p.protocol()), p.name(), joined(rp.Networks), joined(rp.Functions), joined(rp.Products), p.auth(), registration.LevelName(p.least()))
 				}
 				c.print(e.stdout)
 				return nil
@@ -140,11 +90,15 @@ func newRPList(e *env) *cobra.Command {
 }
 
 func newRPShow(e *env) *cobra.Command {
-	return &cobra.Command{
+	var certificate bool
+	cmd := &cobra.Command{
 		Use: "show ID", Short: "一つのログイン先を見る / one relying party", Args: cobra.ExactArgs(1),
-		Long: `rp add --from で読める形 (YAML) で表示します。シークレットは、だれにも見えません。相手の側に入れる値も示します。
-Written as rp add --from reads it (YAML). Nobody can see a secret. What the other side has to be told stands in the comments.`,
-		Example: "  musubi rp show jira --as planner.cred\n  musubi rp show jira --as planner.cred > jira.yaml",
+		Long: `rp add --from で読める形 (YAML) で表示します。シークレットは、だれにも見えません。相手の側に入れる値 (SAML では証明書も) も示します。
+--certificate は、署名の証明書だけを PEM で書きます: 今のもの、次のもの (公開されていれば) の順です。
+Written as rp add --from reads it (YAML). Nobody can see a secret. What the other side has to be told, for SAML with the certificates, stands in the
+comments. --certificate writes the signing certificates alone, in PEM: that of today, then the next one where it is published.`,
+		Example: "  musubi rp show jira --as planner.cred\n  musubi rp show jira --as planner.cred > jira.yaml\n" +
+			"  musubi rp show slack --certificate --as planner.cred > hub.pem",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withHub(cmd.Context(), false, func(ctx context.Context, h *boot.Hub) error {
 				if _, _, err := e.workspace(ctx, h, policies.ActionPartyRead); err != nil {
@@ -154,22 +108,51 @@ Written as rp add --from reads it (YAML). Nobody can see a secret. What the othe
 				if err != nil {
 					return err
 				}
-				if e.json {
-					return e.printJSON("musubi.rp.v1", viewParty(p, h.Now().UnixMicro()))
-				}
-				e.tellOtherSide(h, p, "# ")
-				for _, s := range viewParty(p, h.Now().UnixMicro()).Secrets {
-					say(e.stdout, "# シークレット / secret: %s", secretLine(s))
-				}
-				text, err := registration.Write(registration.Of(p))
-				if err != nil {
-					return err
-				}
-				say(e.stdout, "%s", strings.TrimSuffix(string(text), "\n"))
-				return nil
+				return e.showParty(ctx, h, p, certificate)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&certificate, "certificate", false, "for SAML: the signing certificates alone, in PEM")
+	return cmd
+}
+
+func (e *env) showParty(ctx context.Context, h *boot.Hub, p relyingParty, certificate bool) error {
+	at := h.Now().UnixMicro()
+	doc := p.view(at)
+	if p.saml != nil {
+		own, err := ownSide(ctx, h, *p.saml)
+		if err != nil {
+			return err
+		}
+		doc.Hub = &own
+	}
+	switch {
+	case certificate && p.saml == nil:
+		return boot.Usage(fmt.Errorf("--certificate: %s speaks OpenID, whose keys are fetched from the issuer", p.id()))
+	case certificate && len(doc.Hub.Certificates) == 0:
+		return boot.Refused(errNoCertificates)
+	case e.json:
+		return e.printJSON("musubi.rp.v1", doc)
+	case certificate:
+		for _, c := range doc.Hub.Certificates {
+			if c.State != string(keys.Retired) {
+				say(e.stdout, "%s", strings.TrimSuffix(c.PEM, "\n"))
+			}
+		}
+		return nil
+	}
+	if err := e.tellOtherSide(ctx, h, p, "# "); err != nil {
+		return err
+	}
+	for _, s := range doc.Secrets {
+		say(e.stdout, "# シークレット / secret: %s", secretLine(s))
+	}
+	text, err := registration.Write(p.registration())
+	if err != nil {
+		return err
+	}
+	say(e.stdout, "%s", strings.TrimSuffix(string(text), "\n"))
+	return nil
 }
 
 func secretLine(s secretView) string {
@@ -182,26 +165,13 @@ func secretLine(s secretView) string {
 	return "期限切れ / expired " + s.Until
 }
 
-// tellOtherSide says what the relying party's own configuration needs.
-func (e *env) tellOtherSide(h *boot.Hub, p party.Party, lead string) {
-	say(e.stdout, "%s相手に入れる値 / for the other side: client_id %s, 認証 / authentication %s, 署名 / signatures %s", lead, p.ID, p.Auth, p.Alg)
-	for _, f := range p.Faces {
-		g := h.Config.Gates[f.Network]
-		if g == nil {
-			say(e.stdout, "%s  %-10s (ログインの受付がまだありません / no login is served there yet)", lead, f.Network)
-			continue
-		}
-		say(e.stdout, "%s  %-10s issuer https://%s  discovery https://%s/.well-known/openid-configuration", lead, f.Network, g.LoginHost, g.LoginHost)
-	}
-}
-
 func newRPProfiles(e *env) *cobra.Command {
 	var schema bool
 	cmd := &cobra.Command{
 		Use: "profiles [NAME]", Short: "登録のひな形 / ready registrations", Args: cobra.MaximumNArgs(1),
 		Long: `ひな形の一覧か、一つの中身を示します。ひな形の {名前} には、rp add の --set 名前=値 で値を入れます。
 Lists the ready registrations, or shows one. Its {gaps} are filled by --set NAME=VALUE of rp add. --schema prints the JSON schema of registration files.`,
-		Example: "  musubi rp profiles\n  musubi rp profiles atlassian-portal\n  musubi rp profiles --schema > registration.schema.json",
+		Example: "  musubi rp profiles\n  musubi rp profiles slack\n  musubi rp profiles --schema > registration.schema.json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if schema {
 				say(e.stdout, "%s", strings.TrimSuffix(string(registration.Schema), "\n"))
@@ -224,11 +194,17 @@ Lists the ready registrations, or shows one. Its {gaps} are filled by --set NAME
 				}{all})
 			}
 			for _, p := range all {
-				say(e.stdout, "%s  %s / %s", p.Name, p.Title.JA, p.Title.EN)
+				say(e.stdout, "%-22s %-5s %s / %s", p.Name, p.Party.Speaks(), p.Title.JA, p.Title.EN)
 				if len(args) == 0 {
 					continue
 				}
 				say(e.stdout, "\n%s\n%s\n", p.Note.JA, p.Note.EN)
+				if p.Ends.JA != "" {
+					say(e.stdout, "%s\n%s\n", p.Ends.JA, p.Ends.EN)
+				}
+				for _, x := range p.Enter {
+					say(e.stdout, "相手に入れる / enter there: %s <- %s", x.At, x.Put)
+				}
 				for _, gap := range sorted(p.Asks) {
 					say(e.stdout, "--set %s=...  %s", gap, p.Asks[gap])
 				}
@@ -274,15 +250,15 @@ Takes the registration out. Logins to it, and the tokens that it was given, coun
 				if err != nil {
 					return err
 				}
-				if err := h.Parties.Remove(ctx, actor, p.ID, why, h.Now().UnixMicro()); err != nil {
+				if err := p.remove(ctx, h, actor, why); err != nil {
 					return err
 				}
 				if e.json {
 					return e.printJSON("musubi.rp-removed.v1", struct {
 						ID policies.RelyingPartyID `json:"id"`
-					}{p.ID})
+					}{p.id()})
 				}
-				say(e.stdout, "削除しました / removed %s (%s)", p.ID, p.Name)
+				say(e.stdout, "削除しました / removed %s (%s)", p.id(), p.name())
 				return nil
 			})
 		},

@@ -46,8 +46,8 @@ func (i *install) withParties(t *testing.T) {
 	}
 	write(t, i.path("musubi.yaml"), []byte(text))
 	write(t, i.path("keys.json"), []byte(rpKeys))
-	i.must(t, "rp", "add", "jira", "--profile", "atlassian-portal", "--set", "host=jira.example.jp", "--name", "お問い合わせ窓口", "--jwks", i.path("keys.json"), "--as", i.planner())
-	i.must(t, "rp", "add", "slack", "--profile", "slack", "--set", "host=slack.example.jp", "--jwks", i.path("keys.json"), "--as", i.planner())
+	i.must(t, "rp", "add", "jira", "--profile", "atlassian-portal-oidc", "--set", "host=jira.example.jp", "--name", "お問い合わせ窓口", "--jwks", i.path("keys.json"), "--as", i.planner())
+	i.must(t, "rp", "add", "slack", "--profile", "slack-oidc", "--set", "host=slack.example.jp", "--jwks", i.path("keys.json"), "--as", i.planner())
 }
 
 // link gives somebody a card.
@@ -83,7 +83,7 @@ func TestRelyingParties(t *testing.T) {
 		with := func(args ...string) []string { return append(args, "--as", i.planner()) }
 
 		// A secret is shown once, and stands nowhere.
-		out := i.must(t, with("rp", "add", "survey", "--profile", "qualtrics", "--set", "host=t.example.jp", "--set", "redirect=https://t.example.jp/cb")...)
+		out := i.must(t, with("rp", "add", "survey", "--profile", "qualtrics-oidc", "--set", "host=t.example.jp", "--set", "redirect=https://t.example.jp/cb")...)
 		secret := regexp.MustCompile(`client_secret (\S{43})`).FindStringSubmatch(out)
 		if secret == nil || !strings.Contains(out, "PKCE") || !strings.Contains(out, "issuer https://login.internet.example.go.jp") {
 			t.Fatalf("%s", out)
@@ -155,22 +155,22 @@ func TestRelyingPartiesRefuse(t *testing.T) {
 	i := &install{data: t.TempDir()}
 	i.withParties(t)
 	with := func(args ...string) []string { return append(args, "--as", i.planner()) }
-	i.must(t, with("rp", "add", "survey", "--profile", "qualtrics", "--set", "host=t.example.jp", "--set", "redirect=https://t.example.jp/cb")...)
+	i.must(t, with("rp", "add", "survey", "--profile", "qualtrics-oidc", "--set", "host=t.example.jp", "--set", "redirect=https://t.example.jp/cb")...)
 	registered := i.must(t, with("rp", "list", "--json")...)
 	for name, c := range map[string]struct {
 		code int
 		want string
 		args []string
 	}{
-		"exists":                     {3, "--replace", []string{"add", "jira", "--profile", "slack", "--set", "host=a.example.jp", "--jwks", i.path("keys.json")}},
-		"nothing to replace":         {3, "leave --replace out", []string{"add", "wiki", "--profile", "slack", "--set", "host=a.example.jp", "--jwks", i.path("keys.json"), "--replace"}},
-		"a gap":                      {2, "--set host=", []string{"add", "wiki", "--profile", "slack"}},
+		"exists":                     {3, "--replace", []string{"add", "jira", "--profile", "slack-oidc", "--set", "host=a.example.jp", "--jwks", i.path("keys.json")}},
+		"nothing to replace":         {3, "leave --replace out", []string{"add", "wiki", "--profile", "slack-oidc", "--set", "host=a.example.jp", "--jwks", i.path("keys.json"), "--replace"}},
+		"a gap":                      {2, "--set host=", []string{"add", "wiki", "--profile", "slack-oidc"}},
 		"a profile that there isn't": {2, "generic-web", []string{"add", "wiki", "--profile", "zendesk"}},
 		"our own host":               {3, "own_host", []string{"add", "wiki", "--profile", "generic-web", "--set", "host=login.internet.example.go.jp", "--function", "faq", "--jwks", i.path("keys.json")}},
 		"in clear":                   {3, "want https", []string{"add", "wiki", "--redirect", "http://a.example.jp/cb", "--auth", "client_secret_basic", "--alg", "ES256", "--least", "card", "--function", "faq"}},
 		"a wildcard":                 {3, "no wildcards", []string{"add", "wiki", "--redirect", "https://*.example.jp/cb", "--auth", "client_secret_basic", "--alg", "ES256", "--least", "card", "--function", "faq"}},
 		"no function":                {3, "no_functions", []string{"add", "wiki", "--profile", "generic-web", "--set", "host=a.example.jp", "--jwks", i.path("keys.json")}},
-		"the hub's own":              {3, "can't be registered", []string{"add", "musubi", "--profile", "slack", "--set", "host=a.example.jp", "--jwks", i.path("keys.json")}},
+		"the hub's own":              {3, "can't be registered", []string{"add", "musubi", "--profile", "slack-oidc", "--set", "host=a.example.jp", "--jwks", i.path("keys.json")}},
 		"a key file that isn't":      {2, "--jwks", []string{"add", "wiki", "--jwks", i.path("musubi.yaml")}},
 		"another's redirect":         {3, "shared_redirect", []string{"add", "wiki", "--redirect", "https://t.example.jp/cb", "--auth", "client_secret_basic", "--alg", "ES256", "--least", "card", "--function", "faq"}},
 		"show nobody":                {3, "did you mean jira", []string{"show", "jria"}},

@@ -49,6 +49,9 @@ The new one is shown once.`,
 				if err != nil {
 					return err
 				}
+				if p.oidc == nil {
+					return boot.Refused(fmt.Errorf("%s: %w: it speaks SAML and proves itself by the signatures of its requests, if by anything", p.id(), party.ErrNoSecret))
+				}
 				text, fresh, err := party.NewSecret(rand.Reader)
 				if err != nil {
 					return err
@@ -56,7 +59,7 @@ The new one is shown once.`,
 				now := h.Now()
 				until := now.Add(overlap)
 				err = putParty(file, text, func() error {
-					return h.Parties.Rotate(ctx, actor, p.ID, fresh, until.UnixMicro(), now.UnixMicro())
+					return h.Parties.Rotate(ctx, actor, p.oidc.ID, fresh, until.UnixMicro(), now.UnixMicro())
 				})
 				if errors.Is(err, party.ErrNoSecret) {
 					return boot.Refused(err)
@@ -72,9 +75,9 @@ The new one is shown once.`,
 						ID          policies.RelyingPartyID `json:"id"`
 						Secret      string                  `json:"client_secret,omitempty"` // shown this once
 						FormerUntil time.Time               `json:"former_until"`
-					}{p.ID, text, until.UTC()})
+					}{p.oidc.ID, text, until.UTC()})
 				}
-				say(e.stdout, "%s のシークレットを替えました。前のものは %s まで有効です。 / Rotated; the former one counts until then.", p.ID, showTime(until))
+				say(e.stdout, "%s のシークレットを替えました。前のものは %s まで有効です。 / Rotated; the former one counts until then.", p.oidc.ID, showTime(until))
 				e.tellSecret(text, file)
 				return nil
 			})

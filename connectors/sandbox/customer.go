@@ -46,8 +46,6 @@ type customerTab struct{ ID, Path, Word, WordEN string }
 type door interface {
 	Host(host string) bool
 	BaseURL() string
-	// FormOrigin is the origin, besides the site's own, that a page with a logout button must let forms lead to; "" for none.
-	FormOrigin() string
 	LoginPath() string
 	LogoutPath() string
 	Handle(w http.ResponseWriter, r *http.Request) bool
@@ -185,8 +183,7 @@ func (x *customerSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	// A logout leads to the provider: browsers hold form-action against where a form's answer redirects to as well.
-	h.Set("Content-Security-Policy", strings.Replace(contentSecurityPolicy, "form-action 'self'", strings.TrimSpace("form-action 'self' "+x.party.FormOrigin()), 1))
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the browser say that a form comes from nowhere

@@ -127,6 +127,7 @@ func TestDemonstration(t *testing.T) {
 	t.Run("curl with SoftHSM", func(t *testing.T) { curlLogsIn(t, d) })
 	t.Run("signed challenge", func(t *testing.T) { signedChallenge(t, d) })
 	t.Run("openid-client", func(t *testing.T) { openIDClient(t, d) })
+	t.Run("mellon", func(t *testing.T) { samlInChromium(t, d) })
 	t.Run("newcomer", func(t *testing.T) { newcomer(t, d) })
 }
 

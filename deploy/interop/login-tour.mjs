@@ -93,6 +93,8 @@ class Person {
 
   // goesOn presses the button that takes SAML's answer from the hub to the site, where the hub asks for that.
   async goesOn() {
+    // A product's page that posts its request is gone in a moment.
+    await this.page.waitForSelector("header form.who, main form [name=SAMLResponse]", { state: "attached" });
     if (this.origin() !== login || !(await this.page.locator("main form [name=SAMLResponse]").count())) return;
     await this.page.click("main form button");
     await this.page.waitForURL((to) => to.origin !== login);
@@ -104,6 +106,14 @@ class Person {
     await this.open(address);
     await this.goesOn();
     return { origin: this.origin(), who: await this.page.innerText("header form.who span") };
+  }
+
+  // leavesBy presses a site's logout button and waits until a page says how it ended: on the way the browser goes through several.
+  async leavesBy(words) {
+    this.bytes = 0;
+    await this.page.click("header form.who button");
+    await this.page.waitForFunction((w) => document.querySelector("main")?.innerText.includes(w), words);
+    await this.settled();
   }
 
   // toCard goes from the login page to the page that plays cards.
@@ -139,7 +149,7 @@ async function walk(name, options, fn) {
 }
 
 // By the browser's own certificate into the help desk, from there into the chat and two more sites, by SAML and by OpenID Connect, without another
-// login; out again by one of them.
+// login; out again by the one that has single logout, which ends the session of the other protocol too.
 await walk("certificate", {}, async (p) => {
   await p.open(`${jira}/`);
   await p.look("login");
@@ -169,17 +179,29 @@ await walk("certificate", {}, async (p) => {
   await p.open(`${jira}/`);
   await p.press("header form.who button");
   const alone = await p.text();
-  await p.open(`${faq}/`);
-  await p.press("header form.who button");
-  if (await p.page.locator('main form button').count() && p.origin() === login) {
-    await p.look("logout");
-    await p.press("main form button");
-  }
+  await p.open(`${wiki}/`);
+  await p.leavesBy("ログイン先からもログアウトしました");
   await p.look("logged-out");
   const after = await p.text();
-  // Whoever comes to the hub again has to log in.
+  await p.open(`${faq}/`);
+  const faqAfter = p.origin();
   await p.open(`${jira}/`);
-  return { presented, jira: jiraPage, slack: slackPage, wiki: wikiPage, faq: faqPage, told, sessions, alone, after, jiraAfter: p.origin() };
+  return { presented, jira: jiraPage, slack: slackPage, wiki: wikiPage, faq: faqPage, told, sessions, alone, after, faqAfter, jiraAfter: p.origin() };
+});
+
+// Out by OpenID Connect: the site by SAML is told too.
+await walk("otherway", {}, async (p) => {
+  await p.open(`${wiki}/`);
+  await p.toCard();
+  await p.plays("city");
+  await p.goesOn();
+  const wikiPage = p.origin();
+  await p.enters(`${faq}/`);
+  await p.leavesBy("ログアウトしました");
+  await p.look("logged-out-by-openid");
+  const after = await p.text();
+  await p.open(`${wiki}/`);
+  return { wiki: wikiPage, after, wikiAfter: p.origin() };
 });
 
 // Somebody with two posts, whose first PIN is wrong, chooses the post; nothing needs a script.

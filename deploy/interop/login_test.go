@@ -40,8 +40,9 @@ func peopleLogIn(t *testing.T, d *demonstration) {
 					Origin, Who string
 					Cards       int
 				}
-				Told, Sessions, Alone, After, JiraAfter string
+				Told, Sessions, Alone, After, FAQAfter, JiraAfter string
 			}
+			OtherWay struct{ Failed, At, Wiki, After, WikiAfter string }
 			Posts    struct{ Failed, Wrong, Choice, At string }
 			Keyboard struct{ Failed, At, Header string }
 			Refused  map[string]struct{ Text, Back string }
@@ -88,8 +89,11 @@ func peopleLogIn(t *testing.T, d *demonstration) {
 		t.Errorf("after the logout at the help desk: %s", c.Alone)
 	case !strings.Contains(c.Sessions, "この端末") || !strings.Contains(c.Sessions, "マイナンバーカード"):
 		t.Errorf("one's own sessions: %s", c.Sessions)
-	case !strings.Contains(c.After, "ログアウトしました") || c.JiraAfter != d.hub:
-		t.Errorf("after the logout: %q, and the help desk's page is at %s", c.After, c.JiraAfter)
+	case !strings.Contains(c.After, "ログイン先からもログアウトしました") || c.FAQAfter != d.hub || c.JiraAfter != d.hub:
+		t.Errorf("after the logout by SAML: %q; the site by OpenID is at %s, the help desk at %s", c.After, c.FAQAfter, c.JiraAfter)
+	}
+	if o := seen.Walks.OtherWay; o.Failed != "" || o.Wiki != at("wiki") || !strings.Contains(o.After, "ログアウトしました") || o.WikiAfter != d.hub {
+		t.Errorf("after the logout by OpenID Connect: %+v", o)
 	}
 	if p := seen.Walks.Posts; p.Failed != "" || !strings.Contains(p.Wrong, "あと 2 回") || !strings.Contains(p.Choice, "仙台市") || !strings.Contains(p.Choice, "宮城県") {
 		t.Errorf("two posts, without script: %+v", p)

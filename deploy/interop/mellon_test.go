@@ -3,6 +3,7 @@
 package interop_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -25,11 +26,11 @@ import (
 	"github.com/musubi-hub/musubi/policies"
 )
 
-// mellonConfig is a private Apache with one page behind mod_auth_mellon, which shows whom it let in.
+// mellonConfig is a private Apache with pages behind mod_auth_mellon, which show whom it let in.
 const mellonConfig = `
 ServerRoot "%[1]s"
 PidFile "%[1]s/pid"
-ServerName localhost:%[2]s
+ServerName %[7]s:%[2]s
 Listen 127.0.0.1:%[2]s
 Mutex file:%[1]s/run
 ErrorLog "%[1]s/error.log"
@@ -43,13 +44,20 @@ MellonLockFile "%[1]s/run/mellon.lock"
 <Location />
   Require all granted
   MellonEndpointPath /mellon
-  MellonSPPrivateKeyFile "%[6]s"
-  MellonSPCertFile "%[5]s"
+  MellonSPPrivateKeyFile "%[9]s"
+  MellonSPCertFile "%[8]s"
   MellonIdPMetadataFile "%[1]s/idp.xml"
   MellonSignatureMethod rsa-sha256
   MellonSecureCookie On
   MellonVariable musubi
   MellonEnable info
+</Location>
+<Location /page.html>
+  MellonEnable auth
+  Require valid-user
+  Options +Includes
+  SetOutputFilter INCLUDES
+  ForceType "text/html; charset=utf-8"
 </Location>
 <Location /secret>
   MellonEnable auth
@@ -60,8 +68,50 @@ MellonLockFile "%[1]s/run/mellon.lock"
 </Location>
 `
 
-// startMellon starts it in a folder of its own and gives its address and a client that trusts it and the hub.
-func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client) {
+// mellonPage says who somebody is, as Apache's own server-side includes know it.
+const mellonPage = `<!DOCTYPE html><html lang="ja"><head><title>mod_auth_mellon</title></head><body><main><h1>mod_auth_mellon</h1>
+<p id="name"><!--#echo encoding="none" var="MELLON_displayName" --></p>
+<p id="mail"><!--#echo encoding="none" var="MELLON_mail" --></p>
+<p id="nameid"><!--#echo encoding="none" var="MELLON_NAME_ID" --></p>
+<p id="idp"><!--#echo encoding="none" var="MELLON_IDP" --></p>
+<p><a href="/mellon/logout?ReturnTo=/out.html">Logout</a></p></main></body></html>
+`
+
+// mellon is such an Apache that runs.
+type mellon struct {
+	address string
+	client  *http.Client
+}
+
+// localClient is a browser without pages: it keeps cookies, follows nothing, and trusts what stands in the files.
+func localClient(t *testing.T, trusted ...string) *http.Client {
+	t.Helper()
+	roots := x509.NewCertPool()
+	for _, file := range trusted {
+		certificates, err := os.ReadFile(file)
+		noError(t, err)
+		roots.AppendCertsFromPEM(certificates)
+	}
+	jar, err := cookiejar.New(nil)
+	noError(t, err)
+	return &http.Client{
+		Jar: jar, Timeout: peerTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: roots},
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) { // *.localhost is this machine, whatever a resolver says
+				_, port, err := net.SplitHostPort(address)
+				if err != nil {
+					return nil, err
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+			},
+		},
+	}
+}
+
+// startMellon starts it in a folder of its own, at a host of this machine. metadata are those of its identity provider, trusted is a file of what
+// its client trusts, certificate one with its https certificate and key; empty: it has one of its own.
+func startMellon(t *testing.T, host string, metadata []byte, trusted, certificate string) *mellon {
 	t.Helper()
 	const modules = "/usr/lib/apache2/modules/"
 	apache, err := exec.LookPath("apache2")
@@ -84,18 +134,24 @@ func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client)
 		noError(t, os.Mkdir(filepath.Join(dir, d), 0o777))
 		noError(t, os.Chmod(filepath.Join(dir, d), 0o777)) // its workers may be somebody else
 	}
-	noError(t, os.WriteFile(filepath.Join(dir, "pages", "secret"), []byte("in"), 0o644))
-	metadata, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
-	noError(t, err)
+	for name, text := range map[string]string{"secret": "in", "page.html": mellonPage, "out.html": "<!DOCTYPE html><title>out</title><p>out</p>"} {
+		noError(t, os.WriteFile(filepath.Join(dir, "pages", name), []byte(text), 0o644))
+	}
 	noError(t, os.WriteFile(filepath.Join(dir, "idp.xml"), metadata, 0o644))
-	der, key, certificate := ownKey(t)
+	_, key, own := ownKey(t)
+	served := key
+	if certificate == "" {
+		certificate = own
+	} else {
+		served = certificate
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	noError(t, err)
 	noError(t, listener.Close())
 	var load strings.Builder
-	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "headers", "socache_shmcb", "ssl", "auth_mellon"} {
+	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "headers", "include", "socache_shmcb", "ssl", "auth_mellon"} {
 		fmt.Fprintf(&load, "LoadModule %s_module %smod_%s.so\n", m, modules, m)
 	}
 	user := ""
@@ -103,7 +159,7 @@ func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client)
 		user = "User www-data\nGroup www-data"
 	}
 	file := filepath.Join(dir, "apache.conf")
-	noError(t, os.WriteFile(file, fmt.Appendf(nil, mellonConfig, dir, port, load.String(), user, certificate, key), 0o644))
+	noError(t, os.WriteFile(file, fmt.Appendf(nil, mellonConfig, dir, port, load.String(), user, certificate, served, host, own, key), 0o644))
 	command := exec.CommandContext(t.Context(), apache, "-DFOREGROUND", "-f", file)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
@@ -118,24 +174,12 @@ func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client)
 			t.Logf("apache wrote:\n%s\n%s", out.String(), log)
 		}
 	})
-	roots := x509.NewCertPool()
-	own, err := x509.ParseCertificate(der)
-	noError(t, err)
-	roots.AddCert(own)
-	hubs, err := os.ReadFile(h.tls)
-	noError(t, err)
-	roots.AppendCertsFromPEM(hubs)
-	jar, err := cookiejar.New(nil)
-	noError(t, err)
-	client = &http.Client{
-		Jar: jar, Timeout: peerTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
-	}
-	address = "https://localhost:" + port
+	client := localClient(t, trusted, certificate)
+	address := "https://" + host + ":" + port
 	for deadline := time.Now().Add(peerTimeout); ; time.Sleep(50 * time.Millisecond) {
 		if answer, err := client.Get(address + "/"); err == nil {
 			answer.Body.Close()
-			return address, client
+			return &mellon{address, client}
 		} else if time.Now().After(deadline) {
 			t.Fatalf("apache doesn't answer: %v", err)
 		}
@@ -146,7 +190,10 @@ func startMellon(t *testing.T, h *samlHub) (address string, client *http.Client)
 // response and the encrypted assertion.
 func TestMellon(t *testing.T) {
 	h := startSAMLHub(t)
-	address, client := startMellon(t, h)
+	published, err := h.provider.Metadata(t.Context(), policies.NetworkInternet)
+	noError(t, err)
+	apache := startMellon(t, "localhost", published, h.tls, "")
+	address, client := apache.address, apache.client
 	read := func(answer *http.Response, err error) (*http.Response, string) {
 		t.Helper()
 		noError(t, err)

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +49,7 @@ type samlHub struct {
 	origin   string
 	tls      string // file of the server's certificate
 	cert     string // file of the certificate that signs
+	ended    atomic.Bool
 }
 
 func startSAMLHub(t *testing.T) *samlHub {
@@ -66,6 +69,7 @@ func startSAMLHub(t *testing.T) *samlHub {
 	h := &samlHub{db: db, registry: sp.NewRegistry(db), origin: "https://" + server.Listener.Addr().String()}
 	h.provider, err = samlidp.New(samlidp.Options{
 		DB: db, Keys: ring, Sealing: seal, Parties: h.registry, Subjects: subjects, People: h, Browser: h, Pages: h, Start: h.start,
+		Sessions: h, Others: h, Enqueue: h, Transport: h,
 		Origins: map[policies.Network]string{policies.NetworkInternet: h.origin}, Now: time.Now, Random: rand.Reader, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	noError(t, err)
@@ -94,6 +98,37 @@ func (h *samlHub) Current(*http.Request) (session.Session, bool, error) {
 	return session.Session{}, false, nil
 }
 
+// The hub's sessions: there is "s1", until somebody ends it. No provider is told by SOAP, and there are no parties of another protocol.
+
+func (h *samlHub) End(_ http.ResponseWriter, r *http.Request, s session.Session) error {
+	return h.LogoutByParty(r.Context(), s.ID, "", time.Now())
+}
+
+func (h *samlHub) LogoutByParty(ctx context.Context, id identity.SessionID, _ policies.RelyingPartyID, _ time.Time) error {
+	if h.ended.Swap(true) {
+		return identity.ErrNotFound
+	}
+	return h.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return h.provider.SessionEnded(ctx, tx, session.Session{ID: id, Network: policies.NetworkInternet, EndedWhy: session.WhyLogout}, nil)
+	})
+}
+
+func (h *samlHub) Untold(context.Context, identity.SessionID) (bool, error) { return false, nil }
+
+func (h *samlHub) EnqueueLogout(context.Context, *sql.Tx, string) error { return nil }
+
+func (h *samlHub) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no SOAP here")
+}
+
+func (h *samlHub) Onward(w http.ResponseWriter, r *http.Request, o samlidp.Onward) {
+	h.Form(w, r, o.Answer)
+}
+
+func (h *samlHub) LoggedOut(w http.ResponseWriter, _ *http.Request, _ samlidp.LoggedOut) {
+	_, _ = w.Write([]byte(`{"to":"","form":{}}`))
+}
+
 func (h *samlHub) start(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 	var a login.Answer
 	err := h.db.WithTx(r.Context(), func(ctx context.Context, tx *sql.Tx) (err error) {
@@ -103,6 +138,9 @@ func (h *samlHub) start(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 		})
 		return err
 	})
+	if err == nil {
+		a, err = a.Made()
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -139,9 +177,9 @@ func ownKey(t *testing.T) (der []byte, key, certificate string) {
 	return der, key, certificate
 }
 
-// TestNodeSAML has node-saml, with all checks on, log in by both bindings, with the assertion in clear and encrypted.
+// TestNodeSAML has node-saml, with all checks on, log in by both bindings, with the assertion in clear and encrypted, and log out, by its own wish and by
+// that of another provider.
 func TestNodeSAML(t *testing.T) {
-	h := startSAMLHub(t)
 	der, key, certificate := ownKey(t)
 	by, err := access.BreakGlass("operator")
 	noError(t, err)
@@ -150,16 +188,28 @@ func TestNodeSAML(t *testing.T) {
 		encrypt     bool
 	}{{"redirect", "HTTP-Redirect", false}, {"post", "HTTP-POST", false}, {"encrypted", "HTTP-Redirect", true}} {
 		t.Run(c.id, func(t *testing.T) {
+			h := startSAMLHub(t)
 			p := sp.SP{
 				ID: policies.RelyingPartyID(c.id), Name: "node-saml", EntityID: "https://" + c.id + ".example/metadata", Sector: c.id + ".example",
-				Faces:   []sp.Face{{Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: "https://" + c.id + ".example/acs"}}}},
+				Faces: []sp.Face{{
+					Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: "https://" + c.id + ".example/acs"}},
+					Logout: []sp.Endpoint{{Binding: sp.BindingRedirect, Location: "https://" + c.id + ".example/slo"}},
+				}},
 				Signing: [][]byte{der}, Signed: true, Encryption: []sp.Encryption{{Certificate: der}}, Encrypt: c.encrypt, Sign: sp.SignBoth, NameID: sp.NameIDPersistent,
 				Least: policies.AssuranceTwo, Attributes: []sp.Attribute{{Field: sp.FieldEmail, Name: "mail"}, {Field: sp.FieldDisplayName, Name: "displayName"}},
 			}
 			noError(t, h.registry.Add(t.Context(), by, p, 1))
+			other := p
+			other.ID, other.EntityID, other.Sector = "other", "https://other.example/metadata", "other.example"
+			other.Faces = []sp.Face{{
+				Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: "https://other.example/acs"}},
+				Logout: []sp.Endpoint{{Binding: sp.BindingRedirect, Location: "https://other.example/slo"}},
+			}}
+			noError(t, h.registry.Add(t.Context(), by, other, 1))
 			var got map[string]string
 			runScript(t, []string{
 				"NODE_EXTRA_CA_CERTS=" + h.tls, "ENTRY=" + h.origin + "/saml/sso", "IDP=" + h.origin + "/saml/metadata", "CERT=" + h.cert, "ISSUER=" + p.EntityID,
+				"SLO=" + h.origin + "/saml/slo", "OTHER=" + other.EntityID, "OTHER_ACS=" + other.Faces[0].Consumers[0].Location,
 				"ACS=" + p.Faces[0].Consumers[0].Location, "KEY=" + key, "PUBLIC=" + certificate, "BINDING=" + c.binding,
 			}, &got, "saml-provider.mjs")
 			if got["failed"] != "" {
@@ -167,6 +217,7 @@ func TestNodeSAML(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"to": p.Faces[0].Consumers[0].Location, "relay": "state", "format": string(sp.NameIDPersistent), "qualifier": p.EntityID, "mail": "ichiro@city.example", "name": "試験 一郎",
+				"told": "true", "out": "true", "bye": "bye",
 			} {
 				if got[name] != want {
 					t.Errorf("%s is %q, want %q", name, got[name], want)
@@ -175,7 +226,7 @@ func TestNodeSAML(t *testing.T) {
 			if len(got["nameID"]) != 32 || got["index"] == "" {
 				t.Errorf("%v", got)
 			}
-			for name, want := range map[string]string{"again": "InResponseTo", "changed": "signature", "elsewhere": "audience", "password": "Responder error: incident"} {
+			for name, want := range map[string]string{"again": "InResponseTo", "changed": "signature", "elsewhere": "audience", "password": "Responder error: incident", "forged": "signature"} {
 				if !strings.Contains(got[name], want) {
 					t.Errorf("%s: it says %q, want something of %s", name, got[name], want)
 				}

@@ -183,7 +183,7 @@ func TestOneIDOneParty(t *testing.T) {
 		taken("SAML takes its own id again", w.sps.Add(ctx, w.by, saml("docs"), at))
 		fine("a change takes nothing", w.parties.Put(ctx, w.by, openID(t, "jira"), true, at))
 		fine("a change takes nothing", w.sps.Change(ctx, w.by, saml("docs"), at))
-		fine("it is removed", w.sps.Remove(ctx, w.by, "docs", at))
+		fine("it is removed", w.sps.Remove(ctx, w.by, "docs", "試験", at))
 		fine("and free", w.parties.Put(ctx, w.by, openID(t, "docs"), false, at))
 		fine("one of before is removed", w.parties.Remove(ctx, w.by, "old", "gone", at))
 		fine("and free", w.sps.Add(ctx, w.by, saml("old"), at))

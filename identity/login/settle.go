@@ -77,6 +77,9 @@ func (d *Dispatcher) answer(ctx context.Context, v Visit, r Request, org policie
 	case err != nil:
 		return Next{}, err
 	}
+	if a, err = a.Made(); err != nil {
+		return Next{}, fmt.Errorf("login: the answer of %s: %w", r.Issuer, err)
+	}
 	r.State = StateFinished
 	return Next{Request: r, Answer: &a, Session: secret}, nil
 }
@@ -196,6 +199,9 @@ func (d *Dispatcher) refuse(ctx context.Context, v Visit, r Request, no refused)
 	}
 	if err != nil {
 		return Next{}, fmt.Errorf("login: refuse: %w", err)
+	}
+	if a, err = a.Made(); err != nil {
+		return Next{}, fmt.Errorf("login: the answer of %s: %w", r.Issuer, err)
 	}
 	r.State = StateRefused
 	return Next{Request: r, Answer: &a, Refusal: refusal}, nil

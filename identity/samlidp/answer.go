@@ -2,11 +2,13 @@ package samlidp
 
 import (
 	"context"
+	"crypto"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/beevik/etree"
 
@@ -72,7 +74,9 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 		if err := audit.Append(ctx, tx, row); err != nil {
 			return login.Answer{}, err
 		}
-		return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
+		return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) {
+			return p.refusal(by, s.issuer, rp, fs, no.status, row.ID, s.at)
+		}}, nil
 	}
 	if err := p.keep(ctx, tx, &s); err != nil {
 		return login.Answer{}, err
@@ -87,7 +91,13 @@ func (p *Provider) Finish(ctx context.Context, tx *sql.Tx, r login.Request, l id
 	if err := audit.Append(ctx, tx, row); err != nil {
 		return login.Answer{}, err
 	}
-	return p.success(by, s)
+	if s.rp.Encrypt {
+		if _, _, err := s.rp.EncryptionKey(); err != nil {
+			return login.Answer{}, err
+		}
+	}
+	// It is signed, and encrypted, after the commit: milliseconds in which others write.
+	return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) { return p.success(by, s) }}, nil
 }
 
 // fill finds what is said about the person: class, name, attributes.
@@ -100,10 +110,16 @@ func (p *Provider) fill(ctx context.Context, tx *sql.Tx, s *statement) (*withhel
 	if err != nil {
 		return nil, err
 	}
-	s.values = attributesOf(s.rp.Attributes, s.login.Release, person, org)
+	subject := ""
+	if s.facts.NameID == sp.NameIDPersistent || s.rp.TellsSubject() {
+		if subject, err = p.opt.Subjects.Issue(ctx, tx, s.login.Person, ppid.Sector(s.rp.Sector), s.at); err != nil {
+			return nil, err
+		}
+	}
+	s.values = attributesOf(s.rp.Attributes, s.login.Release, person, org, subject)
 	switch s.facts.NameID {
 	case sp.NameIDPersistent:
-		s.name, err = p.opt.Subjects.Issue(ctx, tx, s.login.Person, ppid.Sector(s.rp.Sector), s.at)
+		s.name = subject
 	case sp.NameIDTransient:
 		s.name, err = p.documentID()
 	case sp.NameIDEmail:
@@ -164,7 +180,10 @@ func (p *Provider) Refuse(ctx context.Context, tx *sql.Tx, r login.Request, refu
 	if !ok {
 		status = statusAuthnFailed
 	}
-	return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, p.opt.Now().UnixMicro())
+	at := p.opt.Now().UnixMicro()
+	return login.Answer{Location: fs.Consumer, Later: func() (login.Answer, error) {
+		return p.refusal(by, p.EntityID(r.Network), rp, fs, status, refusal.Incident, at)
+	}}, nil
 }
 
 // refusal is a signed response without an assertion.
@@ -193,33 +212,43 @@ func (p *Provider) success(by signing, s statement) (login.Answer, error) {
 	if err != nil {
 		return login.Answer{}, err
 	}
-	response := responseOf(id, s.issuer, s.facts, s.at)
-	response.CreateElement("samlp:Status").CreateElement("samlp:StatusCode").CreateAttr("Value", statusSuccess)
-	if id, err = p.documentID(); err != nil {
+	inner, err := p.documentID()
+	if err != nil {
 		return login.Answer{}, err
 	}
-	assertion := s.assertion(id)
+	response, err := s.response(id, inner, by.signer, by.certificate, p.opt.Random)
+	if err != nil {
+		return login.Answer{}, err
+	}
+	return answer(response, s.rp, s.facts)
+}
+
+// response writes the response with its assertion, under these two IDs.
+func (s statement) response(id, inner string, by crypto.Signer, certificate []byte, random io.Reader) (*etree.Element, error) {
+	response := responseOf(id, s.issuer, s.facts, s.at)
+	response.CreateElement("samlp:Status").CreateElement("samlp:StatusCode").CreateAttr("Value", statusSuccess)
+	assertion := s.assertion(inner)
 	if s.rp.Sign != sp.SignResponse {
-		if err := wire.Sign(assertion, by.signer, by.certificate); err != nil {
-			return login.Answer{}, err
+		if err := wire.Sign(assertion, by, certificate); err != nil {
+			return nil, err
 		}
 	}
 	if s.rp.Encrypt {
 		key, methods, err := s.rp.EncryptionKey()
 		if err != nil {
-			return login.Answer{}, err
+			return nil, err
 		}
-		if assertion, err = wire.Encrypt(assertion, wire.For(key, methods), p.opt.Random); err != nil {
-			return login.Answer{}, fmt.Errorf("samlidp: %w", err)
+		if assertion, err = wire.Encrypt(assertion, wire.For(key, methods), random); err != nil {
+			return nil, fmt.Errorf("samlidp: %w", err)
 		}
 	}
 	response.AddChild(assertion)
 	if s.rp.Sign != sp.SignAssertion {
-		if err := wire.Sign(response, by.signer, by.certificate); err != nil {
-			return login.Answer{}, err
+		if err := wire.Sign(response, by, certificate); err != nil {
+			return nil, err
 		}
 	}
-	return answer(response, s.rp, s.facts)
+	return response, nil
 }
 
 func responseOf(id, issuer string, fs facts, at int64) *etree.Element {

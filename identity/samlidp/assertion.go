@@ -106,10 +106,15 @@ func valueOf(f sp.Field, release []policies.Attribute, person identity.Person, o
 	return ""
 }
 
-// attributesOf gives what the provider is registered for and policy released. What is empty is left out.
-func attributesOf(wanted []sp.Attribute, release []policies.Attribute, person identity.Person, org identity.Organization) (out []value) {
+// attributesOf gives what the provider is registered for and policy released, and the persistent name where it wants that as an attribute. What is
+// empty is left out.
+func attributesOf(wanted []sp.Attribute, release []policies.Attribute, person identity.Person, org identity.Organization, subject string) (out []value) {
 	for _, a := range wanted {
-		if text := valueOf(a.Field, release, person, org); text != "" {
+		text := subject
+		if a.Field != sp.FieldSubject {
+			text = valueOf(a.Field, release, person, org)
+		}
+		if text != "" {
 			out = append(out, value{a, text})
 		}
 	}

@@ -126,8 +126,9 @@ type house struct {
 	asks    []login.Ask
 	browser *session.Session
 	log     strings.Builder
-	group   bool // the dispatcher shares commits, as a busy one does
-	ends    ends // of sessions
+	group   bool                                                           // the dispatcher shares commits, as a busy one does
+	open    func(ctx context.Context, tx *sql.Tx, l *identity.Login) error // it opens a session; nil: that of login
+	ends    ends                                                           // of sessions
 }
 
 var operator, _ = access.BreakGlass("operator")
@@ -260,6 +261,11 @@ func (h *house) begin(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 		write = h.db.Group
 	}
 	err := write(r.Context(), func(ctx context.Context, tx *sql.Tx) (err error) {
+		if h.open != nil {
+			if err := h.open(ctx, tx, &l); err != nil {
+				return err
+			}
+		}
 		if refusal != "" {
 			a, err = h.provider.Refuse(ctx, tx, login.Request{Ask: ask}, login.Refusal{Reason: refusal, Incident: "261201-7K2M-9QXD-4RTB"})
 			return err
@@ -267,6 +273,9 @@ func (h *house) begin(w http.ResponseWriter, r *http.Request, ask login.Ask) {
 		a, err = h.provider.Finish(ctx, tx, login.Request{Ask: ask}, l)
 		return err
 	})
+	if err == nil {
+		a, err = a.Made()
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusTeapot)
 		return

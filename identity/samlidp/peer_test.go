@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crewjam/saml"
 	dsig "github.com/russellhaering/goxmldsig"
@@ -93,11 +94,42 @@ func TestCrewjam(t *testing.T) {
 				if got.Subject.NameID.Value == "" || got.AuthnStatements[0].AuthnContext.AuthnContextClassRef.Value != "urn:oasis:names:tc:SAML:2.0:ac:classes:SmartcardPKI" {
 					t.Errorf("%+v", got)
 				}
-				if _, err := peer.ParseXMLResponse([]byte(r.doc), []string{"another"}, peer.AcsURL); err == nil {
-					t.Error("it takes an answer to another request: this peer checks nothing")
-				}
+				h.taken(t, peer, r.doc, request.ID)
 			}
 		}
+	}
+}
+
+// taken holds that what is told lets a provider refuse: an answer to another request, at another address, for another audience, from another
+// provider, later by a second than it says, with a comment in its name or with a second assertion beside it.
+func (h *house) taken(t *testing.T, peer saml.ServiceProvider, doc, request string) {
+	t.Helper()
+	refused := func(what string, by saml.ServiceProvider, doc, request string, at url.URL) {
+		t.Helper()
+		if _, err := by.ParseXMLResponse([]byte(doc), []string{request}, at); err == nil {
+			t.Errorf("%s: crewjam/saml takes it", what)
+		}
+	}
+	refused("InResponseTo", peer, doc, "another", peer.AcsURL)
+	other := peer
+	other.AcsURL.Path = "/other"
+	refused("Destination and Recipient", other, doc, request, other.AcsURL)
+	other = peer
+	other.EntityID = "https://other.example/metadata"
+	refused("audience", other, doc, request, peer.AcsURL)
+	other = peer
+	metadata := *peer.IDPMetadata
+	metadata.EntityID = originLGWAN + "/saml/metadata"
+	other.IDPMetadata = &metadata
+	refused("issuer", other, doc, request, peer.AcsURL)
+	late := h.micros.Load()
+	h.forward(5*time.Minute + saml.MaxClockSkew + time.Second)
+	refused("expired by a second", peer, doc, request, peer.AcsURL)
+	h.micros.Store(late)
+	if before, assertion, ok := strings.Cut(doc, "<saml:Assertion "); ok && strings.Contains(before, "<ds:Signature ") { // else it is up to the provider
+		assertion, _, _ = strings.Cut(assertion, "</saml:Assertion>")
+		second := "<saml:Assertion " + strings.Replace(assertion, ` ID="_`, ` ID="_x`, 1) + "</saml:Assertion>"
+		refused("two assertions", peer, strings.Replace(doc, "</samlp:Response>", second+"</samlp:Response>", 1), request, peer.AcsURL)
 	}
 }
 
@@ -130,7 +162,7 @@ func TestXMLSec(t *testing.T) {
 	verify := func(doc, element string) {
 		t.Helper()
 		run("--verify", "--enabled-key-data", "rsa", "--pubkey-cert-pem", certificate, "--id-attr:ID", wire.NSProtocol+":Response", "--id-attr:ID", wire.NSAssertion+":Assertion",
-			"--id-attr:ID", wire.NSMetadata+":EntityDescriptor", "--node-xpath", "//*[local-name()='"+element+"']/*[local-name()='Signature']", file([]byte(doc)))
+			"--id-attr:ID", wire.NSProtocol+":LogoutRequest", "--id-attr:ID", wire.NSProtocol+":LogoutResponse", "--id-attr:ID", wire.NSMetadata+":EntityDescriptor", "--node-xpath", "//*[local-name()='"+element+"']/*[local-name()='Signature']", file([]byte(doc)))
 	}
 	verify(h.get(origin+"/saml/metadata").body, "EntityDescriptor")
 	for _, sign := range []sp.Sign{sp.SignBoth, sp.SignResponse, sp.SignAssertion} {
@@ -147,6 +179,20 @@ func TestXMLSec(t *testing.T) {
 	h.refusal = login.ReasonPolicy
 	verify(h.redirect(query(h.ask("other", nil), "", pair{})).doc, "Response")
 	h.refusal = ""
+
+	// Logout: our request to one provider by POST, our answers to others by POST and by SOAP.
+	h.sloParties()
+	h.loggedIn("leaves")
+	front, poster := h.enter("front"), h.enter("poster")
+	verify(h.newBrowser().open(slo+"?"+carry("SAMLRequest", h.wants("front", front, nil), "", h.own)).request, "LogoutRequest")
+	verify(h.newBrowser().posts(carryForm("SAMLRequest", signedDoc(t, h.wants("poster", poster, nil), h.own), "")).answer, "LogoutResponse")
+	h.loggedIn("leaves by SOAP")
+	front = h.enter("front")
+	if status, answer := h.soap(envelope(signedDoc(t, h.wants("front", front, map[string]string{"Destination": sloSOAP}), h.own))); status == http.StatusOK {
+		verify(answer, "LogoutResponse")
+	} else {
+		t.Errorf("%d %s", status, answer)
+	}
 
 	der, err := x509.MarshalPKCS8PrivateKey(h.own.key)
 	must(t, err)
@@ -191,62 +237,89 @@ func (k known) Party(ctx context.Context, id policies.RelyingPartyID) (policies.
 	return p.Policy(), err
 }
 
+// dispatched is a house whose logins go through the real dispatcher, its policies and its sessions, to a provider called "survey".
+type dispatched struct {
+	*house
+	w          *logintest.World
+	dispatcher *login.Dispatcher
+}
+
+// visitKey is where a request's context has the browser's visit, as it comes and as it goes on.
+type visitKey struct{}
+
+func newDispatched(t testing.TB, db *sqldb.DB) *dispatched {
+	t.Helper()
+	d := &dispatched{w: logintest.New(t, db, login.Migration())}
+	d.house = newHouseWith(t, db, func(o *samlidp.Options) {
+		o.Now = d.w.Now
+		o.Start = func(rw http.ResponseWriter, r *http.Request, ask login.Ask) {
+			visit, _ := r.Context().Value(visitKey{}).(*login.Visit)
+			request, browser, err := d.dispatcher.Start(r.Context(), ask, visit.Browser)
+			must(t, err)
+			visit.ID, visit.Browser, visit.Network = request.ID, browser, ask.Network
+			rw.WriteHeader(http.StatusNoContent)
+		}
+	})
+	d.micros.Store(d.w.Now().Sub(start).Microseconds())
+	d.register("survey", func(p *sp.SP) { p.Functions = []policies.Function{policies.FunctionQuestionnaire} })
+	var err error
+	d.dispatcher, err = login.New(login.Config{
+		DB: db, Now: d.w.Now, Random: rand.Reader, People: d.w.Resolver, Posts: d.w.Posts, Policy: d.w.Engine,
+		Sessions: session.New(db, d.w.Resolver, d.w.Posts, d.w.Engine), Parties: known{d.registry, db},
+		Offers:  map[identity.MethodID]login.Offer{identity.MethodCard: {Method: card{}, Reach: policies.AssuranceCard, Networks: policies.Networks(), Use: login.UseLogin}},
+		Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerSAML: d.provider},
+		ReturnTo: func(_ policies.Network, id identity.LoginID, code string) string {
+			return origin + "/login/" + string(id) + "/return?code=" + code
+		},
+	})
+	must(t, err)
+	return d
+}
+
+// comesBy has a browser bring a redirect's query; the visit then has the request.
+func (d *dispatched) comesBy(t testing.TB, q string, visit *login.Visit) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, sso+"?"+q, nil)
+	w := httptest.NewRecorder()
+	d.handler[policies.NetworkInternet].ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, visit)))
+	if w.Code != http.StatusNoContent {
+		t.Errorf("%d %v\n%s", w.Code, w.Header(), d.log.String())
+	}
+}
+
+// walk goes from a provider's request to the last step, does what happens before it, and takes it.
+func (d *dispatched) walk(t testing.TB, who policies.PersonID, meanwhile func()) (login.Next, login.Visit) {
+	t.Helper()
+	var visit login.Visit
+	d.comesBy(t, query(d.ask("survey", nil), "relay", pair{}), &visit)
+	n, err := d.dispatcher.View(t.Context(), visit)
+	must(t, err)
+	if n, err = d.dispatcher.Begin(t.Context(), visit, n.Form, identity.MethodCard); err != nil || n.Instruction == nil {
+		t.Fatalf("%+v: %v", n, err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("X-Test-Is", string(who))
+	ticket := strings.TrimPrefix(n.Instruction.Location, "https://card.example/?ticket=")
+	to, refusal, err := d.dispatcher.Prove(t.Context(), login.Visit{Network: policies.NetworkInternet}, ticket, r)
+	if err != nil || refusal != nil {
+		t.Fatal(refusal, err)
+	}
+	meanwhile()
+	_, code, _ := strings.Cut(to, "?code=")
+	n, err = d.dispatcher.Return(t.Context(), visit, code)
+	must(t, err)
+	return n, visit
+}
+
 // TestThroughTheDispatcher goes from a provider's request through the dispatcher, the policies and the sessions back to the provider, for somebody
 // who may enter and for somebody who left.
 func TestThroughTheDispatcher(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		w := logintest.New(t, db, login.Migration())
-		var dispatcher *login.Dispatcher
-		var visit login.Visit
-		h := newHouseWith(t, db, func(o *samlidp.Options) {
-			o.Now = w.Now
-			o.Start = func(rw http.ResponseWriter, r *http.Request, ask login.Ask) {
-				request, browser, err := dispatcher.Start(r.Context(), ask, session.Secret{})
-				must(t, err)
-				visit = login.Visit{ID: request.ID, Browser: browser, Network: ask.Network}
-				rw.WriteHeader(http.StatusNoContent)
-			}
-		})
-		h.register("survey", func(p *sp.SP) { p.Functions = []policies.Function{policies.FunctionQuestionnaire} })
-		var err error
-		dispatcher, err = login.New(login.Config{
-			DB: db, Now: w.Now, Random: rand.Reader, People: w.Resolver, Posts: w.Posts, Policy: w.Engine, Sessions: session.New(db, w.Resolver, w.Posts, w.Engine),
-			Parties: known{h.registry, db},
-			Offers:  map[identity.MethodID]login.Offer{identity.MethodCard: {Method: card{}, Reach: policies.AssuranceCard, Networks: policies.Networks(), Use: login.UseLogin}},
-			Issuers: map[identity.IssuerID]login.Issuer{identity.IssuerSAML: h.provider},
-			ReturnTo: func(_ policies.Network, id identity.LoginID, code string) string {
-				return origin + "/login/" + string(id) + "/return?code=" + code
-			},
-		})
-		must(t, err)
-		// walk goes to the last step, does what happens before it, and takes it.
-		walk := func(who policies.PersonID, meanwhile func()) login.Next {
-			t.Helper()
-			instant := w.Now().UTC().Format("2006-01-02T15:04:05Z")
-			if r := h.redirect(query(h.ask("survey", map[string]string{"IssueInstant": instant}), "relay", pair{})); r.status != http.StatusNoContent {
-				t.Fatalf("%+v\n%s", r, h.log.String())
-			}
-			n, err := dispatcher.View(t.Context(), visit)
-			must(t, err)
-			if n, err = dispatcher.Begin(t.Context(), visit, n.Form, identity.MethodCard); err != nil || n.Instruction == nil {
-				t.Fatalf("%+v: %v", n, err)
-			}
-			r := httptest.NewRequest(http.MethodPost, "/", nil)
-			r.Header.Set("X-Test-Is", string(who))
-			ticket := strings.TrimPrefix(n.Instruction.Location, "https://card.example/?ticket=")
-			to, refusal, err := dispatcher.Prove(t.Context(), login.Visit{Network: policies.NetworkInternet}, ticket, r)
-			if err != nil || refusal != nil {
-				t.Fatal(refusal, err)
-			}
-			meanwhile()
-			_, code, _ := strings.Cut(to, "?code=")
-			n, err = dispatcher.Return(t.Context(), visit, code)
-			must(t, err)
-			return n
-		}
+		h := newDispatched(t, db)
+		w := h.w
 		enter := func(who policies.PersonID) string {
 			t.Helper()
-			n := walk(who, func() {})
+			n, _ := h.walk(t, who, func() {})
 			if n.Answer == nil || n.Answer.Location != acs || n.Answer.Form[1] != [2]string{"RelayState", "relay"} {
 				t.Fatalf("%+v", n)
 			}
@@ -261,9 +334,9 @@ func TestThroughTheDispatcher(t *testing.T) {
 		kept, err := h.registry.SP(t.Context(), db.Reader(), "survey")
 		must(t, err)
 		for name, change := range swapped {
-			n := walk(logintest.Local, func() {
+			n, visit := h.walk(t, logintest.Local, func() {
 				if change == nil {
-					must(t, h.registry.Remove(t.Context(), operator, "survey", 1))
+					must(t, h.registry.Remove(t.Context(), operator, "survey", "試験", 1))
 					return
 				}
 				p := h.party("survey")
@@ -278,7 +351,7 @@ func TestThroughTheDispatcher(t *testing.T) {
 			if rows := w.Audit(t, audit.Filter{ID: n.Refusal.Incident}); len(rows) != 1 || rows[0].Outcome != audit.Refused || !strings.HasPrefix(rows[0].Reason, "party_changed") {
 				t.Errorf("%s: %+v", name, rows)
 			}
-			if again, err := dispatcher.View(t.Context(), visit); err != nil || again.Answer != nil || again.Refusal == nil {
+			if again, err := h.dispatcher.View(t.Context(), visit); err != nil || again.Answer != nil || again.Refusal == nil {
 				t.Errorf("%s, looked at again: %+v: %v", name, again, err)
 			}
 			if change == nil {

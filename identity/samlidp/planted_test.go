@@ -26,7 +26,7 @@ type plantedFault struct {
 	attacks []string
 }
 
-// edit changes a text that stands in a file once. In new, $ stands for whether this fault is in at the moment. Or, where several faults sit in one
+// edit changes a text that stands in a file once. In new, § stands for whether this fault is in at the moment. Or, where several faults sit in one
 // place, unless says when the condition that the text is doesn't hold, or also when it holds, too.
 type edit struct{ file, old, new, unless, also string }
 
@@ -126,49 +126,49 @@ func addresses(name, alike string, attacks ...string) plantedFault {
 }
 
 var plantedFaults = []plantedFault{
-	{"unsigned is taken where signed is required", []edit{{requestFile, "if p.Signed {", "if p.Signed && !$ {", "", ""}},
+	{"unsigned is taken where signed is required", []edit{{requestFile, "if p.Signed {", "if p.Signed && !§ {", "", ""}},
 		[]string{"redirect: unsigned where signed is required", "POST: unsigned where signed is required"}},
-	{"any key's signature is taken over a query", []edit{{verifyFile, "ok && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil", "ok && ($ || rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil)", "", ""}},
+	{"any key's signature is taken over a query", []edit{{verifyFile, "ok && rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil", "ok && (§ || rsa.VerifyPKCS1v15(public, hash, sum, sig) == nil)", "", ""}},
 		[]string{"redirect: another provider's key", "redirect: another request under the signature", "redirect: an empty signature"}},
-	{"the key is taken from the document", []edit{{verifyFile, "sig, err := shape(root)\n", "sig, err := shape(root)\n\tif $ {\n\t\tkeys = append(sent(root), keys...)\n\t}\n", "", ""}},
+	{"the key is taken from the document", []edit{{verifyFile, "sig, err := shape(root)\n", "sig, err := shape(root)\n\tif § {\n\t\tkeys = append(sent(root), keys...)\n\t}\n", "", ""}},
 		[]string{"POST: another provider's key"}},
-	{"a signature need not fit", []edit{{verifyFile, "\t\tif err != nil {\n\t\t\tcontinue\n\t\t}\n\t\tif signed.Tag", "\t\tif err != nil && !$ {\n\t\t\tcontinue\n\t\t}\n\t\tif err != nil {\n\t\t\tsigned = bare\n\t\t\tsigned.RemoveChild(inner)\n\t\t}\n\t\tif signed.Tag", "", ""}},
+	{"a signature need not fit", []edit{{verifyFile, "\t\tif err != nil {\n\t\t\tcontinue\n\t\t}\n\t\tif signed.Tag", "\t\tif err != nil && !§ {\n\t\t\tcontinue\n\t\t}\n\t\tif err != nil {\n\t\t\tsigned = bare\n\t\t\tsigned.RemoveChild(inner)\n\t\t}\n\t\tif signed.Tag", "", ""}},
 		[]string{"POST: changed", "POST: another provider's key", "XSW 7: the forged one in extensions of the original", "XSW, the good signature over a forged message",
 			"POST: a canonical form of nothing (CVE-2025-66567, CVE-2025-66568)"}},
 	{"signatures with SHA-1 are taken", []edit{
 		{verifyFile, "RSASHA256: crypto.SHA256,", "RSASHA256: crypto.SHA256, \"http://www.w3.org/2000/09/xmldsig#rsa-sha1\": old,", "", ""},
-		{verifyFile, "hash, ok := methods[algorithm]\n\tif !ok {", "hash, ok := methods[algorithm]\n\tif !ok || hash == old && !$ {", "", ""},
-		{verifyFile, "if _, ok := methods[Attr(info[1], \"Algorithm\")]; !ok", "if h, ok := methods[Attr(info[1], \"Algorithm\")]; !ok || h == old && !$", "", ""},
-		{verifyFile, "if !digests[Attr(parts[1], \"Algorithm\")] {", "if !digests[Attr(parts[1], \"Algorithm\")] && !($ && Attr(parts[1], \"Algorithm\") == \"http://www.w3.org/2000/09/xmldsig#sha1\") {", "", ""},
+		{verifyFile, "hash, ok := methods[algorithm]\n\tif !ok {", "hash, ok := methods[algorithm]\n\tif !ok || hash == old && !§ {", "", ""},
+		{verifyFile, "if _, ok := methods[Attr(info[1], \"Algorithm\")]; !ok", "if h, ok := methods[Attr(info[1], \"Algorithm\")]; !ok || h == old && !§", "", ""},
+		{verifyFile, "if !digests[Attr(parts[1], \"Algorithm\")] {", "if !digests[Attr(parts[1], \"Algorithm\")] && !(§ && Attr(parts[1], \"Algorithm\") == \"http://www.w3.org/2000/09/xmldsig#sha1\") {", "", ""},
 	}, []string{"redirect: signed with SHA-1", "POST: signed with SHA-1"}},
-	{"what is read isn't what was signed", []edit{{verifyFile, "len(own) != 1 || count(root, NSSignature, \"Signature\") != 1", "len(own) != 1 && !$ || count(root, NSSignature, \"Signature\") != 1 && !$", "", ""},
+	{"what is read isn't what was signed", []edit{{verifyFile, "len(own) != 1 || count(root, NSSignature, \"Signature\") != 1", "len(own) != 1 && !§ || count(root, NSSignature, \"Signature\") != 1 && !§", "", ""},
 		{file: verifyFile, old: reference, unless: "true"},
-		{verifyFile, "return signed, nil", "if $ {\nreturn root, nil\n}\nreturn signed, nil", "", ""}},
+		{verifyFile, "return signed, nil", "if § {\nreturn root, nil\n}\nreturn signed, nil", "", ""}},
 		[]string{"XSW, two signatures, one good"}},
 	{"a signature's reference isn't looked at", []edit{{file: verifyFile, old: reference, unless: "true"}}, []string{"XSW 2: the signature beside the original"}},
-	{"a signature may hold objects", []edit{{verifyFile, "len(parts) < 2 || len(parts) > 3", "len(parts) < 2 || len(parts) > 3 && !$", "", ""}},
+	{"a signature may hold objects", []edit{{verifyFile, "len(parts) < 2 || len(parts) > 3", "len(parts) < 2 || len(parts) > 3 && !§", "", ""}},
 		[]string{"XSW 8: the forged one in the original's signature"}},
-	{"an ID may stand there twice", []edit{{parseFile, "if p.ids[id] {", "if p.ids[id] && !$ {", "", ""}}, []string{"XSW, the same ID, the original inside", "XSW, the same ID, the original in extensions"}},
-	{"what stands after the root is passed over", []edit{{parseFile, "case p.at == nil && p.root != nil:\n", "case p.at == nil && p.root != nil && !$:\n", "", ""}},
+	{"an ID may stand there twice", []edit{{parseFile, "if p.ids[id] {", "if p.ids[id] && !§ {", "", ""}}, []string{"XSW, the same ID, the original inside", "XSW, the same ID, the original in extensions"}},
+	{"what stands after the root is passed over", []edit{{parseFile, "case p.at == nil && p.root != nil:\n", "case p.at == nil && p.root != nil && !§:\n", "", ""}},
 		[]string{"XSW 5: the signature in the forged one, original behind", "XSW, two messages in one, the first signed"}},
-	{"comments are passed over", []edit{{parseFile, "case !p.limits.Comments:", "case !p.limits.Comments && !$:", "", ""}, {parseFile, "case f.worded && f.commented:", "case f.worded && f.commented && !$:", "", ""}},
+	{"comments are passed over", []edit{{parseFile, "case !p.limits.Comments:", "case !p.limits.Comments && !§:", "", ""}, {parseFile, "case f.worded && f.commented:", "case f.worded && f.commented && !§:", "", ""}},
 		[]string{"POST: a comment in the issuer", "POST: a comment in a NameID (CVE-2017-11427 and its kin)", "redirect: a comment in a NameID", "POST: a comment in a NameID, unsigned"}},
-	{"a document type is passed over", []edit{{parseFile, "\tdefault:\n\t\treturn p.fault(\"xml_doctype\"", "\tdefault:\n\t\tif $ {\n\t\t\treturn nil\n\t\t}\n\t\treturn p.fault(\"xml_doctype\"", "", ""}},
+	{"a document type is passed over", []edit{{parseFile, "\tdefault:\n\t\treturn p.fault(\"xml_doctype\"", "\tdefault:\n\t\tif § {\n\t\t\treturn nil\n\t\t}\n\t\treturn p.fault(\"xml_doctype\"", "", ""}},
 		[]string{"POST: a DTD (CVE-2025-25291)", "POST: an entity (XXE)", "POST: an entity bomb"}},
-	{"documents may be of any size", []edit{{parseFile, "if len(data) > l.Bytes {", "if len(data) > l.Bytes && !$ {", "", ""}, {receiveFile, "len(out) > wire.MessageLimits.Bytes", "len(out) > wire.MessageLimits.Bytes && !$", "", ""}},
+	{"documents may be of any size", []edit{{parseFile, "if len(data) > l.Bytes {", "if len(data) > l.Bytes && !§ {", "", ""}, {receiveFile, "len(out) > wire.MessageLimits.Bytes", "len(out) > wire.MessageLimits.Bytes && !§", "", ""}},
 		[]string{"POST: too large", "redirect: a deflate bomb (CVE-2023-28119, CVE-2025-25293)"}},
-	{"documents may be of any depth", []edit{{parseFile, "case len(p.open) >= p.limits.Depth:", "case len(p.open) >= p.limits.Depth && !$:", "", ""}}, []string{"POST: too deep"}},
-	{"a signed request need not say whom it is for", []edit{{requestFile, "if wire.Attr(m.root, \"Destination\") == \"\" {", "if wire.Attr(m.root, \"Destination\") == \"\" && !$ {", "", ""}},
+	{"documents may be of any depth", []edit{{parseFile, "case len(p.open) >= p.limits.Depth:", "case len(p.open) >= p.limits.Depth && !§:", "", ""}}, []string{"POST: too deep"}},
+	{"a signed request need not say whom it is for", []edit{{requestFile, "if wire.Attr(m.root, \"Destination\") == \"\" {", "if wire.Attr(m.root, \"Destination\") == \"\" && !§ {", "", ""}},
 		[]string{"redirect: signed without destination"}},
 	{"whom a request is for isn't looked at", []edit{{file: requestFile, old: destination, unless: "true"}}, []string{"unsigned: another destination", "signed: another destination"}},
-	{"... but for its case", []edit{{file: requestFile, old: destination, unless: "strings.EqualFold(to, c.sso())"}}, []string{"signed: a destination but for case"}},
+	{"... but for its case", []edit{{file: requestFile, old: destination, unless: "strings.EqualFold(to, here)"}}, []string{"signed: a destination but for case"}},
 	{"... but for its host", []edit{{file: requestFile, old: destination, unless: "strings.HasSuffix(to, pathSSO)"}}, []string{"signed: the other network's"}},
-	{"... but for its end", []edit{{file: requestFile, old: destination, unless: "strings.HasPrefix(to, c.sso())"}}, []string{"signed: a destination with a slash"}},
+	{"... but for its end", []edit{{file: requestFile, old: destination, unless: "strings.HasPrefix(to, here)"}}, []string{"signed: a destination with a slash"}},
 	{"requests live a moment longer", []edit{{file: requestFile, old: expired, unless: "c.at == until"}}, []string{"signed: expired by a moment"}},
 	{"requests never expire", []edit{{file: requestFile, old: expired, unless: "true"}}, []string{"signed: expired by a second"}},
-	{"requests of the future are taken", []edit{{requestFile, "case c.at < t.Add(-skew).UnixMicro():", "case c.at < t.Add(-skew).UnixMicro() && !$:", "", ""}}, []string{"unsigned: a second too early"}},
-	{"requests are taken again", []edit{{requestFile, "case n == 0:", "case n == 0 && !$:", "", ""}}, []string{"replay", "replay with another relay", "replay by the other binding"}},
-	{"each binding remembers its own", []edit{{requestFile, "\"\\x00\" + id", "map[bool]string{true: c.r.Method}[$] + \"\\x00\" + id", "", ""}}, []string{"replay by the other binding"}},
+	{"requests of the future are taken", []edit{{requestFile, "case c.at < t.Add(-skew).UnixMicro():", "case c.at < t.Add(-skew).UnixMicro() && !§:", "", ""}}, []string{"unsigned: a second too early"}},
+	{"requests are taken again", []edit{{requestFile, "case n == 0:", "case n == 0 && !§:", "", ""}}, []string{"replay", "replay with another relay", "replay by the other binding"}},
+	{"each binding remembers its own", []edit{{requestFile, "\"\\x00\" + id", "map[bool]string{true: c.r.Method}[§] + \"\\x00\" + id", "", ""}}, []string{"replay by the other binding"}},
 	addresses("by their beginning", "strings.HasPrefix(asked, known)", "a slash after it", "a longer path", "a query", "a dot segment out of it", "a fragment", "white space after it"),
 	addresses("by their end", "strings.HasSuffix(asked, known)", "javascript", "data"),
 	addresses("whatever their case", "strings.EqualFold(asked, known)", "capitals in the scheme", "capitals in the host", "capitals in the path"),
@@ -184,27 +184,27 @@ var plantedFaults = []plantedFault{
 		"percent-encoded", "a percent-encoded slash", "a null behind an escape"),
 	addresses("without query", "strings.Split(asked, \"?\")[0] == known", "a query", "an empty query", "another query", "a query that goes on"),
 	addresses("by how they look", "strings.NewReplacer(\"а\", \"a\", \"．\", \".\").Replace(asked) == known", "a homoglyph", "full width"),
-	{"any address is taken", []edit{{requestFile, "consumer, ok = face.At(location)", "if consumer, ok = face.At(location); $ {\n\t\t\tconsumer, ok = sp.Consumer{Location: location}, true\n\t\t}", "", ""}},
+	{"any address is taken", []edit{{requestFile, "consumer, ok = face.At(location)", "if consumer, ok = face.At(location); § {\n\t\t\tconsumer, ok = sp.Consumer{Location: location}, true\n\t\t}", "", ""}},
 		[]string{"signed, ACS: another address", "signed, ACS: javascript"}},
-	{"any binding is taken (CVE-2023-45683)", []edit{{requestFile, "case bound && binding != sp.BindingPOST:", "case bound && binding != sp.BindingPOST && !$:", "", ""}}, []string{"unsigned: the artifact binding", "signed: the redirect binding"}},
-	{"the first issuer counts", []edit{{requestFile, "if len(all) != 1 {", "if len(all) != 1 && !($ && len(all) > 1) {", "", ""}}, []string{"POST: two issuers"}},
-	{"anything is taken for a request", []edit{{requestFile, "if !wire.Is(m.root, wire.NSProtocol, \"AuthnRequest\") {", "if !wire.Is(m.root, wire.NSProtocol, \"AuthnRequest\") && !$ {", "", ""}},
+	{"any binding is taken (CVE-2023-45683)", []edit{{requestFile, "case bound && binding != sp.BindingPOST:", "case bound && binding != sp.BindingPOST && !§:", "", ""}}, []string{"unsigned: the artifact binding", "signed: the redirect binding"}},
+	{"the first issuer counts", []edit{{requestFile, "if len(all) != 1 {", "if len(all) != 1 && !(§ && len(all) > 1) {", "", ""}}, []string{"POST: two issuers"}},
+	{"anything is taken for a request", []edit{{requestFile, "if !wire.Is(m.root, wire.NSProtocol, \"AuthnRequest\") {", "if !wire.Is(m.root, wire.NSProtocol, \"AuthnRequest\") && !§ {", "", ""}},
 		[]string{"POST: a response", "POST: two assertions, one signed (CVE-2022-41912, CVE-2021-28091)", "XSW, both in one that isn't signed"}},
-	{"the last of two parameters counts (CVE-2025-27773)", []edit{{receiveFile, "twice := out[name]; twice {", "twice := out[name]; twice && !$ {", "", ""}},
+	{"the last of two parameters counts (CVE-2025-27773)", []edit{{receiveFile, "twice := out[name]; twice {", "twice := out[name]; twice && !§ {", "", ""}},
 		[]string{"redirect: the request twice (CVE-2025-27773)", "redirect: the signature of another parameter (CVE-2025-27773)", "redirect: RelayState twice"}},
-	{"RelayState isn't under the signature", []edit{{receiveFile, "if r, ok := in[\"RelayState\"]; ok {", "if r, ok := in[\"RelayState\"]; ok && !$ {", "", ""}},
+	{"RelayState isn't under the signature", []edit{{receiveFile, "if r, ok := in[\"RelayState\"]; ok {", "if r, ok := in[\"RelayState\"]; ok && !§ {", "", ""}},
 		[]string{"redirect: RelayState put in", "redirect: RelayState put in, empty"}},
-	{"RelayState may be anything", []edit{{receiveFile, "func checkRelay(text string) *fault {", "func checkRelay(text string) *fault {\n\tif $ {\n\t\treturn nil\n\t}", "", ""}},
+	{"RelayState may be anything", []edit{{receiveFile, "func checkRelay(text string) *fault {", "func checkRelay(text string) *fault {\n\tif § {\n\t\treturn nil\n\t}", "", ""}},
 		[]string{"redirect: RelayState of 81 bytes", "redirect: RelayState with a line break", "redirect: RelayState that isn't UTF-8"}},
-	{"an algorithm without a signature is passed over", []edit{{receiveFile, "ok != signed {", "ok != signed && !$ {", "", ""}}, []string{"redirect: signature taken out", "redirect: algorithm taken out"}},
-	{"any host is ours", []edit{{"provider.go", "if \"https://\"+r.Host != origin {", "if \"https://\"+r.Host != origin && !$ {", "", ""}}, []string{"another host", "the other network's host"}},
-	{"providers are of every network", []edit{{"sp/sp.go", "func (p SP) Face(n policies.Network) (Face, bool) {", "func (p SP) Face(n policies.Network) (Face, bool) {\n\tif $ {\n\t\treturn p.Faces[0], true\n\t}", "", ""}},
+	{"an algorithm without a signature is passed over", []edit{{receiveFile, "ok != signed {", "ok != signed && !§ {", "", ""}}, []string{"redirect: signature taken out", "redirect: algorithm taken out"}},
+	{"any host is ours", []edit{{"provider.go", "if \"https://\"+r.Host != origin {", "if \"https://\"+r.Host != origin && !§ {", "", ""}}, []string{"another host", "the other network's host"}},
+	{"providers are of every network", []edit{{"sp/sp.go", "func (p SP) Face(n policies.Network) (Face, bool) {", "func (p SP) Face(n policies.Network) (Face, bool) {\n\tif § {\n\t\treturn p.Faces[0], true\n\t}", "", ""}},
 		[]string{"a provider of the other network"}},
-	{"a link's mark isn't looked at", []edit{{"start.go", "if !hmac.Equal(", "if !$ && !hmac.Equal(", "", ""}}, []string{"link: another party", "link: another relay", "link: no mark", "link: another session"}},
-	{"a link never ends", []edit{{"start.go", "err != nil || c.at >= end {", "err != nil || c.at >= end && !$ {", "", ""}}, []string{"link: expired"}},
-	{"a link's session may be of another network", []edit{{"start.go", "if !ok || s.Network != c.network {", "if !ok || s.Network != c.network && !$ {", "", ""}}, []string{"link: a session of another network"}},
-	{"refusals aren't recorded", []edit{{"fault.go", "return audit.Append(ctx, tx, row) })", "if $ {\n\t\t\t\treturn nil\n\t\t\t}\n\t\t\treturn audit.Append(ctx, tx, row) })", "", ""}}, []string{"POST: changed", "replay", "link: expired"}},
-	{"the registry isn't looked at again", []edit{{"answer.go", "if !ok || fs.NameID != rp.NameID {", "if !$ && (!ok || fs.NameID != rp.NameID) {", "", ""}},
+	{"a link's mark isn't looked at", []edit{{"start.go", "if !hmac.Equal(", "if !§ && !hmac.Equal(", "", ""}}, []string{"link: another party", "link: another relay", "link: no mark", "link: another session"}},
+	{"a link never ends", []edit{{"start.go", "err != nil || c.at >= end {", "err != nil || c.at >= end && !§ {", "", ""}}, []string{"link: expired"}},
+	{"a link's session may be of another network", []edit{{"start.go", "if !ok || s.Network != c.network {", "if !ok || s.Network != c.network && !§ {", "", ""}}, []string{"link: a session of another network"}},
+	{"refusals aren't recorded", []edit{{"fault.go", "return audit.Append(ctx, tx, row) })", "if § {\n\t\t\t\treturn nil\n\t\t\t}\n\t\t\treturn audit.Append(ctx, tx, row) })", "", ""}}, []string{"POST: changed", "replay", "link: expired"}},
+	{"the registry isn't looked at again", []edit{{"answer.go", "if !ok || fs.NameID != rp.NameID {", "if !§ && (!ok || fs.NameID != rp.NameID) {", "", ""}},
 		[]string{"swapped: the address moves", "swapped: the network goes", "swapped: another format of name"}},
 }
 
@@ -223,11 +223,11 @@ func (h *house) swap(change func(p *sp.SP)) (said string) {
 	h.redirect(query(h.ask("moving", nil), "", pair{}))
 	ask := h.asks[len(h.asks)-1]
 	if change == nil {
-		must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, 1))
+		must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, "試験", 1))
 	} else {
 		change(&p)
 		must(h.t, h.registry.Change(h.t.Context(), operator, p, 1))
-		defer func() { must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, 1)) }()
+		defer func() { must(h.t, h.registry.Remove(h.t.Context(), operator, p.ID, "試験", 1)) }()
 	}
 	must(h.t, h.db.WithTx(h.t.Context(), func(ctx context.Context, tx *sql.Tx) error {
 		l := h.login
@@ -270,11 +270,14 @@ func TestPlantedFaults(t *testing.T) {
 	t.Logf("%s", out)
 }
 
+// faults are all of them.
+func faults() []plantedFault { return slices.Concat(plantedFaults, logoutFaults) }
+
 // plant writes the changed files and gives the overlay that puts them into the build.
 func plant(t *testing.T) (overlay string) {
 	t.Helper()
 	dir, files := t.TempDir(), map[string]string{}
-	for _, f := range plantedFaults {
+	for _, f := range faults() {
 		for _, e := range f.edits {
 			if _, read := files[e.file]; !read {
 				source, err := os.ReadFile(e.file)
@@ -314,7 +317,7 @@ type place struct{ file, old string }
 func changes(t *testing.T, files map[string]string) map[place]string {
 	t.Helper()
 	all := map[place]string{}
-	for _, f := range plantedFaults {
+	for _, f := range faults() {
 		in := fmt.Sprintf("planted(%q)", f.name)
 		for _, e := range f.edits {
 			at := place{e.file, e.old}
@@ -333,7 +336,7 @@ func changes(t *testing.T, files map[string]string) map[place]string {
 			case taken:
 				t.Fatalf("%q: another fault changes the same text", f.name)
 			default:
-				all[at] = strings.ReplaceAll(e.new, "$", in)
+				all[at] = strings.ReplaceAll(e.new, "§", in)
 			}
 		}
 	}
@@ -349,6 +352,7 @@ func noticed(t *testing.T) {
 			all[name] = func() string { return h.outcome(a) }
 		}
 	}
+	maps.Copy(all, logoutAttacks(t, h))
 	for name, change := range swapped {
 		all["swapped: "+name] = func() string { return h.swap(change) }
 	}
@@ -357,8 +361,8 @@ func noticed(t *testing.T) {
 			t.Fatalf("with no fault planted, %s: %s", name, said)
 		}
 	}
-	t.Logf("%d attacks, %d faults", len(all), len(plantedFaults))
-	for _, f := range plantedFaults {
+	t.Logf("%d attacks, %d faults", len(all), len(faults()))
+	for _, f := range faults() {
 		t.Setenv("MUSUBI_FAULT", f.name)
 		for _, name := range f.attacks {
 			run, ok := all[name]

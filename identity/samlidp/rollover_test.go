@@ -63,7 +63,7 @@ func newTown(t *testing.T, db *sqldb.DB, n int) *town {
 	saml.TimeNow, saml.Clock = h.now, dsig.NewFakeClockAt(start)
 	c := &town{house: h, store: rollover.New(db, h.ring, samlidp.Purpose)}
 	for _, p := range h.list() { // what a house has is in nobody's way here
-		must(t, h.registry.Remove(t.Context(), operator, p.ID, 1))
+		must(t, h.registry.Remove(t.Context(), operator, p.ID, "試験", 1))
 	}
 	for i := range n {
 		intake := sp.IntakeMetadata
@@ -438,7 +438,7 @@ func TestOwnAddress(t *testing.T) {
 		if n, at := known(); n != 2 || at != h.now().UnixMicro() {
 			t.Errorf("not written after an hour: %d rows, at %d", n, at)
 		}
-		must(t, h.registry.Remove(t.Context(), operator, "app", 1))
+		must(t, h.registry.Remove(t.Context(), operator, "app", "試験", 1))
 		if n, _ := known(); n != 0 {
 			t.Error("what is known of a provider outlives it")
 		}

@@ -301,7 +301,7 @@ func TestEndingWithoutProvider(t *testing.T) {
 		h.forward(time.Hour)
 		h.enter("front")
 		h.enter("leaver")
-		must(t, h.registry.Remove(t.Context(), operator, "leaver", 1))
+		must(t, h.registry.Remove(t.Context(), operator, "leaver", "試験", 1))
 		h.forward(11*time.Hour + time.Minute)
 		endings := samlidp.Endings{Parties: h.registry, Enqueue: h, Now: h.now, Random: rand.Reader}
 		end := func() {

@@ -1,7 +1,9 @@
 package escalate
 
 import (
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -155,10 +157,25 @@ func newKeeper(t *rapid.T, w *World) *keeper {
 	return &keeper{t: t, w: w, keys: map[string]bool{}}
 }
 
+// schedules runs a property 1,000 times, or as often as MUSUBI_SCHEDULES says.
+func schedules(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	n := 1000
+	if text := os.Getenv("MUSUBI_SCHEDULES"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range max(1, n/100) {
+		rapid.Check(t, property) // a hundred each
+	}
+}
+
 // Any events at any times, looks that come twice, late or never, clocks that jump: nothing twice, nothing early, nothing after the end, nothing lost.
 func TestAnySchedule(t *testing.T) {
 	c := group(calendar(t, 2030))
-	rapid.Check(t, func(t *rapid.T) {
+	schedules(t, func(t *rapid.T) {
 		k := newKeeper(t, world(t, c))
 		now := at("2026-12-21 09:00")
 		k.step(comesTo("one"), now)
@@ -192,7 +209,7 @@ func comesTo(name string) Event {
 // The same events in any order, some of them twice, end in the same phase, desk and hands; and then the same rungs are told.
 func TestAnyOrder(t *testing.T) {
 	c := group(calendar(t, 2030))
-	rapid.Check(t, func(t *rapid.T) {
+	schedules(t, func(t *rapid.T) {
 		w := world(t, c)
 		now := at("2026-12-21 09:00")
 		events := []Event{comesTo("one")}
@@ -237,7 +254,7 @@ func TestAnyOrder(t *testing.T) {
 // However an inquiry is paused, a rung is told after exactly its working time in which it was open.
 func TestPausedTime(t *testing.T) {
 	c := calendar(t, 2030)
-	rapid.Check(t, func(t *rapid.T) {
+	schedules(t, func(t *rapid.T) {
 		after := time.Duration(rapid.IntRange(1, 2000).Draw(t, "after")) * time.Minute
 		l := &Ladder{Name: "one", AnswerWithin: wait("1 working day"), Rungs: []Rung{
 			{Name: "end", After: Wait{Time: after}, Since: SinceCreated, Tell: WhoSystemAdministrator, By: all},

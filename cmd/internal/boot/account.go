@@ -61,17 +61,12 @@ func (h *Hub) Accounts(ctx context.Context) (*Accounts, error) {
 	if h.accounts != nil {
 		return h.accounts, nil
 	}
-	if h.seal == nil {
-		if err := h.Unseal(ctx); err != nil {
-			return nil, err
-		}
-	}
-	a := &Accounts{Parties: h.Parties, Sessions: h.Sessions, Invitations: invitation.New(h.DB, rand.Reader)}
-	var err error
-	if a.Passwords, err = h.passwords(); err != nil {
+	subjects, err := h.Subjects(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if a.Subjects, err = ppid.New(h.seal, rand.Reader); err != nil {
+	a := &Accounts{Parties: h.Parties, Subjects: subjects, Sessions: h.Sessions, Invitations: invitation.New(h.DB, rand.Reader)}
+	if a.Passwords, err = h.passwords(); err != nil {
 		return nil, err
 	}
 	key, err := h.seal.Derive(cardLinkKey)
@@ -114,6 +109,16 @@ func (h *Hub) passwords() (*password.Store, error) {
 type noList struct{}
 
 func (noList) Contains(string) (bool, error) { return false, nil }
+
+// Subjects gives the pairwise names of people. It reads the sealing key where nobody did before.
+func (h *Hub) Subjects(ctx context.Context) (*ppid.Store, error) {
+	if h.seal == nil {
+		if err := h.Unseal(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return ppid.New(h.seal, rand.Reader)
+}
 
 // Person gives a person in one of their posts, as the OpenID provider asks for them (oidcop.People).
 func (h *Hub) Person(ctx context.Context, id policies.PersonID, org policies.OrgID) (identity.Person, identity.Organization, error) {

@@ -23,12 +23,32 @@ var Schema []byte
 type Profile struct {
 	Name      string             `json:"name"`
 	Title     policies.Text      `json:"title"`
-	Note      policies.Text      `json:"note,omitzero"`  // what must be known before it is used
-	Asks      map[string]string  `json:"asks,omitempty"` // the gaps, with what belongs there
+	Note      policies.Text      `json:"note,omitzero"`   // what must be known before it is used
+	Ends      policies.Text      `json:"ends,omitzero"`   // what ends a session there, where the hub's logouts don't
+	Asks      map[string]string  `json:"asks,omitempty"`  // the gaps, with what belongs there
+	Enter     []Entry            `json:"enter,omitempty"` // what is typed on the other side, in its own words
 	Party     Registration       `json:"registration"`
 	Face      Face               `json:"face"` // in each of the networks
 	Reachable []policies.Network `json:"networks"`
 }
+
+// Entry is a field of the other side's settings.
+type Entry struct {
+	At  string `json:"at"`  // what it is called there
+	Put Value  `json:"put"` // what of the hub belongs there
+}
+
+// Value is something that the other side has to know of the hub.
+type Value string
+
+// The values.
+const (
+	ValueEntityID    Value = "entity_id"
+	ValueSSO         Value = "sso"
+	ValueSLO         Value = "slo"
+	ValueMetadata    Value = "metadata"
+	ValueCertificate Value = "certificate"
+)
 
 // Profiles gives the ready profiles, by name.
 func Profiles() ([]Profile, error) {
@@ -51,6 +71,7 @@ func Profiles() ([]Profile, error) {
 		}
 		all = append(all, p)
 	}
+	slices.SortFunc(all, func(a, b Profile) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 
@@ -75,6 +96,9 @@ func Find(name string) (Profile, error) {
 func (p Profile) In(networks []policies.Network) Registration {
 	r := p.Party
 	r.Profile = p.Name
+	if r.Speaks() == SAML {
+		r.Vendor = p.Name
+	}
 	if len(networks) == 0 {
 		networks = p.Reachable
 	}

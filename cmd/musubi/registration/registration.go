@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -23,23 +24,29 @@ const MaxFile = 64 << 10
 
 // Registration is a relying party as people write it. What is empty is as the profile says.
 type Registration struct {
-	ID        policies.RelyingPartyID   `json:"id,omitempty"`
-	Name      string                    `json:"name,omitempty"`
-	Profile   string                    `json:"profile,omitempty"`
-	Values    map[string]string         `json:"values,omitempty"` // for the profile's gaps
-	Auth      party.AuthMethod          `json:"auth,omitempty"`
-	Alg       jose.SignatureAlgorithm   `json:"alg,omitempty"`
-	Sector    string                    `json:"sector,omitempty"`
-	Least     string                    `json:"least,omitempty"`
-	Scopes    []string                  `json:"scopes,omitempty"`
-	Functions []policies.Function       `json:"functions,omitempty"`
-	Products  []policies.Product        `json:"products,omitempty"`
-	Native    *bool                     `json:"native,omitempty"`
-	PAR       *bool                     `json:"par,omitempty"`
-	Refresh   *bool                     `json:"refresh,omitempty"`
-	IDClaim   *bool                     `json:"id_claim,omitempty"`
-	Networks  map[policies.Network]Face `json:"networks,omitempty"`
-	JWKS      any                       `json:"jwks,omitempty"` // a JSON Web Key Set: public keys
+	ID        policies.RelyingPartyID `json:"id,omitempty"`
+	Protocol  Protocol                `json:"protocol,omitempty"`
+	Name      string                  `json:"name,omitempty"`
+	Profile   string                  `json:"profile,omitempty"`
+	Values    map[string]string       `json:"values,omitempty"` // for the profile's gaps
+	Auth      party.AuthMethod        `json:"auth,omitempty"`
+	Alg       jose.SignatureAlgorithm `json:"alg,omitempty"`
+	Sector    string                  `json:"sector,omitempty"`
+	Least     string                  `json:"least,omitempty"`
+	Scopes    []string                `json:"scopes,omitempty"`
+	Functions []policies.Function     `json:"functions,omitempty"`
+	Products  []policies.Product      `json:"products,omitempty"`
+	Native    *bool                   `json:"native,omitempty"`
+	PAR       *bool                   `json:"par,omitempty"`
+	Refresh   *bool                   `json:"refresh,omitempty"`
+	IDClaim   *bool                   `json:"id_claim,omitempty"`
+
+	Provider `yaml:",inline"` // SAML
+
+	Networks map[policies.Network]Face `json:"networks,omitempty"`
+	JWKS     any                       `json:"jwks,omitempty"` // a JSON Web Key Set: public keys
+
+	Keys `yaml:",inline"` // SAML
 }
 
 // Face is where the party is reached in one network.
@@ -50,6 +57,9 @@ type Face struct {
 	Frontchannel string           `json:"frontchannel,omitempty"`
 	Resources    []party.Resource `json:"resources,omitempty"`
 	Serves       []string         `json:"serves,omitempty"`
+
+	Consumers []sp.Consumer `json:"consumers,omitempty"` // SAML: where answers are posted
+	Logout    []Endpoint    `json:"logout,omitempty"`    // SAML
 }
 
 // Read reads a file in YAML or JSON. A field that there isn't is an error that says where.
@@ -82,6 +92,7 @@ func Write(r Registration) ([]byte, error) {
 // Over gives r with everything that more says in its place.
 func (r Registration) Over(more Registration) Registration {
 	put(&r.ID, more.ID)
+	put(&r.Protocol, more.Protocol)
 	put(&r.Name, more.Name)
 	put(&r.Profile, more.Profile)
 	put(&r.Auth, more.Auth)
@@ -98,6 +109,8 @@ func (r Registration) Over(more Registration) Registration {
 	if more.JWKS != nil {
 		r.JWKS = more.JWKS
 	}
+	r.Provider.over(more.Provider)
+	r.Keys.over(more.Keys)
 	if len(more.Networks) > 0 { // the networks are those of whoever names some
 		faces := map[policies.Network]Face{}
 		for n, over := range more.Networks {
@@ -108,6 +121,8 @@ func (r Registration) Over(more Registration) Registration {
 			put(&f.Frontchannel, over.Frontchannel)
 			list(&f.Resources, over.Resources)
 			list(&f.Serves, over.Serves)
+			list(&f.Consumers, over.Consumers)
+			list(&f.Logout, over.Logout)
 			faces[n] = f
 		}
 		r.Networks = faces
@@ -156,6 +171,7 @@ func (r Registration) Fill() (Registration, error) {
 		return out
 	}
 	r.Sector, _, _ = strings.Cut(fill(r.Sector), ":") // a host's name, without its port
+	r.EntityID, r.Beyond = fill(r.EntityID), all(r.Beyond)
 	faces := map[policies.Network]Face{}
 	for n, f := range r.Networks {
 		f.Redirects, f.PostLogout, f.Serves = all(f.Redirects), all(f.PostLogout), all(f.Serves)
@@ -163,6 +179,13 @@ func (r Registration) Fill() (Registration, error) {
 		f.Resources = slices.Clone(f.Resources)
 		for i := range f.Resources {
 			f.Resources[i].URI = fill(f.Resources[i].URI)
+		}
+		f.Consumers, f.Logout = slices.Clone(f.Consumers), slices.Clone(f.Logout)
+		for i := range f.Consumers {
+			f.Consumers[i].Location = fill(f.Consumers[i].Location)
+		}
+		for i := range f.Logout {
+			f.Logout[i].Location, f.Logout[i].Response = fill(f.Logout[i].Location), fill(f.Logout[i].Response)
 		}
 		faces[n] = f
 	}
@@ -198,9 +221,12 @@ func LevelName(a policies.Assurance) string {
 
 // Party gives the registration as the registry keeps it, without secrets. What is wrong with it is for party.Check to say.
 func (r Registration) Party() (party.Party, error) {
-	level, ok := Levels()[r.Least]
-	if !ok && r.Least != "" {
-		return party.Party{}, fmt.Errorf("least: %q is none of card, aal2, aal1, identifier", r.Least)
+	level, err := r.level()
+	if err != nil {
+		return party.Party{}, err
+	}
+	if err := r.foreign(OIDC); err != nil {
+		return party.Party{}, err
 	}
 	p := party.Party{
 		ID: r.ID, Name: r.Name, Sector: r.Sector, Auth: r.Auth, Alg: r.Alg, Least: level, Scopes: r.Scopes, Functions: r.Functions, Products: r.Products,
@@ -213,16 +239,7 @@ func (r Registration) Party() (party.Party, error) {
 		}
 		p.JWKS = raw
 	}
-	order := func(n policies.Network) int { // those that there isn't last, for the registry to refuse
-		if i := slices.Index(policies.Networks(), n); i >= 0 {
-			return i
-		}
-		return len(policies.Networks())
-	}
-	networks := slices.SortedFunc(maps.Keys(r.Networks), func(a, b policies.Network) int {
-		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
-	})
-	for _, n := range networks {
+	for _, n := range r.ordered() {
 		f := r.Networks[n]
 		p.Faces = append(p.Faces, party.Face{
 			Network: n, Redirects: f.Redirects, PostLogout: f.PostLogout, Backchannel: f.Backchannel, Frontchannel: f.Frontchannel,
@@ -232,22 +249,46 @@ func (r Registration) Party() (party.Party, error) {
 	return p, nil
 }
 
+func (r Registration) level() (policies.Assurance, error) {
+	level, ok := Levels()[r.Least]
+	if !ok && r.Least != "" {
+		return 0, fmt.Errorf("least: %q is none of card, aal2, aal1, identifier", r.Least)
+	}
+	return level, nil
+}
+
+// ordered gives the networks in their order; those that there isn't last, for the registry to refuse.
+func (r Registration) ordered() []policies.Network {
+	order := func(n policies.Network) int {
+		if i := slices.Index(policies.Networks(), n); i >= 0 {
+			return i
+		}
+		return len(policies.Networks())
+	}
+	return slices.SortedFunc(maps.Keys(r.Networks), func(a, b policies.Network) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
+	})
+}
+
 func is(b *bool) bool { return b != nil && *b }
+
+func yes(b bool) *bool {
+	if !b {
+		return nil
+	}
+	return &b
+}
 
 // Of gives a stored party as people write it: without its secrets, which nobody can read.
 func Of(p party.Party) Registration {
-	yes := func(b bool) *bool {
-		if !b {
-			return nil
-		}
-		return &b
-	}
 	r := Registration{
-		ID: p.ID, Name: p.Name, Sector: p.Sector, Auth: p.Auth, Alg: p.Alg, Least: LevelName(p.Least), Scopes: p.Scopes, Functions: p.Functions, Products: p.Products,
+		ID: p.ID, Protocol: OIDC, Name: p.Name, Sector: p.Sector, Auth: p.Auth, Alg: p.Alg, Least: LevelName(p.Least), Scopes: p.Scopes, Functions: p.Functions, Products: p.Products,
 		Native: yes(p.Native), PAR: yes(p.PAR), Refresh: yes(p.Refresh), IDClaim: yes(p.IDClaim), Networks: map[policies.Network]Face{},
 	}
 	for _, f := range p.Faces {
-		r.Networks[f.Network] = Face{f.Redirects, f.PostLogout, f.Backchannel, f.Frontchannel, f.Resources, f.Serves}
+		r.Networks[f.Network] = Face{
+			Redirects: f.Redirects, PostLogout: f.PostLogout, Backchannel: f.Backchannel, Frontchannel: f.Frontchannel, Resources: f.Resources, Serves: f.Serves,
+		}
 	}
 	if len(p.JWKS) > 0 {
 		_ = json.Unmarshal(p.JWKS, &r.JWKS) // it was checked when it was stored

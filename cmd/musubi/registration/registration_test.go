@@ -84,7 +84,8 @@ func TestProfiles(t *testing.T) {
 		t.Fatalf("%d profiles", len(all))
 	}
 	gaps := map[string]string{
-		"host": "app.example.jp:8443", "redirect": "https://app.example.jp/cb", "sector": "tool.example.jp", "api": "https://api.example.jp/v1",
+		"entity": "https://app.example.jp/saml", "acs": "https://app.example.jp/acs?connection=1", "site": "example.atlassian.net", "organization": "example",
+		"datacenter": "syd1", "host": "app.example.jp:8443", "redirect": "https://app.example.jp/cb", "sector": "tool.example.jp", "api": "https://api.example.jp/v1",
 	}
 	for _, p := range all {
 		if p.Title.JA == "" || p.Title.EN == "" || len(p.Reachable) == 0 {
@@ -107,8 +108,15 @@ func TestProfiles(t *testing.T) {
 		if r.Auth == party.AuthPrivateKeyJWT {
 			r.JWKS = jwks(t)
 		}
+		if r.Sector == "" {
+			r.Sector = "app.example.jp"
+		}
 		if err := valid(t, r); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
+		}
+		if r.Speaks() == registration.SAML {
+			providerOf(t, p, r)
+			continue
 		}
 		rp, err := r.Party()
 		if err != nil {
@@ -142,7 +150,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-func canonical(t testing.TB, p party.Party) string {
+func canonical(t testing.TB, p any) string {
 	t.Helper()
 	raw, err := json.Marshal(p)
 	if err != nil {
@@ -196,9 +204,11 @@ func TestSchemaSaysTheSame(t *testing.T) {
 	if len(doc.Properties["least"].Enum) != len(registration.Levels()) || len(doc.Properties["networks"].Properties) != len(policies.Networks()) {
 		t.Error("levels or networks are missing")
 	}
-	fields := reflect.TypeFor[registration.Registration]()
-	for i := range fields.NumField() {
-		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[registration.Registration]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Anonymous {
+			continue
+		}
 		if _, ok := doc.Properties[name]; !ok {
 			t.Errorf("the schema doesn't know %s", name)
 		}
@@ -239,6 +249,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("id: jira\nname: 窓口\nnetworks:\n  lgwan:\n    redirects: [\"https://a.example/cb\"]\n"))
 	f.Add([]byte(`{"id":"a","values":{"x":"{y}"},"jwks":{"keys":[{"kty":"EC"}]}}`))
 	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("id: wiki\nprotocol: saml\nowner: 011002\nsigning:\n  - |\n    -----BEGIN CERTIFICATE-----\n    AAAA\n    -----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := registration.Read(text)
 		if err != nil {
@@ -247,6 +258,9 @@ func FuzzRead(f *testing.F) {
 		_, _ = r.Fill()
 		if p, err := r.Party(); err == nil {
 			_ = registration.Review(p, registration.Surroundings{})
+		}
+		if p, err := r.SP(); err == nil {
+			_ = registration.ReviewSP(p, registration.Surroundings{})
 		}
 	})
 }

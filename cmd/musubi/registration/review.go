@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/musubi-hub/musubi/identity/oidcop/party"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/policies"
 )
 
@@ -32,8 +33,11 @@ type Finding struct {
 // Surroundings are what a registration is looked at in.
 type Surroundings struct {
 	Own    map[policies.Network][]string // the hub's own hosts, by network, each with its port where that isn't 443; a network without any isn't served
-	Others []party.Party                 // the other parties
+	Others []party.Party                 // the other OpenID parties
+	SPs    []sp.SP                       // the other service providers
 	At     int64                         // UTC, microseconds
+	// Released are the attributes that the policies release to the party of anybody at all; nil where they weren't asked.
+	Released []policies.Attribute
 }
 
 // Review tells everything about a registration, the worst first. What the registry refuses (party.Check) is in it.
@@ -50,6 +54,10 @@ func Review(p party.Party, s Surroundings) []Finding {
 	r.entrance()
 	r.logout()
 	r.neighbours()
+	return r.sorted()
+}
+
+func (r *review) sorted() []Finding {
 	slices.SortStableFunc(r.found, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return r.found
 }
@@ -69,37 +77,46 @@ func (r *review) addresses() {
 	for _, f := range r.party.Faces {
 		all := slices.Concat(f.Redirects, f.PostLogout)
 		for _, text := range append(all, f.Backchannel, f.Frontchannel) {
-			u, err := url.Parse(text)
-			if text == "" || err != nil || u.Host == "" {
-				continue
-			}
-			for n, hosts := range r.s.Own {
-				if slices.Contains(hosts, strings.ToLower(u.Host)) || slices.ContainsFunc(hosts, func(h string) bool { name, _, _ := strings.Cut(h, ":"); return name == u.Hostname() }) {
-					r.add(Wrong, "own_host", text,
-						fmt.Sprintf("%s はハブ自身のホスト (%s) です。ログイン先の宛先にはできません", text, n),
-						fmt.Sprintf("%s is on the hub's own host (%s): a relying party can't be answered there", text, n))
-				}
-			}
-			ip, err := netip.ParseAddr(u.Hostname())
-			switch {
-			case r.party.Native && err == nil && ip.IsLoopback():
-			case err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()), u.Hostname() == "localhost", strings.HasSuffix(u.Hostname(), ".localhost"):
-				r.add(Risky, "private_host", text, text+" は、この計算機か構内だけの名前です。実演のほかでは使えません", text+" is a name of this machine or of a private network: it is good for a demonstration alone")
-			case err == nil:
-				r.add(Risky, "address_as_host", text, text+" は、名前ではなく番地です。証明書と変更に弱くなります", text+" names an address instead of a host: certificates and moves will break it")
-			}
+			r.address(text, r.party.Native)
 		}
+	}
+}
+
+// address looks at one address; native is for a party on people's own machines.
+func (r *review) address(text string, native bool) {
+	u, err := url.Parse(text)
+	if text == "" || err != nil || u.Host == "" {
+		return
+	}
+	for n, hosts := range r.s.Own {
+		if slices.Contains(hosts, strings.ToLower(u.Host)) || slices.ContainsFunc(hosts, func(h string) bool { name, _, _ := strings.Cut(h, ":"); return name == u.Hostname() }) {
+			r.add(Wrong, "own_host", text,
+				fmt.Sprintf("%s はハブ自身のホスト (%s) です。ログイン先の宛先にはできません", text, n),
+				fmt.Sprintf("%s is on the hub's own host (%s): a relying party can't be answered there", text, n))
+		}
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case native && err == nil && ip.IsLoopback():
+	case err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()), u.Hostname() == "localhost", strings.HasSuffix(u.Hostname(), ".localhost"):
+		r.add(Risky, "private_host", text, text+" は、この計算機か構内だけの名前です。実演のほかでは使えません", text+" is a name of this machine or of a private network: it is good for a demonstration alone")
+	case err == nil:
+		r.add(Risky, "address_as_host", text, text+" は、名前ではなく番地です。証明書と変更に弱くなります", text+" names an address instead of a host: certificates and moves will break it")
 	}
 }
 
 // networks looks at whether the party's networks are served.
 func (r *review) networks() {
 	for _, f := range r.party.Faces {
-		if len(r.s.Own[f.Network]) == 0 {
-			r.add(Risky, "network_not_served", string(f.Network),
-				fmt.Sprintf("%s には、いまログインの受付がありません (設定の %s)", f.Network.Name().JA, f.Network),
-				fmt.Sprintf("no login is served in %s (section %s of the configuration)", f.Network.Name().EN, f.Network))
-		}
+		r.served(f.Network)
+	}
+}
+
+func (r *review) served(n policies.Network) {
+	if len(r.s.Own[n]) == 0 {
+		r.add(Risky, "network_not_served", string(n),
+			fmt.Sprintf("%s には、いまログインの受付がありません (設定の %s)", n.Name().JA, n),
+			fmt.Sprintf("no login is served in %s (section %s of the configuration)", n.Name().EN, n))
 	}
 }
 
@@ -135,12 +152,7 @@ func (r *review) entrance() {
 		}
 		return
 	}
-	if len(p.Functions) == 0 {
-		r.add(Wrong, "no_functions", "functions", "載せる機能がないので、だれも入れません (--function)", "it carries no function, so that nobody enters (--function)")
-	}
-	if p.Least < policies.AssuranceCard {
-		r.add(Risky, "least_below_card", "least", "求める本人確認がカードより弱くなっています。いまの方針では、それでもカードが要ります", "it asks for less than the card; the policies in force ask for the card nevertheless")
-	}
+	r.door(p.Functions, p.Least)
 	carries := func(of ...policies.Function) bool {
 		return slices.ContainsFunc(p.Functions, func(f policies.Function) bool { return slices.Contains(of, f) })
 	}
@@ -154,6 +166,16 @@ func (r *review) entrance() {
 	}
 }
 
+// door looks at what decides about entering in parties of every protocol.
+func (r *review) door(functions []policies.Function, least policies.Assurance) {
+	if len(functions) == 0 {
+		r.add(Wrong, "no_functions", "functions", "載せる機能がないので、だれも入れません (--function)", "it carries no function, so that nobody enters (--function)")
+	}
+	if least < policies.AssuranceCard {
+		r.add(Risky, "least_below_card", "least", "求める本人確認がカードより弱くなっています。いまの方針では、それでもカードが要ります", "it asks for less than the card; the policies in force ask for the card nevertheless")
+	}
+}
+
 func (r *review) logout() {
 	for _, f := range r.party.Faces {
 		if len(f.Redirects) > 0 && f.Backchannel == "" && !r.party.Native {
@@ -164,16 +186,29 @@ func (r *review) logout() {
 	}
 }
 
+// sector looks at who else sees the same names of people.
+func (r *review) sector(id policies.RelyingPartyID, sector string) {
+	same := func(o policies.RelyingPartyID, of string) {
+		if o != id && of == sector && of != "" {
+			r.add(Risky, "shared_sector", "sector",
+				fmt.Sprintf("%s と同じ sector (%s) なので、同じ人が両方に同じ利用者番号で見えます", o, of),
+				fmt.Sprintf("it shares the sector %s with %s: both see the same subject of a person", of, o))
+		}
+	}
+	for _, o := range r.s.Others {
+		same(o.ID, o.Sector)
+	}
+	for _, o := range r.s.SPs {
+		same(o.ID, o.Sector)
+	}
+}
+
 // neighbours looks at what the party shares with others.
 func (r *review) neighbours() {
+	r.sector(r.party.ID, r.party.Sector)
 	for _, o := range r.s.Others {
 		if o.ID == r.party.ID {
 			continue
-		}
-		if o.Sector == r.party.Sector && o.Sector != "" {
-			r.add(Risky, "shared_sector", "sector",
-				fmt.Sprintf("%s と同じ sector (%s) なので、同じ人が両方に同じ利用者番号で見えます", o.ID, o.Sector),
-				fmt.Sprintf("it shares the sector %s with %s: both see the same subject of a person", o.Sector, o.ID))
 		}
 		for _, f := range o.Faces {
 			for _, mine := range r.party.Faces {

@@ -194,6 +194,9 @@ func (b *browser) do(r *http.Request, err error) *http.Response {
 	}
 	_, _ = io.Copy(io.Discard, a.Body)
 	_ = a.Body.Close()
+	if _, to, ok := strings.Cut(a.Header.Get("Refresh"), "url="); ok {
+		return b.open(to)
+	}
 	return a
 }
 

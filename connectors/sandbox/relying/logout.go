@@ -43,7 +43,7 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 	q.Set("client_id", p.opt.ClientID)
 	q.Set("post_logout_redirect_uri", p.endpoints.PostLogout)
 	to.RawQuery = q.Encode()
-	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+	p.Leave(w, r, to.String())
 }
 
 // done is where the provider sends the browser after a logout. Who just opens the address is told nothing of the kind.

@@ -42,9 +42,6 @@ func (p *Party) Endpoints() Endpoints { return p.endpoints }
 // Clear forgets all logins and sessions.
 func (p *Party) Clear() { p.store.clear() }
 
-// FormOrigin is the origin, besides the site's own, that a page with a logout button must let forms lead to.
-func (p *Party) FormOrigin() string { return p.issuerOrigin() }
-
 // LogoutPath takes the form of a page's logout button.
 func (p *Party) LogoutPath() string { return "/" + p.Name + pathLogout }
 

@@ -130,7 +130,7 @@ func (p *Party) discover(ctx context.Context) (*metadata, error) {
 	}, nil
 }
 
-// issuerOrigin is where a logout sends the browser: what a page's Content-Security-Policy must let a form lead to.
+// issuerOrigin is whose pages may show the answer to a front-channel logout in a frame.
 func (p *Party) issuerOrigin() string {
 	u, err := url.Parse(p.opt.Issuer)
 	if err != nil {

@@ -209,6 +209,9 @@ func (b *browser) take(a *http.Response, err error) *browser {
 		b.h.t.Fatal(err)
 	}
 	b.header, b.status, b.body = a.Header, a.StatusCode, string(raw)
+	if _, to, ok := strings.Cut(a.Header.Get("Refresh"), "url="); ok {
+		return b.open(to)
+	}
 	if to, fields, ok := idptest.Form(b.body); ok {
 		b.url, b.form = to, fields
 		if !b.stop || fields.Get("SAMLRequest") != "" {

@@ -57,7 +57,7 @@ func (p *Party) logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.store.begin(id, pending{logout: true, browser: visitor.DigestOf(browser), relay: relay, begun: p.Now()})
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	p.Leave(w, r, to)
 }
 
 // carried is a message of the provider about a logout.
@@ -249,8 +249,17 @@ func (p *Party) endByRequest(w http.ResponseWriter, r *http.Request, m carried, 
 	// The provider may ask in a frame of its own page.
 	h := w.Header()
 	h.Del("X-Frame-Options")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+p.FormOrigin())
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+originOf(s.LogoutURL))
 	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// originOf gives the origin of an address that was checked.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "'none'"
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
 }
 
 // ended takes the provider's answer to a logout that began here.

@@ -174,16 +174,6 @@ func (p *Party) Clear() {
 	p.Visitors.Clear()
 }
 
-// FormOrigin is the origin, besides the site's own, that a page with a logout button must let forms lead to; "" for none.
-func (p *Party) FormOrigin() string {
-	if s, ok := p.settings(); ok && s.LogoutURL != "" {
-		if u, err := url.Parse(s.LogoutURL); err == nil {
-			return u.Scheme + "://" + strings.ToLower(u.Host)
-		}
-	}
-	return ""
-}
-
 // CanForce says whether "prompt=login" asks for a new proof; else the provider's session counts.
 func (p *Party) CanForce() bool { return p.opt.Habits.Forces }
 

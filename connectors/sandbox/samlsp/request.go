@@ -136,6 +136,7 @@ var postPage = template.Must(template.New("post").Parse(`<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>ログイン先へ移動しています | Going to the login service</title>
 <link rel="stylesheet" href="/sandbox.css">
+<link rel="icon" href="/avatar.svg" type="image/svg+xml">
 </head>
 <body>
 <main>
@@ -169,7 +170,7 @@ func (p *Party) post(w http.ResponseWriter, to, name string, el *etree.Element, 
 	}
 	sum := sha256.Sum256([]byte(submit))
 	h := w.Header()
-	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'self'; form-action %s://%s; script-src 'sha256-%s'; base-uri 'none'; frame-ancestors 'none'",
+	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; style-src 'self'; img-src 'self'; form-action %s://%s; script-src 'sha256-%s'; base-uri 'none'; frame-ancestors 'none'",
 		u.Scheme, u.Host, base64.StdEncoding.EncodeToString(sum[:])))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	return postPage.Execute(w, map[string]string{"To": to, "Name": name, "Message": base64.StdEncoding.EncodeToString(raw), "Relay": relay})

@@ -173,7 +173,8 @@ func (v *Visitors) Log(ctx context.Context, what string, no *Refusal) {
 // Target is where a login ends: a page beside the site's first one that isn't about logging in.
 func (v *Visitors) Target(asked string) string {
 	first, _, _ := strings.Cut(v.Home[1:], "/")
-	if !LocalPath(asked) || !strings.HasPrefix(asked, "/"+first+"/") || strings.Contains(asked, "/..") {
+	u, err := url.Parse(asked)
+	if err != nil || !LocalPath(asked) || !strings.HasPrefix(asked, "/"+first+"/") || strings.Contains(u.Path, "/..") { // also where it is written %2e%2e
 		return v.Home
 	}
 	for _, closed := range v.closed {

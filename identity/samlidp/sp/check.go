@@ -70,6 +70,7 @@ func (p SP) Check() error {
 	f.add(p.Owner != "" && !ownerForm.MatchString(string(p.Owner)), "owner: %q isn't the number of an organization", p.Owner)
 	f.add(p.Contact.Name != "" && !words(p.Contact.Name, maxName), "contact: name: want at most %d bytes without control characters", maxName)
 	f.add(p.Contact.Mail != "" && !mailbox(p.Contact.Mail), "contact: mail: %q isn't one e-mail address like name@example.lg.jp", p.Contact.Mail)
+	f.add(p.Vendor != "" && !idForm.MatchString(p.Vendor), "vendor: %q isn't the name of a profile", p.Vendor)
 	f.add(p.Intake != "" && !slices.Contains(Intakes(), p.Intake), "intake: %q isn't one of %v", p.Intake, Intakes())
 	f.add(len(p.Beyond) > maxBeyond, "beyond: at most %d origins", maxBeyond)
 	for _, x := range p.Beyond {

@@ -38,7 +38,10 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-const actionAdd = "rp.add"
+const (
+	actionAdd    = "rp.add"
+	actionChange = "rp.change"
+)
 
 // Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id or its entity id is taken. Who may do
 // this is for the caller to ask.
@@ -50,7 +53,7 @@ func (r *Registry) Add(ctx context.Context, by access.Actor, p SP, at int64) err
 // Change replaces the provider of the same id. The error wraps identity.ErrNotFound where there is none, and identity.ErrExists where the entity
 // id is another's.
 func (r *Registry) Change(ctx context.Context, by access.Actor, p SP, at int64) error {
-	return r.write(ctx, by, p, "rp.change", identity.ErrNotFound, `UPDATE saml_party SET entity_id = $2, config = $3, updated_at = $4 WHERE id = $1`, at)
+	return r.write(ctx, by, p, actionChange, identity.ErrNotFound, `UPDATE saml_party SET entity_id = $2, config = $3, updated_at = $4 WHERE id = $1`, at)
 }
 
 func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action string, none error, statement string, at int64) error {
@@ -67,8 +70,25 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 				return err
 			}
 		}
+		var st Status
+		left := false
+		if action == actionChange {
+			old, _, _, err := locked(ctx, tx, p.ID)
+			if err != nil {
+				return err
+			}
+			if st, err = statusOf(ctx, tx, p.ID); err != nil {
+				return err
+			}
+			left = st.leave(old, p)
+		}
 		if err := record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at); err != nil {
 			return err
+		}
+		if left {
+			if err := st.keep(ctx, tx); err != nil {
+				return err
+			}
 		}
 		// What was proposed against the registration as it was has to be proposed anew.
 		_, err := tx.ExecContext(ctx, `UPDATE saml_metadata SET next_at = $2 WHERE party = $1 AND next_at > $2
@@ -77,11 +97,14 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 	})
 }
 
-// Remove takes a provider out, with all that is known of its metadata. A login that is under way isn't answered any more.
-func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, at int64) error {
+// Remove takes a provider out, with all that is known of its metadata, for a reason that the audit log keeps. A login that is under way isn't
+// answered any more.
+func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.RelyingPartyID, why string, at int64) error {
+	row := by.AuditRow(at, "rp.remove", audit.Done)
+	row.Reason = why
 	return r.db.WithTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// The provider's row comes first, as everywhere: two who lock in another order lock each other out.
-		if err := record(ctx, tx, by, id, "rp.remove", at, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
+		if err := change(ctx, tx, row, id, identity.ErrNotFound, `DELETE FROM saml_party WHERE id = $1`, string(id)); err != nil {
 			return err
 		}
 		for _, statement := range []string{`DELETE FROM saml_metadata WHERE party = $1`, `DELETE FROM saml_proposal WHERE party = $1`} {
@@ -96,8 +119,14 @@ func (r *Registry) Remove(ctx context.Context, by access.Actor, id policies.Rely
 	})
 }
 
-// record runs a statement that must change one row, and appends its audit row.
+// record runs a statement that must change one row, and appends an audit row about it.
 func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.RelyingPartyID, action string, at int64, none error, statement string, args ...any) error {
+	return change(ctx, tx, by.AuditRow(at, action, audit.Done), id, none, statement, args...)
+}
+
+// change is record with the audit row as it is to be, but for its object.
+func change(ctx context.Context, tx *sql.Tx, row audit.Row, id policies.RelyingPartyID, none error, statement string, args ...any) error {
+	row.Object = string(id)
 	res, err := tx.ExecContext(ctx, statement, args...)
 	if sqldb.UniqueViolation(err) {
 		return fmt.Errorf("service provider %q: its entity id is registered already: %w", id, identity.ErrExists)
@@ -108,8 +137,6 @@ func record(ctx context.Context, tx *sql.Tx, by access.Actor, id policies.Relyin
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, fmt.Errorf("service provider %q: %w", id, none))
 	}
-	row := by.AuditRow(at, action, audit.Done)
-	row.Object = string(id)
 	return audit.Append(ctx, tx, row)
 }
 

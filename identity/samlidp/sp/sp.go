@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/musubi-hub/musubi/policies"
@@ -60,6 +61,7 @@ const (
 	FieldSection      Field = "section"
 	FieldTitle        Field = "title"
 	FieldRole         Field = "role"
+	FieldSubject      Field = "subject" // the persistent name, by Sector, whatever the NameID is
 )
 
 // released says which attribute policy has to release for each field.
@@ -72,8 +74,20 @@ var released = map[Field]policies.Attribute{
 	FieldSection: policies.AttributeSection, FieldTitle: policies.AttributeSection, FieldRole: policies.AttributeRole,
 }
 
-// Released gives the attribute that policy has to release for the field; ok is false for an unknown field.
-func (f Field) Released() (a policies.Attribute, ok bool) { a, ok = released[f]; return a, ok }
+// Released gives the attribute that policy has to release for the field: none for the persistent name, which says nothing of the person. ok is
+// false for an unknown field.
+func (f Field) Released() (a policies.Attribute, ok bool) {
+	if f == FieldSubject {
+		return "", true
+	}
+	a, ok = released[f]
+	return a, ok
+}
+
+// Fields lists the fields.
+func Fields() []Field {
+	return append(slices.Sorted(maps.Keys(released)), FieldSubject)
+}
 
 // Attribute is one attribute of assertions (SAML 2.0 Core, section 2.7.3.1).
 type Attribute struct {
@@ -154,6 +168,7 @@ type SP struct {
 
 	Owner   policies.OrgID `json:"owner,omitempty"` // the organization of the directory that answers for it; empty where it isn't known
 	Contact Contact        `json:"contact,omitzero"`
+	Vendor  string         `json:"vendor,omitempty"` // whose product it is: the name of the profile with the notes about it
 	Intake  Intake         `json:"intake,omitempty"` // how it takes our keys; empty counts as one certificate
 }
 
@@ -164,6 +179,11 @@ func (p SP) Policy() policies.RelyingParty {
 		rp.Networks = append(rp.Networks, f.Network)
 	}
 	return rp
+}
+
+// TellsSubject reports whether the provider is told the persistent name as an attribute.
+func (p SP) TellsSubject() bool {
+	return slices.ContainsFunc(p.Attributes, func(a Attribute) bool { return a.Field == FieldSubject })
 }
 
 // Face gives the provider's face in a network.

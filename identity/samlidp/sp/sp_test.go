@@ -272,15 +272,17 @@ func TestRegistry(t *testing.T) {
 		if all, err := r.List(ctx); err != nil || len(all) != 2 || all[0].Name != p.Name || all[1].EntityID != "urn:slack" {
 			t.Errorf("%v: %v", all, err)
 		}
-		expect("remove", r.Remove(ctx, by, p.ID, at), nil)
-		expect("remove again", r.Remove(ctx, by, p.ID, at), identity.ErrNotFound)
+		expect("remove", r.Remove(ctx, by, p.ID, "契約終了", at), nil)
+		expect("remove again", r.Remove(ctx, by, p.ID, "契約終了", at), identity.ErrNotFound)
+		expect("add what is gone", r.Add(ctx, by, p, at), nil)
+		expect("remove it once more", r.Remove(ctx, by, p.ID, "契約終了", at), nil)
 		_, err = r.Entity(ctx, db.Reader(), p.EntityID)
 		expect("read what is gone", err, identity.ErrNotFound)
 		_, err = r.Entity(ctx, db.Reader(), "Robert'); DROP TABLE saml_party;--")
 		expect("read nonsense", err, identity.ErrNotFound)
 		var record string
 		must(t, db.Reader().QueryRowContext(ctx, `SELECT COUNT(*) || ' rows, ' || COUNT(DISTINCT action) || ' actions' FROM audit_row`).Scan(&record))
-		if record != "4 rows, 3 actions" {
+		if record != "6 rows, 3 actions" {
 			t.Errorf("the record has %s", record)
 		}
 	})
@@ -415,6 +417,14 @@ func TestSignedMetadata(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	doc := document(f)
 	f.Add([]byte(doc))
+	f.Add([]byte(strings.Replace(doc, "validUntil=", `cacheDuration="P1DT2H3M4.5S" validUntil=`, 1)))
+	f.Add([]byte(first(f).text()))
+	for _, d := range differences(f) {
+		p := first(f)
+		d.change(&p)
+		f.Add([]byte(p.text()))
+	}
+	old := registered(f)
 	f.Add([]byte(strings.ReplaceAll(doc, "https://sp.example/acs", "javascript:alert(1)")))
 	f.Add([]byte(`<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="urn:x"/>`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -429,6 +439,22 @@ func FuzzMetadata(f *testing.F) {
 		}
 		p := m.Draft(policies.NetworkInternet)
 		p.ID, p.Name, p.Sector, p.Least = "sp", "sp", "sp", policies.AssuranceTwo
+		if m.Cache < 0 || m.Cache > 10*365*24*time.Hour {
+			t.Fatalf("to be kept for %s", m.Cache)
+		}
+		// What is harmless is signing keys, and none that was there goes.
+		changes := sp.Diff(old, p, true)
+		if bare := old; !sp.NeedsPerson(changes) {
+			bare.Signing = p.Signing
+			if same(bare) != same(p) {
+				t.Fatalf("harmless: %v\n%s\n%s", changes, same(bare), same(p))
+			}
+		}
+		for _, c := range sp.Diff(old, p, false) {
+			if c.Class != sp.ClassPerson {
+				t.Fatalf("nobody vouches for %v", c)
+			}
+		}
 		p.Signed = p.Signed && len(p.Signing) > 0
 		if err := p.Check(); err != nil && !strings.Contains(err.Error(), "stands there twice") && !strings.Contains(err.Error(), "more than one is the default") &&
 			!strings.Contains(err.Error(), "at most 10 certificates") {
