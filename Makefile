@@ -15,9 +15,10 @@ PKG ?= ./...
 # Which benchmarks `make bench` runs (a regular expression), and how long each.
 BENCH     ?= .
 BENCHTIME ?= 1s
-# How long `make fuzz` runs each target, and the folders whose targets it runs: what anybody can send to the certificate core, and to the login.
+# How long `make fuzz` runs each target, and the folders whose targets it runs: what anybody can send to the certificate core, and to the login;
+# the files that administrators load.
 FUZZTIME  ?= 10m
-FUZZDIRS  ?= identity/cert cmd/certd identity/samlidp identity/oidcop connectors/sandbox/relying connectors/sandbox/visitor cmd/musubi/signin
+FUZZDIRS  ?= identity/cert cmd/certd identity/samlidp identity/oidcop connectors/sandbox/relying connectors/sandbox/visitor cmd/musubi/signin sync/bizcal sync/escalate
 # The list of local governments for `make national`, and how many people each gets.
 ORGS   ?= ../shared/data/localgov.csv
 PEOPLE ?= 30
@@ -62,17 +63,18 @@ soak: ## the chaos tests at length: a hundred kills per database, crashes of Pos
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'TestKill$$' -v ./cmd/musubi
 	MUSUBI_SOAK=1 $(GO) test -count=1 -timeout 60m -run Belief -v ./connectors/atlassian ./connectors/jira ./connectors/slack
 
-fuzz: ## every fuzz target of the certificate core, of SAML, OpenID and the login pages (FUZZDIRS), FUZZTIME each, two at a time
+fuzz: ## every fuzz target of the certificate core, of SAML, OpenID, the login pages, calendars and ladders (FUZZDIRS), FUZZTIME each, two at a time
 	@dirs=$$(grep -rl --include='*_test.go' '^func Fuzz' $(FUZZDIRS) | xargs -r -n1 dirname | sort -u); \
 	if [ -z "$$dirs" ]; then echo "make fuzz: no fuzz target in $(FUZZDIRS)"; exit 1; fi; \
 	for dir in $$dirs; do \
 		grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed "s,^func ,./$$dir ,"; \
 	done | xargs -P2 -L1 bash deploy/ci/fuzz.sh '$(GO)' '$(FUZZTIME)'
 
-scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; the national list with 60,000 people out and in again
+scale: ## what needs size more than the race detector: 10,000 random sequences of requests with faults over all connectors, whose belief must be what the sandbox holds; as many schedules of events of an inquiry; the national list with 60,000 people out and in again
 	$(GO) test -count=1 -run TestNationRoundTrip ./identity/directory
 	MUSUBI_SEQUENCES=2000 GOGC=400 $(GO) test -count=1 -run Belief ./connectors/atlassian ./connectors/jira ./connectors/slack
 	MUSUBI_SCHEDULES=10000 MUSUBI_RIVER_SCHEDULES_sqlite=300 MUSUBI_RIVER_SCHEDULES_postgres=50 GOGC=400 $(GO) test -count=1 -timeout 30m -run 'FaultSchedules(ThroughRiver)?$$' ./sync/provision
+	MUSUBI_SCHEDULES=10000 $(GO) test -count=1 -run 'AnySchedule|AnyOrder|PausedTime' ./sync/escalate
 
 bench: ## every benchmark, in the packages that have one
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' $(FIRSTPARTY) | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \

@@ -62,13 +62,14 @@ func (d *demo) welcome() {
 ログイン / log in (ブラウザで開く / in a browser):
   %-32s 管理画面 / the hub's own pages
   %-32s 問い合わせの窓口 (代役、SAML) / the help desk's portal, by SAML as the product
+  %-32s 府省職員の Jira (代役、SAML) / Jira for ministry staff, by SAML as the product
   %-32s チャット (代役、SAML) / the chat, by SAML as the product
   %-32s 資料室 (見本、SAML とシングルログアウト) / a sample site by SAML with single logout
   %-32s よくある質問 (見本、OpenID Connect) / a sample site by OpenID Connect
 カードは画面で選べます (暗証番号 %s)。 / Choose a test card on the page; its PIN is %s.
 ブラウザが証明書を警告します。信用するなら %s を取り込んでください。
   The browser warns of the certificate: trust %s, or go on past the warning. %s says more.`,
-		at(demoLoginHost, d.login.hub)+"/", at(demoJiraHost, d.login.sites)+"/", at(demoSlackHost, d.login.sites)+"/",
+		at(demoLoginHost, d.login.hub)+"/", at(demoJiraHost, d.login.sites)+"/", at(demoStaffHost, d.login.sites)+"/", at(demoSlackHost, d.login.sites)+"/",
 		at(demoWikiHost, d.login.sites)+"/", at(demoFAQHost, d.login.sites)+"/", testcard.PIN, testcard.PIN,
 		f.WebCA, f.WebCA, f.Readme)
 }

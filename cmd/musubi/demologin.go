@@ -38,6 +38,7 @@ const (
 	demoCardHost  = "card.localhost"
 	demoJiraHost  = "jira.localhost"
 	demoSlackHost = "slack.localhost"
+	demoStaffHost = "atlassian.localhost"
 	demoWikiHost  = "wiki.localhost"
 	demoFAQHost   = "faq.localhost"
 	demoBoxHost   = "sandbox.localhost"
@@ -53,6 +54,7 @@ type demoLogin struct {
 	hub   net.Listener // login and card host
 	sites net.Listener // the stand-ins' customers, and the page that plays a card
 	jira  sandbox.SAMLOptions
+	staff sandbox.SAMLOptions
 	slack sandbox.SAMLOptions
 	plain []sandbox.PlainOptions
 	faq   sandbox.LoginOptions
@@ -80,7 +82,7 @@ func (d *demo) openDemoLogin(ctx context.Context, orgs *directory.Rows) (_ *demo
 	}
 	l.set, err = testcard.Open(testcard.Options{
 		Dir: filepath.Join(d.env.data, "card"), Now: d.env.now(), Random: rand.Reader,
-		Hosts: []string{demoLoginHost, demoCardHost, demoJiraHost, demoSlackHost, demoWikiHost, demoFAQHost, demoBoxHost}, Holders: append(holders, testcard.Holders(bodies(orgs))...),
+		Hosts: []string{demoLoginHost, demoCardHost, demoJiraHost, demoStaffHost, demoSlackHost, demoWikiHost, demoFAQHost, demoBoxHost}, Holders: append(holders, testcard.Holders(bodies(orgs))...),
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +96,7 @@ func (d *demo) openDemoLogin(ctx context.Context, orgs *directory.Rows) (_ *demo
 		ACR: []string{policies.AssuranceCard.ACR()}, // the site insists on the card by itself
 	}
 	l.jira = sandbox.SAMLOptions{BaseURL: at(demoJiraHost, l.sites), Random: rand.Reader}
+	l.staff = sandbox.SAMLOptions{BaseURL: at(demoStaffHost, l.sites), Random: rand.Reader}
 	l.slack = sandbox.SAMLOptions{BaseURL: at(demoSlackHost, l.sites), Random: rand.Reader}
 	wiki := sandbox.SAMLOptions{BaseURL: at(demoWikiHost, l.sites), Random: rand.Reader}
 	if wiki.Key, wiki.Certificate, err = signer(d.env.now()); err != nil {

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/url"
 	"slices"
 	"time"
 
+	"github.com/musubi-hub/musubi/cmd/musubi/registration"
 	"github.com/musubi-hub/musubi/connectors/sandbox"
 	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
@@ -63,32 +65,49 @@ func (p provider) at(list []address, binding string) string {
 	return list[i].Location
 }
 
-// demoSAML is a stand-in as a service provider of the hub.
-type demoSAML struct {
-	site string // of the sandbox
-	sp   sp.SP  // what the hub has to know beside what the stand-in says itself
-	post bool   // its requests come by POST
+// demoProvider is a stand-in as a service provider of the hub, registered by the profile of its product.
+type demoProvider struct {
+	site, name, profile string
+	functions           []policies.Function // of those that no product's profile is about
 }
 
-// demoProviders are the service providers of the demonstration, as docs/saml.md describes the products.
-func demoProviders() []demoSAML {
-	attribute := func(field sp.Field, name string) sp.Attribute { return sp.Attribute{Field: field, Name: name} }
-	return []demoSAML{
-		{site: sandbox.Jira, sp: sp.SP{
-			Name: "Jira Service Management (代役)", NameID: sp.NameIDEmail,
-			Functions: []policies.Function{policies.FunctionInquiries}, Products: []policies.Product{policies.ProductJira},
-		}},
-		{site: sandbox.Slack, post: true, sp: sp.SP{
-			Name: "Slack (代役)", NameID: sp.NameIDPersistent,
-			Attributes: []sp.Attribute{attribute(sp.FieldEmail, "User.Email"), attribute(sp.FieldGivenName, "first_name"), attribute(sp.FieldFamilyName, "last_name")},
-			Functions:  []policies.Function{policies.FunctionIncident}, Products: []policies.Product{policies.ProductSlack},
-		}},
-		{site: demoWiki, sp: sp.SP{
-			Name: "資料室 (見本のサイト)", NameID: sp.NameIDPersistent, Signed: true,
-			Attributes: []sp.Attribute{attribute(sp.FieldDisplayName, "displayName"), attribute(sp.FieldOrgName, "o"), attribute(sp.FieldEmail, "mail")},
-			Functions:  []policies.Function{policies.FunctionDocuments},
-		}},
+func demoProviders() []demoProvider {
+	return []demoProvider{
+		{sandbox.Jira, "Jira Service Management (代役)", "atlassian-portal", nil},
+		{sandbox.Staff, "職員用 Jira (代役)", "atlassian", nil},
+		{sandbox.Slack, "Slack (代役)", "slack", nil},
+		{demoWiki, "資料室 (見本のサイト)", "generic-saml", []policies.Function{policies.FunctionDocuments}},
 	}
+}
+
+// registration is what an operator writes of a stand-in, whose page says what.
+func (x demoProvider) registration(what sandbox.SAMLDescription) (sp.SP, error) {
+	profile, err := registration.Find(x.profile)
+	if err != nil {
+		return sp.SP{}, err
+	}
+	consumer, err := url.Parse(what.Consumer)
+	if err != nil {
+		return sp.SP{}, err
+	}
+	r := profile.In([]policies.Network{policies.NetworkInternet})
+	r.ID, r.Name = policies.RelyingPartyID(x.site), x.name
+	r.Values = map[string]string{"entity": what.EntityID, "acs": what.Consumer, "site": consumer.Host, "host": consumer.Host}
+	if len(x.functions) > 0 {
+		r.Functions, r.Sector = x.functions, consumer.Hostname()
+	}
+	if what.Signed {
+		yes := true
+		r.Signed, r.Signing = &yes, []string{registration.PEM(what.Certificate)}
+	}
+	if r, err = r.Fill(); err != nil {
+		return sp.SP{}, err
+	}
+	p, err := r.SP()
+	if err == nil && what.Logout != "" {
+		p.Faces[0].Logout = []sp.Endpoint{{Binding: sp.BindingRedirect, Location: what.Logout}}
+	}
+	return p, err
 }
 
 // registerSAML makes the stand-ins service providers of the hub, and types the hub in at each stand-in, as its administrator would.
@@ -106,24 +125,18 @@ func (d *demo) registerSAML(ctx context.Context, l *demoLogin) error {
 		if err != nil {
 			return err
 		}
-		p := x.sp
-		p.ID, p.EntityID, p.Sector, p.Sign, p.Least = policies.RelyingPartyID(x.site), what.EntityID, hostOf(what.Consumer), sp.SignBoth, policies.AssuranceCard
-		if len(what.Certificate) > 0 {
-			p.Signing = [][]byte{what.Certificate}
+		p, err := x.registration(what)
+		if err == nil {
+			err = d.putSAML(ctx, p)
 		}
-		face := sp.Face{Network: policies.NetworkInternet, Consumers: []sp.Consumer{{Location: what.Consumer, Default: true}}}
+		if err != nil {
+			return fmt.Errorf("the stand-in %s: %w", x.site, err)
+		}
+		s := sandbox.SAMLSettings{Issuer: hub.EntityID, SSOURL: hub.at(hub.Role.SSO, what.Binding), Certificate: hub.Role.Keys[0].Certificate}
+		if x.site == sandbox.Slack {
+			s.ResponseSigned, s.AssertionSigned = true, true
+		}
 		if what.Logout != "" {
-			face.Logout = []sp.Endpoint{{Binding: sp.BindingRedirect, Location: what.Logout}}
-		}
-		p.Faces = []sp.Face{face}
-		if err := d.putSAML(ctx, p); err != nil {
-			return err
-		}
-		s := sandbox.SAMLSettings{Issuer: hub.EntityID, SSOURL: hub.at(hub.Role.SSO, sp.BindingRedirect), Certificate: hub.Role.Keys[0].Certificate}
-		switch {
-		case x.post:
-			s.SSOURL, s.ResponseSigned, s.AssertionSigned = hub.at(hub.Role.SSO, sp.BindingPOST), true, true
-		case what.Logout != "":
 			s.AssertionSigned, s.LogoutURL = true, hub.at(hub.Role.SLO, sp.BindingRedirect)
 		}
 		if err := d.box.ConfigureSAML(x.site, s); err != nil {

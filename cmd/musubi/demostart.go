@@ -40,7 +40,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 		return nil, nil, err
 	}
 	closers = append(closers, func() error { d.login.close(); return nil })
-	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs), jira: &d.login.jira, slack: &d.login.slack, plain: d.login.plain}
+	site := sandboxSite{dir: d.env.data, scale: demoScale, domains: ministryDomains(orgs), jira: &d.login.jira, staff: &d.login.staff, slack: &d.login.slack, plain: d.login.plain}
 	box, boxFront, err := site.open(ctx, d.sandboxListen, d.env.now, log)
 	if err != nil {
 		return nil, nil, err
@@ -96,7 +96,7 @@ func (d *demo) start(ctx context.Context, orgs *directory.Rows, loaded config.Lo
 	}
 	say(d.env.stderr, "%s", notice)
 	say(d.env.stderr, "代役 / sandbox http://%s/   ハブ / hub %s   監視 / probes http://%s", boxFront.address, at(demoLoginHost, d.login.hub), pages.address)
-	say(d.env.stderr, "代役にログインするには / to log in to the stand-ins: %s/   %s/   %s/   %s/", at(demoJiraHost, d.login.sites), at(demoSlackHost, d.login.sites),
+	say(d.env.stderr, "代役にログインするには / to log in to the stand-ins: %s/   %s/   %s/   %s/   %s/", at(demoJiraHost, d.login.sites), at(demoStaffHost, d.login.sites), at(demoSlackHost, d.login.sites),
 		at(demoWikiHost, d.login.sites), at(demoFAQHost, d.login.sites))
 	return closeAll, pages, nil
 }

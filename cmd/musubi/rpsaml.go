@@ -57,13 +57,6 @@ type ownEntry struct {
 // ownSide gathers what a party has to be told.
 func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 	v.Networks, v.Certificates = []ownAddress{}, []ownCertificate{}
-	for _, f := range p.Faces {
-		a := ownAddress{Network: f.Network}
-		if at, ok := samlAt(h, f.Network); ok {
-			a = ownAddress{f.Network, true, at.EntityID, metadataAt(ctx, h, p.ID, f.Network, at.EntityID), at.SSO, at.SLO, at.SOAP}
-		}
-		v.Networks = append(v.Networks, a)
-	}
 	all, err := samlidp.Certificates(ctx, h.DB.Reader(), h.Keys)
 	if err != nil {
 		return v, err
@@ -74,6 +67,16 @@ func ownSide(ctx context.Context, h *boot.Hub, p sp.SP) (v ownView, err error) {
 			x.NotAfter = showTime(parsed.NotAfter)
 		}
 		v.Certificates = append(v.Certificates, x)
+	}
+	for _, f := range p.Faces {
+		a := ownAddress{Network: f.Network}
+		if at, ok := samlAt(h, f.Network); ok {
+			a = ownAddress{f.Network, true, at.EntityID, at.EntityID, at.SSO, at.SLO, at.SOAP}
+			if len(all) > 0 { // else nobody has served yet, and there may be no sealing key
+				a.Metadata = metadataAt(ctx, h, p.ID, f.Network, at.EntityID)
+			}
+		}
+		v.Networks = append(v.Networks, a)
 	}
 	profile, err := registration.Find(p.Vendor)
 	if err != nil {

@@ -32,6 +32,7 @@ import (
 	"github.com/musubi-hub/musubi/cmd/musubi/registration"
 	"github.com/musubi-hub/musubi/identity/login/why"
 	"github.com/musubi-hub/musubi/identity/ppid"
+	"github.com/musubi-hub/musubi/identity/samlidp"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/samlidp/wire"
 	"github.com/musubi-hub/musubi/policies"
@@ -402,6 +403,15 @@ func TestSAMLDryLogin(t *testing.T) {
 		d := etree.NewDocument()
 		if err := d.ReadFromString(a.XML); err != nil || d.Root().Space != "musubi" || strings.Contains(a.XML, `"`+wire.NSAssertion+`"`) || !strings.Contains(a.XML, person.Person.Email) {
 			t.Errorf("%v\n%s", err, a.XML)
+		}
+		// Where the party is switched to the next key ahead, that one signs.
+		before := a.Key
+		i.exec(t, `INSERT INTO saml_key_switch (party, key_id, held, at, actor) SELECT 'chat', id, 0, 1, 'planner' FROM signing_key WHERE purpose = $1 AND state = 'next'`, string(samlidp.Purpose))
+		i.document(t, 0, "musubi.rp-check.v1", &doc, with("rp", "check", "chat", "--person", string(boss))...)
+		var shown rpView
+		i.document(t, 0, "musubi.rp.v1", &shown, with("rp", "show", "chat")...)
+		if c := shown.Hub.Certificates; len(c) != 2 || c[0].Key != before || c[1].Key != doc.Answer.Key || c[1].SHA256 != doc.Answer.SHA256 || c[1].State != "next" {
+			t.Errorf("signed by %s, then %s: %+v", before, doc.Answer.Key, c)
 		}
 		// A weaker proof doesn't do, and nothing is sent.
 		i.document(t, 0, "musubi.rp-check.v1", &doc, with("rp", "check", "chat", "--person", string(boss), "--assurance", "aal1", "--xml")...)

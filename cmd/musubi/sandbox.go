@@ -32,8 +32,8 @@ type sandboxSite struct {
 	// Where Slack's events and pressed buttons go, on loopback; "": nowhere.
 	slackEvents, slackInteractivity string
 	// Their people's pages ask for login; nil: there are none.
-	jira, slack *sandbox.SAMLOptions
-	plain       []sandbox.PlainOptions
+	jira, staff, slack *sandbox.SAMLOptions
+	plain              []sandbox.PlainOptions
 }
 
 const (
@@ -88,7 +88,7 @@ func (s sandboxSite) open(ctx context.Context, listen string, now func() time.Ti
 			EventsURL: s.slackEvents, InteractivityURL: s.slackInteractivity,
 		},
 		Mail:     sandbox.MailOptions{Maildir: s.maildir()},
-		JiraSAML: s.jira, SlackSAML: s.slack, Plain: s.plain,
+		JiraSAML: s.jira, StaffSAML: s.staff, SlackSAML: s.slack, Plain: s.plain,
 		Outgoing: loopbackTransport(), Logger: log,
 	})
 	if err != nil {

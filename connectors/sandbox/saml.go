@@ -186,7 +186,8 @@ func (s *Sandbox) openPlain(opt PlainOptions) error {
 		s: s, id: opt.Name, home: "/" + opt.Name + "/me", brand: opt.Title,
 		name: func(x visitor.Session) string {
 			for _, f := range x.Facts {
-				if (f.Name == "name" || f.Name == "displayName") && len(f.Values) == 1 {
+				// OpenID's, SAML's, and displayName of LDAP, as SAML names it (X.500/LDAP Attribute Profile).
+				if (f.Name == "name" || f.Name == "displayName" || f.Name == "urn:oid:2.16.840.1.113730.3.1.241") && len(f.Values) == 1 {
 					return f.Values[0]
 				}
 			}

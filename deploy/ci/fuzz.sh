@@ -3,7 +3,7 @@
 set -euo pipefail
 go=$1 time=$2 package=$3 target=$4
 start=$SECONDS
-if ! out=$("$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 1 "$package" 2>&1); then
+if ! out=$("$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 5s -parallel 1 "$package" 2>&1); then
   printf '%s\n' "$out"
   printf 'fuzz: %s %s failed; the input is kept in %s/testdata/fuzz/%s\n' "$package" "$target" "$package" "$target" >&2
   exit 255 # xargs stops

@@ -263,8 +263,16 @@ func TestBuildRefuses(t *testing.T) {
 
 // Whatever is read can be built or is refused with a place, and can be proved without end.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(example(f)))
-	f.Add([]byte("version: 1\nladders: [{name: a, told_within: 1 day, rungs: [{name: s, after: 1 hour, since: created, tell: system_administrator, by: [mail]}]}]\n"))
+	for _, seed := range []string{ // small ones: the fuzzer wears itself out on large ones
+		"version: 1\nladders: [{name: a, told_within: 1 day, rungs: [{name: s, after: 1 hour, since: created, tell: system_administrator, by: [mail]}]}]\n",
+		"version: 1\nsystem: {office: m}\noffices: [{name: m, closed: [{day: 2026-12-28, reason: 停電}]}]\nteams:\n  - {name: d, organization: '9', office: m, members: [person-aoi]}\n" +
+			"ladders:\n  - name: a\n    told_within: 9 working days\n    answer_within: 2 working days\n    rungs:\n      - {name: s, after: 0 minutes, since: due, tell: system_administrator, by: [slack]}\n",
+	} {
+		if _, err := Read("seed", []byte(seed)); err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(seed))
+	}
 	n := national(f, 2030)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file, err := Read("f", text)

@@ -111,6 +111,22 @@ func TestPauses(t *testing.T) {
 	s.wants("12-11 09:15 tell assignee [a]", "12-11 14:00 tell team [a b]")
 }
 
+// A question that got a word, if no answer, isn't one without a reply; the next question is.
+func TestAsked(t *testing.T) {
+	l := usual()
+	l.Rungs = []Rung{
+		{Name: "reply", After: wait("2 working hours"), Since: SinceAsked, Tell: WhoTeam, By: all},
+		{Name: "system", After: wait("10 working days"), Since: SinceCreated, Tell: WhoSystemAdministrator, By: all},
+	}
+	s := newStory(t, l, staffed(calendar(t, 2030)))
+	s.at("2026-12-01 10:00", comes)
+	s.at("2026-12-01 11:00", Event{Kind: EventAnswererCommented})
+	s.at("2026-12-02 09:30", Event{Kind: EventAskerCommented})
+	s.at("2026-12-02 10:00", Event{Kind: EventAskerCommented}) // asks again: counted from the first time
+	s.until("2026-12-03 10:00")
+	s.wants("12-02 11:30 tell reply [a b]")
+}
+
 func TestNobody(t *testing.T) {
 	team := staffed(calendar(t, 2030))
 	team.People.Members[0].Until = at("2026-12-01 00:00")

@@ -68,7 +68,6 @@ type keeper struct {
 	s    State
 	due  time.Time
 	keys map[string]bool
-	told map[string]int // by life and rung
 }
 
 func (k *keeper) step(e Event, now time.Time) {

@@ -25,25 +25,25 @@ type State struct {
 	Phase    Phase             `json:"phase"`
 	Assignee policies.PersonID `json:"assignee,omitempty"`
 
-	Created  Moment    `json:"created"`
-	Assigned Moment    `json:"assigned"`
-	Asked    Moment    `json:"asked"`
-	Paused   time.Time `json:"paused"` // since when it waits for the asker
+	Created  Moment    `json:"created,omitzero"`
+	Assigned Moment    `json:"assigned,omitzero"`
+	Asked    Moment    `json:"asked,omitzero"`
+	Paused   time.Time `json:"paused,omitzero"` // since when it waits for the asker
 
 	// When the last change of its kind happened where it was made: what is older comes too late and changes nothing.
-	PhaseAt    time.Time `json:"phase_at"`
-	AssignedAt time.Time `json:"assigned_at"`
-	MovedAt    time.Time `json:"moved_at"`
-	RepliedAt  time.Time `json:"replied_at"`
+	PhaseAt    time.Time `json:"phase_at,omitzero"`
+	AssignedAt time.Time `json:"assigned_at,omitzero"`
+	MovedAt    time.Time `json:"moved_at,omitzero"`
+	RepliedAt  time.Time `json:"replied_at,omitzero"`
 	// CommentedAt is when the asker wrote last.
-	CommentedAt time.Time `json:"commented_at"`
+	CommentedAt time.Time `json:"commented_at,omitzero"`
 
-	Acknowledged time.Time `json:"acknowledged"` // shown; it stops nothing
-	Moves        int       `json:"moves"`        // without an answer
-	Marks        []Mark    `json:"marks"`        // rungs of this life, as they were done
-	Stranded     []string  `json:"stranded"`     // rungs that are due and found nobody, nor did those above them
-	Retry        time.Time `json:"retry"`        // when they are tried again
-	Alarms       []string  `json:"alarms"`       // raised in this life
+	Acknowledged time.Time `json:"acknowledged,omitzero"` // shown; it stops nothing
+	Moves        int       `json:"moves,omitempty"`       // without an answer
+	Marks        []Mark    `json:"marks,omitempty"`       // rungs of this life, as they were done
+	Stranded     []string  `json:"stranded,omitempty"`    // rungs that are due and found nobody, nor did those above them
+	Retry        time.Time `json:"retry,omitzero"`        // when they are tried again
+	Alarms       []string  `json:"alarms,omitempty"`      // raised in this life
 }
 
 // Mark says that a rung is done with in this life.

@@ -144,6 +144,11 @@ func (s *Sources) settle(ctx context.Context, tx *sql.Tx, by access.Actor, st *S
 	if err := prop.decided(ctx, tx); err != nil {
 		return err
 	}
+	var old SP
+	if err := json.Unmarshal([]byte(config), &old); err != nil {
+		return fmt.Errorf("service provider %q: its configuration is damaged: %w", id, err)
+	}
+	st.leave(old, prop.Draft)
 	st.ValidUntil, st.Terms = prop.ValidUntil, &prop.Terms
 	if st.Compared == prop.Base {
 		st.Compared = baseOf(string(text))

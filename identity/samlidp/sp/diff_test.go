@@ -30,7 +30,7 @@ func differences(t testing.TB) []struct {
 		change func(p *published)
 	}{
 		{"nothing", func(*published) {}},
-		{"valid longer", func(p *published) { p.validUntil = "2028-01-01T00:00:00Z" }},
+		{"valid longer", func(p *published) { p.validUntil = "2030-01-01T00:00:00Z" }},
 		{"a key beside the known one", func(p *published) { p.signing = append(p.signing, far(t, "next")) }},
 		{"a new certificate of the key", func(p *published) { p.signing[0] = until(t, "sp", time.UnixMicro(at).AddDate(5, 0, 0)) }},
 		{"a key in the place of the known one", func(p *published) { p.signing[0] = far(t, "next") }},

@@ -55,6 +55,8 @@ type Reading struct {
 	Metadata
 	Document string // SHA-256 of it, hex
 	From     string // the address, or "file"
+
+	under string // the source by whose signers it was read
 }
 
 // Read reads a document as ReadMetadata does, and keeps what names it.
@@ -68,7 +70,7 @@ func Read(data []byte, from string, at int64, source Source) (Reading, error) {
 		return Reading{}, err
 	}
 	sum := sha256.Sum256(data)
-	return Reading{m, hex.EncodeToString(sum[:]), from}, nil
+	return Reading{m, hex.EncodeToString(sum[:]), from, source.name()}, nil
 }
 
 // onto makes the provider as the metadata would have it, in the networks given: none for all of them. last are the terms of the metadata that
@@ -119,15 +121,27 @@ func propose(p SP, base string, s Status, r Reading) (Proposal, error) {
 		Party: p.ID, State: ProposalPending, Document: r.Document, From: r.From, Verified: r.Verified, Base: base, Changes: Diff(p, draft, r.Verified),
 		Notices: r.Notices, ValidUntil: r.ValidUntil, Terms: r.terms(), Draft: draft,
 	}
+	s.replayed(out.Changes, draft)
 	if len(out.Changes) > 0 && s.ValidUntil != r.ValidUntil {
 		class := ClassPerson
-		if r.Verified {
+		if r.Verified && (r.ValidUntil == 0 || r.ValidUntil > s.ValidUntil) { // an older document may be shown anew
 			class = ClassHarmless
 		}
 		out.Changes = append(out.Changes, Change{Kind: ChangeValidUntil, Class: class, Old: instant(s.ValidUntil), New: instant(r.ValidUntil)})
 	}
 	out.Hash, err = out.hash()
 	return out, err
+}
+
+// replayed gives a person back what looks harmless and brings a signing key back that went before: the signer vouched for it once, and perhaps
+// an older document is shown anew, because that key is in somebody's hands.
+func (s Status) replayed(changes []Change, draft SP) {
+	back := slices.ContainsFunc(draft.Signing, func(der []byte) bool { return slices.Contains(s.Gone, keyHash(der)) })
+	for i, c := range changes {
+		if back && c.Kind == ChangeSigningAdded {
+			changes[i].Class, changes[i].Alarm = ClassPerson, true
+		}
+	}
 }
 
 // hash is over what would count. When the document is valid until isn't in it: many providers write another time at each fetch.

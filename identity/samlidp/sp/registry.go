@@ -38,7 +38,10 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-const actionAdd = "rp.add"
+const (
+	actionAdd    = "rp.add"
+	actionChange = "rp.change"
+)
 
 // Add registers a provider; at is UTC in microseconds. The error wraps identity.ErrExists where its id or its entity id is taken. Who may do
 // this is for the caller to ask.
@@ -50,7 +53,7 @@ func (r *Registry) Add(ctx context.Context, by access.Actor, p SP, at int64) err
 // Change replaces the provider of the same id. The error wraps identity.ErrNotFound where there is none, and identity.ErrExists where the entity
 // id is another's.
 func (r *Registry) Change(ctx context.Context, by access.Actor, p SP, at int64) error {
-	return r.write(ctx, by, p, "rp.change", identity.ErrNotFound, `UPDATE saml_party SET entity_id = $2, config = $3, updated_at = $4 WHERE id = $1`, at)
+	return r.write(ctx, by, p, actionChange, identity.ErrNotFound, `UPDATE saml_party SET entity_id = $2, config = $3, updated_at = $4 WHERE id = $1`, at)
 }
 
 func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action string, none error, statement string, at int64) error {
@@ -67,8 +70,25 @@ func (r *Registry) write(ctx context.Context, by access.Actor, p SP, action stri
 				return err
 			}
 		}
+		var st Status
+		left := false
+		if action == actionChange {
+			old, _, _, err := locked(ctx, tx, p.ID)
+			if err != nil {
+				return err
+			}
+			if st, err = statusOf(ctx, tx, p.ID); err != nil {
+				return err
+			}
+			left = st.leave(old, p)
+		}
 		if err := record(ctx, tx, by, p.ID, action, at, none, statement, string(p.ID), p.EntityID, string(config), at); err != nil {
 			return err
+		}
+		if left {
+			if err := st.keep(ctx, tx); err != nil {
+				return err
+			}
 		}
 		// What was proposed against the registration as it was has to be proposed anew.
 		_, err := tx.ExecContext(ctx, `UPDATE saml_metadata SET next_at = $2 WHERE party = $1 AND next_at > $2

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,19 +66,44 @@ type Status struct {
 	Source Source                  `json:"-"`
 	NextAt int64                   `json:"-"` // when it is fetched again; 0: never
 
-	TriedAt    int64  `json:"tried_at,omitempty"`
-	ReadAt     int64  `json:"read_at,omitempty"` // the newest document that was taken to be read, or was still the same
-	Document   string `json:"document,omitempty"`
-	ETag       string `json:"etag,omitempty"`
-	Modified   string `json:"last_modified,omitempty"`
-	Compared   string `json:"compared,omitempty"`    // SHA-256 of the registration with which that document was compared
-	Expires    int64  `json:"expires,omitempty"`     // that document's validUntil
-	ValidUntil int64  `json:"valid_until,omitempty"` // of what is in force
-	Terms      *Terms `json:"terms,omitempty"`       // of what is in force
-	Why        string `json:"why,omitempty"`         // the newest try failed: "unreachable", "signature_invalid", ...
-	Error      string `json:"error,omitempty"`       // for people
-	Fails      int    `json:"fails,omitempty"`       // in a row
-	FailsSince int64  `json:"fails_since,omitempty"`
+	TriedAt    int64    `json:"tried_at,omitempty"`
+	ReadAt     int64    `json:"read_at,omitempty"` // the newest document that was taken to be read, or was still the same
+	Document   string   `json:"document,omitempty"`
+	ETag       string   `json:"etag,omitempty"`
+	Modified   string   `json:"last_modified,omitempty"`
+	Compared   string   `json:"compared,omitempty"`    // SHA-256 of the registration with which that document was compared
+	Expires    int64    `json:"expires,omitempty"`     // that document's validUntil
+	ValidUntil int64    `json:"valid_until,omitempty"` // of what is in force
+	Terms      *Terms   `json:"terms,omitempty"`       // of what is in force
+	Gone       []string `json:"gone,omitempty"`        // SHA-256 of signing keys that were registered once, the newest last
+	Why        string   `json:"why,omitempty"`         // the newest try failed: "unreachable", "signature_invalid", ...
+	Error      string   `json:"error,omitempty"`       // for people
+	Fails      int      `json:"fails,omitempty"`       // in a row
+	FailsSince int64    `json:"fails_since,omitempty"`
+}
+
+// name tells one source from another.
+func (s Source) name() string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "" // it holds nothing that JSON can't
+	}
+	return baseOf(string(text))
+}
+
+// maxGone bounds the keys that are remembered.
+const maxGone = 100
+
+// leave remembers the signing keys that a registration loses.
+func (st *Status) leave(old, draft SP) (changed bool) {
+	for _, der := range old.Signing {
+		if key := keyHash(der); key != "" && !holdsKey(draft.Signing, der) && !slices.Contains(st.Gone, key) {
+			st.Gone = append(st.Gone, key)
+			changed = true
+		}
+	}
+	st.Gone = st.Gone[max(len(st.Gone)-maxGone, 0):]
+	return changed
 }
 
 // The bounds of the time between two fetches. What metadata says of it (cacheDuration) counts within them.

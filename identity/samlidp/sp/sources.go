@@ -37,6 +37,7 @@ func NewSources(db *sqldb.DB, tell Noticer) *Sources { return &Sources{db: db, t
 var (
 	ErrSwapped = errors.New("確認を待っているのは、これではありません / this isn't what is pending")
 	ErrStale   = errors.New("提案のあとで登録が変わりました / the registration was changed since this was proposed")
+	ErrSource  = errors.New("読んでいる間に取得元が変わりました / the source was changed while the document was read")
 	ErrExpired = errors.New("提案のあとでメタデータの期限が切れました / the metadata has expired since this was proposed")
 )
 
@@ -122,7 +123,7 @@ func (s *Sources) Set(ctx context.Context, by access.Actor, id policies.RelyingP
 		if err != nil {
 			return err
 		}
-		st := Status{Party: id, Source: src, ValidUntil: old.ValidUntil, Terms: old.Terms}
+		st := Status{Party: id, Source: src, ValidUntil: old.ValidUntil, Terms: old.Terms, Gone: old.Gone}
 		if src.Address != "" {
 			st.NextAt = at
 		}

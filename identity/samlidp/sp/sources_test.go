@@ -242,6 +242,60 @@ func TestSwappedUnderWay(t *testing.T) {
 	})
 }
 
+// An older document that the signer signed once is shown anew: a signing key that went doesn't come back by itself.
+func TestReplayed(t *testing.T) {
+	inHouse(t, true, func(h *house) {
+		ctx := h.Context()
+		both := first(h)
+		both.signing = append(both.signing, far(h, "next"))
+		older := both.signedBy(h, "signer")
+		if out := h.take(hub, older, at); out.Outcome != sp.OutcomeAccepted {
+			h.Fatalf("%+v", out)
+		}
+		next := first(h)
+		next.signing = [][]byte{far(h, "next")}
+		out := h.take(hub, next.signedBy(h, "signer"), at+hour)
+		_, err := h.sources.Accept(ctx, person, "sp", out.Proposal.Hash, at+hour)
+		must(h, err)
+		if out := h.take(hub, older, at+2*hour); out.Outcome != sp.OutcomePending || out.Proposal.Changes[0].Kind != sp.ChangeSigningAdded || !out.Proposal.Changes[0].Alarm {
+			h.Errorf("the key that went is back: %+v", out)
+		}
+		// So it is where an administrator took the key out, and no proposal did.
+		p := h.overview().SP
+		p.Signing = [][]byte{far(h, "third")}
+		must(h, h.reg.Change(ctx, h.by, p, at+3*hour))
+		third := first(h)
+		third.signing = [][]byte{far(h, "third"), far(h, "next")}
+		if out := h.take(hub, third.signedBy(h, "signer"), at+4*hour); out.Outcome != sp.OutcomePending {
+			h.Errorf("the key that was taken out is back: %+v", out)
+		}
+		// A document that is valid for a shorter time than what is in force isn't newer.
+		p.Signing = first(h).signing
+		shorter := first(h)
+		shorter.signing, shorter.validUntil = append(shorter.signing, far(h, "fourth")), "2026-12-01T00:00:00Z"
+		must(h, h.reg.Change(ctx, h.by, p, at+5*hour))
+		if out := h.take(hub, shorter.signedBy(h, "signer"), at+6*hour); out.Outcome != sp.OutcomePending {
+			h.Errorf("an older document is taken by itself: %+v", out)
+		}
+	})
+}
+
+// A document that was read by the signers of another source isn't taken.
+func TestSourceChangedUnderWay(t *testing.T) {
+	inHouse(t, true, func(h *house) {
+		p := first(h)
+		p.signing = append(p.signing, far(h, "next"))
+		r, err := sp.Read(p.signedBy(h, "signer"), address, at, h.overview().Status.Source)
+		must(h, err)
+		must(h, h.sources.Set(h.Context(), h.by, "sp", sp.Source{Address: address, Signers: [][]byte{far(h, "other")}, Harmless: true}, at))
+		_, err = h.sources.Take(h.Context(), hub, "sp", r, sp.Validators{}, at)
+		h.wants("take", err, sp.ErrSource)
+		if o := h.overview(); len(o.SP.Signing) != 1 || o.Pending != nil {
+			h.Errorf("%+v", o)
+		}
+	})
+}
+
 // A person rejects; the hub doesn't ask again, until there is something else.
 func TestRejected(t *testing.T) {
 	inHouse(t, true, func(h *house) {
@@ -274,6 +328,7 @@ func TestHarmless(t *testing.T) {
 	inHouse(t, true, func(h *house) {
 		for _, d := range differences(h) {
 			p := first(h)
+			p.validUntil = "2031-01-01T00:00:00Z"
 			d.change(&p)
 			before := h.overview()
 			out := h.take(hub, p.signedBy(h, "signer"), at)
@@ -492,7 +547,7 @@ func TestDue(t *testing.T) {
 			x.ID, x.EntityID = id, "urn:"+string(id)
 			must(h, h.reg.Add(ctx, h.by, x, at))
 			must(h, h.sources.Set(ctx, h.by, id, sp.Source{Address: address}, at))
-			r, err := sp.Read([]byte(p.text()), address, at, sp.Source{})
+			r, err := sp.Read([]byte(p.text()), address, at, sp.Source{Address: address})
 			must(h, err)
 			_, err = h.sources.Take(ctx, hub, id, r, sp.Validators{}, at)
 			must(h, err)
@@ -516,7 +571,7 @@ func TestDue(t *testing.T) {
 		}
 		for text, want := range map[string]int64{"PT1S": 1, "PT6H": 6, "P30D": 24, "rubbish": 24} {
 			p.cache = text
-			r, err := sp.Read([]byte(p.text()), address, at, sp.Source{})
+			r, err := sp.Read([]byte(p.text()), address, at, sp.Source{Address: address})
 			must(h, err)
 			_, err = h.sources.Take(ctx, hub, "sp", r, sp.Validators{}, at)
 			must(h, err)

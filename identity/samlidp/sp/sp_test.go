@@ -417,6 +417,14 @@ func TestSignedMetadata(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	doc := document(f)
 	f.Add([]byte(doc))
+	f.Add([]byte(strings.Replace(doc, "validUntil=", `cacheDuration="P1DT2H3M4.5S" validUntil=`, 1)))
+	f.Add([]byte(first(f).text()))
+	for _, d := range differences(f) {
+		p := first(f)
+		d.change(&p)
+		f.Add([]byte(p.text()))
+	}
+	old := registered(f)
 	f.Add([]byte(strings.ReplaceAll(doc, "https://sp.example/acs", "javascript:alert(1)")))
 	f.Add([]byte(`<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="urn:x"/>`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -431,6 +439,22 @@ func FuzzMetadata(f *testing.F) {
 		}
 		p := m.Draft(policies.NetworkInternet)
 		p.ID, p.Name, p.Sector, p.Least = "sp", "sp", "sp", policies.AssuranceTwo
+		if m.Cache < 0 || m.Cache > 10*365*24*time.Hour {
+			t.Fatalf("to be kept for %s", m.Cache)
+		}
+		// What is harmless is signing keys, and none that was there goes.
+		changes := sp.Diff(old, p, true)
+		if bare := old; !sp.NeedsPerson(changes) {
+			bare.Signing = p.Signing
+			if same(bare) != same(p) {
+				t.Fatalf("harmless: %v\n%s\n%s", changes, same(bare), same(p))
+			}
+		}
+		for _, c := range sp.Diff(old, p, false) {
+			if c.Class != sp.ClassPerson {
+				t.Fatalf("nobody vouches for %v", c)
+			}
+		}
 		p.Signed = p.Signed && len(p.Signing) > 0
 		if err := p.Check(); err != nil && !strings.Contains(err.Error(), "stands there twice") && !strings.Contains(err.Error(), "more than one is the default") &&
 			!strings.Contains(err.Error(), "at most 10 certificates") {

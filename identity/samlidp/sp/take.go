@@ -70,6 +70,9 @@ func (s *Sources) Take(ctx context.Context, by access.Actor, id policies.Relying
 		if err != nil {
 			return err
 		}
+		if r.under != st.Source.name() {
+			return fmt.Errorf("metadata of %q: %w", id, ErrSource)
+		}
 		prop, err := propose(p, base, st, r)
 		if err != nil {
 			out, err = s.fail(ctx, tx, by, st, "unregistrable", err.Error(), at)

@@ -63,7 +63,7 @@ type node struct {
 	began time.Time     // real
 }
 
-func world(t *testing.T) *escalate.World {
+func world(t testing.TB) *escalate.World {
 	t.Helper()
 	n, err := bizcal.NewNational(bizcal.Known(), 2030)
 	if err != nil {
