@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -26,10 +25,13 @@ func (d *demo) finish(ctx context.Context, pages *front) error {
 	trying, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); d.trials.Wait() }()
 	d.hub.Follow(ctx)
-	if err := errors.Join(d.register(ctx, d.login), d.linkCards(ctx, d.login)); err != nil {
+	if err := d.register(ctx, d.login); err != nil {
 		return err
 	}
 	d.tryable(trying)
+	if err := d.linkCards(ctx, d.login); err != nil { // last: whoever logs in finds everything there
+		return err
+	}
 	if d.headless {
 		if err := wait(ctx, pages, d.hold); err != nil {
 			return err
