@@ -382,7 +382,7 @@ func (p *parties) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // serving works the installation's jobs in this process, with relying parties in their place.
-func (i *install) serving(t *testing.T, p *parties) {
+func (i *install) serving(t *testing.T, p http.RoundTripper) {
 	t.Helper()
 	e := newEnv(os.Stdout, os.Stderr)
 	e.data, e.database, e.environ = i.data, i.database, nil

@@ -15,12 +15,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/musubi-hub/musubi/cmd/internal/boot"
+	"github.com/musubi-hub/musubi/identity"
 	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/samlidp/wire"
 	"github.com/musubi-hub/musubi/policies"
@@ -113,29 +115,35 @@ func pinned(text string) string {
 	return text
 }
 
+// publishing gives the installation a service provider that publishes its metadata, and the way to it.
+func (i *install) publishing(t *testing.T, p *publisher) {
+	t.Helper()
+	i.begin(t)
+	ca := i.path("ca.pem")
+	write(t, ca, p.ca)
+	i.gated(t, map[string]string{"backchannel.ca_file": ca, "backchannel.proxy": "direct"})
+	write(t, i.path("signer.pem"), p.signer)
+	i.stores(t, func(ctx context.Context, h *boot.Hub, _ *boot.Accounts) error {
+		m, err := sp.ReadMetadata([]byte(p.text("https://sp.example/acs")), h.Now().UnixMicro(), nil)
+		if err != nil {
+			return err
+		}
+		x := m.Draft(policies.NetworkInternet)
+		x.ID, x.Name, x.Sector, x.Least = "wiki", "文書庫", "sp.example", policies.AssuranceTwo
+		actor, err := h.Actor(ctx, i.planner())
+		if err != nil {
+			return err
+		}
+		return h.SPs.Add(ctx, actor, x, h.Now().UnixMicro())
+	})
+}
+
 // A provider's metadata, from its address to the registration: shown, swapped under way, accepted, rejected, out of reach.
 func TestMetadata(t *testing.T) {
 	eachEngine(t, func(t *testing.T, i *install) {
 		p := newPublisher(t)
 		var screens strings.Builder
-		i.begin(t)
-		ca := i.path("ca.pem")
-		write(t, ca, p.ca)
-		i.gated(t, map[string]string{"backchannel.ca_file": ca, "backchannel.proxy": "direct"})
-		write(t, i.path("signer.pem"), p.signer)
-		i.stores(t, func(ctx context.Context, h *boot.Hub, _ *boot.Accounts) error {
-			m, err := sp.ReadMetadata([]byte(p.text("https://sp.example/acs")), h.Now().UnixMicro(), nil)
-			if err != nil {
-				return err
-			}
-			x := m.Draft(policies.NetworkInternet)
-			x.ID, x.Name, x.Sector, x.Least = "wiki", "文書庫", "sp.example", policies.AssuranceTwo
-			actor, err := h.Actor(ctx, i.planner())
-			if err != nil {
-				return err
-			}
-			return h.SPs.Add(ctx, actor, x, h.Now().UnixMicro())
-		})
+		i.publishing(t, p)
 		with := func(args ...string) []string {
 			return append(append([]string{"rp", "metadata"}, args...), "--as", i.planner())
 		}
@@ -223,4 +231,34 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("run with -update and look at what changed:\n%s", screens.String())
 		}
 	})
+}
+
+// A serving hub reads by itself what has a source, tells administrators what it would change and what ends, and counts it.
+func TestMetadataServed(t *testing.T) {
+	p := newPublisher(t)
+	i := &install{data: t.TempDir()}
+	i.publishing(t, p)
+	p.publish(p.sign(t, p.text("https://sp.example/acs", "https://sp.example/acs2")))
+	i.must(t, "rp", "metadata", "source", "wiki", "--address", p.address, "--signer", i.path("signer.pem"), "--as", i.planner())
+	hub := i.start(t, "serve", "--listen", "127.0.0.1:0")
+	defer hub.kill()
+	address := hub.match(t, `probes http://([0-9.:]+)`)
+	told := func(kind string) bool {
+		var doc noticesDocument
+		i.document(t, 0, "musubi.notices.v1", &doc, "notices", "--as", i.planner())
+		return slices.ContainsFunc(doc.Notices, func(n noticeView) bool { return n.Kind == kind && n.Object == "wiki" })
+	}
+	hub.until(t, "administrators are told of the difference", func() bool { return told(identity.NoticeMetadata) })
+	hub.until(t, "administrators are told of the end", func() bool { return told(identity.NoticeExpires) })
+	var v metadataView
+	i.document(t, 0, "musubi.rp-metadata.v1", &v, "rp", "metadata", "show", "wiki", "--as", i.planner())
+	if v.State != "waits" || !v.Pending.Verified || len(v.Pending.Changes) != 2 {
+		t.Errorf("%+v", v)
+	}
+	body := get(t, &http.Client{Timeout: patient}, address+"/metrics")
+	for _, want := range []string{`musubi_saml_metadata{state="waits"} 1`, `musubi_saml_expiring{days="30"} 1`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
 }

@@ -19,7 +19,7 @@ type LogoutState string
 const (
 	LogoutPending     LogoutState = "pending"     // a job tells it
 	LogoutUntold      LogoutState = "untold"      // it wasn't told, and no job will
-	LogoutUnconfirmed LogoutState = "unconfirmed" // it was told, and no signed answer says what it did
+	LogoutUnconfirmed LogoutState = "unconfirmed" // it was told, or the browser was shown the way, and no signed answer says what it did
 	LogoutDelivered   LogoutState = "delivered"   // its signed answer says that the session is over; or it asked itself
 	LogoutPartial     LogoutState = "partial"     // likewise, but somebody behind it couldn't be told
 	LogoutFailed      LogoutState = "failed"      // it refused, or didn't answer for a day

@@ -42,10 +42,10 @@ func (p *Provider) Metadata(ctx context.Context, n policies.Network) ([]byte, er
 
 // document is signed metadata.
 type document struct {
-	text  []byte
-	keys  []string // ids
-	print string   // of keys and their states: another one is another document
-	at    int64    // UTC, microseconds
+	text []byte
+	keys []string // ids
+	mark string   // of keys and their states: another one is another document
+	at   int64    // UTC, microseconds
 }
 
 // documents keeps what was signed a moment ago, so that who asks for metadata again and again costs no signatures; and what is known of fetches.
@@ -73,11 +73,11 @@ func (p *Provider) document(ctx context.Context, n policies.Network) (document, 
 	slices.SortStableFunc(published, func(a, b keys.Key) int { return slices.Index(order, a.State) - slices.Index(order, b.State) })
 	d := document{at: p.opt.Now().UnixMicro()}
 	for _, k := range published {
-		d.print += k.ID + string(k.State)
+		d.mark += k.ID + string(k.State)
 	}
 	p.metadata.mu.Lock()
 	defer p.metadata.mu.Unlock()
-	if old, ok := p.metadata.kept[n]; ok && old.print == d.print && old.at <= d.at && d.at-old.at < metadataKept.Microseconds() {
+	if old, ok := p.metadata.kept[n]; ok && old.mark == d.mark && old.at <= d.at && d.at-old.at < metadataKept.Microseconds() {
 		return old, nil
 	}
 	if err := p.fillDocument(ctx, &d, origin, published); err != nil {

@@ -29,12 +29,12 @@ var logoutFaults = []plantedFault{
 	{"a logout counts whatever its indexes", []edit{{file: sloFile, old: "len(wanted) > 0 && !wanted[g.index]", unless: "true"}, {file: sloFile, old: "len(wanted) > 0 && len(found) != len(wanted)", unless: "true"}},
 		[]string{"logout of nobody: an index that isn't one", "logout of nobody: another person's index"}},
 	{"a logout counts whatever its qualifiers", []edit{{file: sloFile, old: "got != \"\" && got != want", unless: "true"}}, []string{"logout of nobody: another provider's qualifier", "logout of nobody: another issuer's qualifier"}},
-	{"an answer counts whatever it answers", []edit{{file: "leave.go", old: "`request = $1 AND party", new: "`($1 = request` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND party"},
-		{file: "leave.go", old: "len(found) != 1", unless: "len(found) > 1"}},
+	{"an answer counts whatever it answers", []edit{{file: "conclude.go", old: "`request = $1 AND party", new: "`($1 = request` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND party"},
+		{file: "conclude.go", old: "len(found) != 1", unless: "len(found) > 1"}},
 		[]string{"logout: an answer to what wasn't asked"}},
-	{"an answer counts whoever's it is", []edit{{file: "leave.go", old: " AND party = $2 AND network = $3 AND channel", new: " AND (party = $2` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network = $3 AND channel"}},
+	{"an answer counts whoever's it is", []edit{{file: "conclude.go", old: " AND party = $2 AND network = $3 AND channel", new: " AND (party = $2` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network = $3 AND channel"}},
 		[]string{"logout: another provider's answer"}},
-	{"an answer counts for ever", []edit{{file: "leave.go", old: "c.at >= found[0].askedAt+leaveLife.Microseconds()", unless: "true"}}, []string{"logout: an answer that is late"}},
+	{"an answer counts for ever", []edit{{file: "conclude.go", old: "c.at >= found[0].askedAt+leaveLife.Microseconds()", unless: "true"}}, []string{"logout: an answer that is late"}},
 }
 
 // logoutAttacks are of messages that a page refuses. Each has a session of its own.

@@ -82,13 +82,13 @@ func (d *documents) due(who seenBy, what string, at int64) bool {
 	d.seenMu.Lock()
 	defer d.seenMu.Unlock()
 	last, ok := d.seen[who]
-	if ok && last.print == what && at-last.at < seenEvery.Microseconds() {
+	if ok && last.mark == what && at-last.at < seenEvery.Microseconds() {
 		return false
 	}
 	if d.seen == nil {
 		d.seen = map[seenBy]document{}
 	}
-	d.seen[who] = document{print: what, at: at}
+	d.seen[who] = document{mark: what, at: at}
 	return true
 }
 
@@ -102,7 +102,7 @@ func (d *documents) forget(who seenBy) {
 // fetched keeps that a provider got a document.
 func (p *Provider) fetched(ctx context.Context, party policies.RelyingPartyID, n policies.Network, d document, agent string, at int64) {
 	who := seenBy{party: party, network: n}
-	if !p.metadata.due(who, d.print, at) {
+	if !p.metadata.due(who, d.mark, at) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)

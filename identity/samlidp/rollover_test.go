@@ -37,9 +37,15 @@ import (
 // partner is a real service provider: crewjam/saml, with the certificates that it was given and no others.
 type partner struct {
 	id     policies.RelyingPartyID
+	owner  policies.OrgID
 	intake sp.Intake
 	hour   int // of the day at which it fetches, or is logged in to
 	peer   saml.ServiceProvider
+}
+
+// line is how waiting shows it.
+func (p *partner) line(reason rollover.Reason) string {
+	return string(p.id) + " " + string(p.owner) + " " + string(reason)
 }
 
 // town is a house with partners.
@@ -68,12 +74,13 @@ func newTown(t *testing.T, db *sqldb.DB, n int) *town {
 			intake = sp.IntakeCertificate
 		}
 		id := policies.RelyingPartyID(fmt.Sprintf("p%02d", i))
+		owner := policies.OrgID(fmt.Sprintf("0%d1002", i%5+1))
 		h.register(id, func(p *sp.SP) {
-			p.Intake, p.Owner, p.Sector, p.Faces = intake, policies.OrgID(fmt.Sprintf("0%d1002", i%5+1)), "one.example", p.Faces[:1]
+			p.Intake, p.Owner, p.Sector, p.Faces = intake, owner, "one.example", p.Faces[:1]
 			p.Sign = []sp.Sign{sp.SignResponse, sp.SignAssertion}[i%2]
 		})
 		peer := saml.ServiceProvider{EntityID: entityOf(id), AcsURL: *mustURL(t, acs), MetadataURL: *mustURL(t, entityOf(id)), IDPMetadata: &saml.EntityDescriptor{}, AuthnNameIDFormat: saml.PersistentNameIDFormat}
-		c.partners = append(c.partners, &partner{id, intake, i % 24, peer})
+		c.partners = append(c.partners, &partner{id, owner, intake, i % 24, peer})
 	}
 	return c
 }
@@ -215,7 +222,12 @@ func ids(all []rollover.Standing) (out []policies.RelyingPartyID) {
 // named, and once they have caught up the key is promoted. Then the key is stolen: whose logins fail is what was foretold.
 func TestRollover(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		c := newTown(t, db, 50)
+		n := 50
+		if db.Engine() == sqldb.PostgreSQL { // what differs there is how nodes meet, not how many providers there are
+			n = 10
+		}
+		c := newTown(t, db, n)
+		late := []*partner{c.partners[n-4], c.partners[n-2], c.partners[n-1]} // one of each kind
 		first, err := c.ring.Signer(t.Context(), db.Reader(), samlidp.Purpose)
 		must(t, err)
 		for _, p := range c.partners {
@@ -236,21 +248,21 @@ func TestRollover(t *testing.T) {
 		must(t, c.provider.Ensure(t.Context()))
 		r := c.report()
 		active, next := r.Active.ID, r.Next.ID
-		if failed := c.everybody(); failed != nil || len(r.Waiting()) != 50 {
+		if failed := c.everybody(); failed != nil || len(r.Waiting()) != n {
 			t.Fatalf("before: %v fail, %d wait: %v", failed, len(r.Waiting()), c.why)
 		}
 
-		late := map[policies.RelyingPartyID]bool{"p00": true, "p13": true, "p49": true} // of each kind one
 		for hour := range 15 * 24 {
 			c.forward(time.Hour)
 			for i, p := range c.partners {
-				if late[p.id] {
+				if slices.Contains(late, p) {
 					continue
 				}
 				day := hour / 24
 				switch {
-				case p.intake == sp.IntakeMetadata && hour%24 == p.hour:
+				case p.intake == sp.IntakeMetadata && hour%72 == p.hour+24*(i%3):
 					c.fetch(p)
+					continue
 				case p.intake == sp.IntakeCertificates && hour == 24*(1+i%10)+p.hour:
 					c.enter(p, active, next)
 					must(t, c.login(p))
@@ -269,19 +281,25 @@ func TestRollover(t *testing.T) {
 				}
 			}
 		}
-		want := []string{"p13 041002 by_hand", "p49 051002 one_held", "p00 011002 older"}
-		if p := c.report(); !cmp.Equal(slices.Sorted(slices.Values(waiting(p))), slices.Sorted(slices.Values(want))) || p.Early() {
-			t.Fatalf("late: %q, too early: %v", waiting(p), p.Early())
+		want := []string{late[0].line("by_hand"), late[1].line("older"), late[2].line("one_held")}
+		slices.Sort(want)
+		if p := c.report(); !cmp.Equal(slices.Sorted(slices.Values(waiting(p))), want) || p.Early() {
+			t.Fatalf("late: %q, want %q; too early: %v", waiting(p), want, p.Early())
 		}
 		_, named, err := c.promote(rollover.Promotion{Next: next})
-		if !errors.Is(err, rollover.ErrNotReady) || !errors.Is(err, identity.ErrRefused) || !strings.Contains(err.Error(), "p00, p13, p49") || len(named.Waiting()) != 3 {
+		if !errors.Is(err, rollover.ErrNotReady) || !errors.Is(err, identity.ErrRefused) || len(named.Waiting()) != 3 {
 			t.Fatalf("promoted in spite of the late ones: %v", err)
+		}
+		for _, p := range late {
+			if !strings.Contains(err.Error(), string(p.id)) {
+				t.Errorf("%s isn't named: %v", p.id, err)
+			}
 		}
 		var owners []policies.OrgID
 		for _, o := range rollover.ByOwner(named.Waiting()) {
 			owners = append(owners, o.Org)
 		}
-		if diff := cmp.Diff([]policies.OrgID{"011002", "041002", "051002"}, owners); diff != "" {
+		if diff := cmp.Diff([]policies.OrgID{late[0].owner, late[1].owner, late[2].owner}, owners); diff != "" {
 			t.Errorf("by organization (-want +got):\n%s", diff)
 		}
 		if failed := c.everybody(); failed != nil {
@@ -289,13 +307,13 @@ func TestRollover(t *testing.T) {
 		}
 
 		// They catch up, each in its way; one of them is tried by one person first.
-		c.fetch(c.partners[0])
-		c.enter(c.partners[13], active, next)
-		c.rehearse(t, c.partners[13], next)
-		c.enter(c.partners[49], next)
-		_, err = c.store.SwitchTo(t.Context(), operator, "p49", next, "", c.now().UnixMicro())
+		c.enter(late[0], active, next)
+		c.rehearse(t, late[0], next)
+		c.fetch(late[1])
+		c.enter(late[2], next)
+		_, err = c.store.SwitchTo(t.Context(), operator, late[2].id, next, "", c.now().UnixMicro())
 		must(t, err)
-		if got := waiting(c.report()); !cmp.Equal(got, []string{"p00 011002 settling"}) {
+		if got := waiting(c.report()); !cmp.Equal(got, []string{late[1].line("settling")}) {
 			t.Errorf("caught up: %q", got)
 		}
 		c.forward(rollover.Settle)
@@ -351,7 +369,7 @@ func (c *town) stolen(t *testing.T) {
 	}
 	c.forward(rollover.Settle)
 	r := c.report()
-	if len(r.Waiting()) < 10 || len(r.Waiting()) > 40 {
+	if n := len(r.Waiting()); n < len(c.partners)/5 || n > len(c.partners)*4/5 {
 		t.Fatalf("%d wait: the test would show little", len(r.Waiting()))
 	}
 	_, foretold, err := c.promote(rollover.Promotion{Next: r.Next.ID, Emergency: true})
@@ -469,6 +487,7 @@ func TestLogoutProvesKey(t *testing.T) {
 				must(t, rows.Scan(&party, &key))
 				out = append(out, party+" "+name[key])
 			}
+			must(t, rows.Err())
 			return out
 		}
 		is := func(want ...string) {

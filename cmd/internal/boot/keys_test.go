@@ -47,6 +47,9 @@ func TestKeyWarnings(t *testing.T) {
 				}
 			}
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		return out
 	}
 	end := now.Add(3 * 365 * 24 * time.Hour)

@@ -109,16 +109,16 @@ func (r spReview) keys() {
 		if e.Use == sp.UseEncryption {
 			ja, en = "暗号化", "encryption"
 		}
-		print := e.Fingerprint[:16]
+		mark := e.Fingerprint[:16]
 		if e.Threshold == 0 {
 			r.add(Risky, "certificate_expired", string(e.Use),
-				fmt.Sprintf("%sの証明書 %s… は期限が切れています。ログインは続きますが、相手は鍵を替えたはずです。メタデータをもらい直してください", ja, print),
-				fmt.Sprintf("the certificate %s… for %s has expired: logins go on, but the other side has another key by now; take its metadata anew", print, en))
+				fmt.Sprintf("%sの証明書 %s… は期限が切れています。ログインは続きますが、相手は鍵を替えたはずです。メタデータをもらい直してください", ja, mark),
+				fmt.Sprintf("the certificate %s… for %s has expired: logins go on, but the other side has another key by now; take its metadata anew", mark, en))
 			continue
 		}
 		r.add(Risky, "certificate_expires", string(e.Use),
-			fmt.Sprintf("%sの証明書 %s… は %d 日以内に期限が切れ、次のものがまだありません", ja, print, e.Threshold),
-			fmt.Sprintf("the certificate %s… for %s expires within %d days, and its successor isn't here yet", print, en, e.Threshold))
+			fmt.Sprintf("%sの証明書 %s… は %d 日以内に期限が切れ、次のものがまだありません", ja, mark, e.Threshold),
+			fmt.Sprintf("the certificate %s… for %s expires within %d days, and its successor isn't here yet", mark, en, e.Threshold))
 	}
 	switch {
 	case r.sp.Signed:

@@ -111,7 +111,7 @@ func TestPagesInChromium(t *testing.T) {
 	}
 	given := must(json.Marshal(map[string]any{
 		"enters": enters,
-		"login": h.login, "card": h.card, "authorize": h.authorize("app"), "closed": h.authorize("closed"), "service": relying + "/service", "fresh": h.authorize("app", "prompt", "login"), "post": h.authorize("app", "response_mode", "form_post"),
+		"login":  h.login, "card": h.card, "authorize": h.authorize("app"), "closed": h.authorize("closed"), "service": relying + "/service", "fresh": h.authorize("app", "prompt", "login"), "post": h.authorize("app", "response_mode", "form_post"),
 		"logout":   h.login + "/oidc/logout?client_id=app&post_logout_redirect_uri=" + url.QueryEscape(relying+"/bye"),
 		"password": h.newPassword(logintest.Local, logintest.CityA), "callback": relying + "/callback", "folder": folder,
 		"origins": []string{h.card, sandbox, relying, elsewhere},
@@ -137,7 +137,7 @@ func TestPagesInChromium(t *testing.T) {
 		}
 		Ends struct {
 			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond, Tab, Kept string
-			Frames                                                     int
+			Frames                                                           int
 		}
 		Loaded, Answered struct{ Median, Worst float64 }
 	}

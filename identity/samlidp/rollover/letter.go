@@ -260,6 +260,7 @@ func orElse(text, other string) string {
 
 // dayJA and dayEN write a date in Japan.
 func dayJA(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2006年1月2日") }
+
 func dayEN(at int64) string { return time.UnixMicro(at).In(jst.Zone).Format("2 January 2006 (JST)") }
 
 // fingerprint writes SHA-256 as products show it.

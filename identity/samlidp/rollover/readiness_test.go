@@ -51,7 +51,8 @@ func TestReadiness(t *testing.T) {
 		"its copy has expired":              {sp.IntakeMetadata, evidence{saw("next", rollover.Fetched, internet, 8*day, 7*day+1)}, nil, rollover.Late, rollover.ReasonStale},
 		"its newest copy is without it": {
 			sp.IntakeMetadata,
-			evidence{saw("next", rollover.Fetched, internet, day, hour), saw("active", rollover.Fetched, internet, day, 0)}, nil, rollover.Late, rollover.ReasonOlder,
+			evidence{saw("next", rollover.Fetched, internet, day, hour), saw("active", rollover.Fetched, internet, day, 0)},
+			nil, rollover.Late, rollover.ReasonOlder,
 		},
 		"an administrator's word":     {sp.IntakeCertificates, evidence{saw("next", rollover.Told, "", day, day)}, nil, rollover.Ready, rollover.ReasonTold},
 		"a word of another key":       {sp.IntakeCertificates, evidence{saw("active", rollover.Told, "", day, day)}, nil, rollover.Late, rollover.ReasonByHand},
@@ -91,9 +92,11 @@ func TestReadiness(t *testing.T) {
 func TestSeen(t *testing.T) {
 	q := question(sp.IntakeMetadata, policies.NetworkInternet)
 	q.Evidence = []rollover.Evidence{
-		{Party: "a", Key: "old", Kind: rollover.Logout, LastAt: now - 9*day}, {Party: "a", Key: "active", Kind: rollover.CameIn, LastAt: now - 2*day, Note: "u1"},
+		{Party: "a", Key: "old", Kind: rollover.Logout, LastAt: now - 9*day},
+		{Party: "a", Key: "active", Kind: rollover.CameIn, LastAt: now - 2*day, Note: "u1"},
 		{Party: "a", Key: "next", Kind: rollover.Told, LastAt: now},
-		{Party: "a", Key: "next", Kind: rollover.Fetched, LastAt: now - day, Note: "curl"}, {Party: "a", Key: "active", Kind: rollover.Fetched, LastAt: now - day, Note: "curl"},
+		{Party: "a", Key: "next", Kind: rollover.Fetched, LastAt: now - day, Note: "curl"},
+		{Party: "a", Key: "active", Kind: rollover.Fetched, LastAt: now - day, Note: "curl"},
 		{Party: "a", Key: "old", Kind: rollover.Fetched, LastAt: now - day, Note: "curl"},
 	}
 	s := q.Report().Standings[0]

@@ -159,6 +159,7 @@ func TestSwitch(t *testing.T) {
 			must(t, q.Scan(&action))
 			rows = append(rows, action)
 		}
+		must(t, q.Err())
 		if diff := cmp.Diff([]string{"rp.key.switch", "rp.key.back", "rp.key.accepted"}, rows); diff != "" {
 			t.Errorf("audit (-want +got):\n%s", diff)
 		}

@@ -125,7 +125,7 @@ const (
 	ToldPartly  ToldState = "partly"  // it says so, and that somebody behind it couldn't be told
 	ToldTelling ToldState = "telling" // the hub tells it until it hears
 	ToldFramed  ToldState = "framed"  // this page loads its own; what came of it nobody knows
-	ToldUnsure  ToldState = "unsure"  // it was told and didn't confirm
+	ToldUnsure  ToldState = "unsure"  // it may have been told, and didn't confirm
 	ToldRefused ToldState = "refused"
 	ToldWaiting ToldState = "waiting" // only this browser can tell it, and may yet
 	ToldUntold  ToldState = "untold"  // nobody can tell it
