@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -17,19 +16,22 @@ import (
 func (d *demo) finish(ctx context.Context, pages *front) error {
 	verdict := d.compare(ctx)
 	d.out.Seconds = d.env.now().Sub(d.began).Seconds()
+	trying, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); d.trials.Wait() }()
+	d.hub.Follow(ctx)
+	if err := d.register(ctx, d.login); err != nil {
+		return err
+	}
+	d.tryable(trying)
+	if err := d.linkCards(ctx, d.login); err != nil { // last, and said afterwards: whoever logs in finds everything there
+		return err
+	}
 	for _, p := range policies.Products() {
 		s := d.out.SaaS[string(p)]
 		say(d.env.stderr, "%-10s 計画 / wanted %s   確認 / applied %s   実際 / ground truth %s   重複 / duplicates %d",
 			p, group(s.Wanted), group(s.Applied), group(s.GroundTruth), s.Duplicates)
 	}
 	say(d.env.stderr, "組織 / organizations %s, 職員 / people %s, %.1f 秒 / seconds", group(d.out.Organizations), group(d.out.People), d.out.Seconds)
-	trying, cancel := context.WithCancel(ctx)
-	defer func() { cancel(); d.trials.Wait() }()
-	d.hub.Follow(ctx)
-	if err := errors.Join(d.register(ctx, d.login), d.linkCards(ctx, d.login)); err != nil {
-		return err
-	}
-	d.tryable(trying)
 	if d.headless {
 		if err := wait(ctx, pages, d.hold); err != nil {
 			return err
