@@ -17,20 +17,38 @@ const sloFile = "slo.go"
 
 // logoutFaults are those of the checks of logout messages. sloattack_test.go tries more; what stands here is what has to notice.
 var logoutFaults = []plantedFault{
-	{"a logout's signature may be missing", []edit{{file: sloFile, old: "\t\treturn nil, bad(\"signature_missing\")\n", new: "\t\tif § {\n\t\t\treturn m.root, nil\n\t\t}\n\t\treturn nil, bad(\"signature_missing\")\n"}},
-		[]string{"logout: unsigned", "logout, XSW 3: the original, signed, inside the forged one", "logout: an unsigned answer"}},
-	{"a logout need not say whom it is for", []edit{{file: sloFile, old: "if wire.Attr(root, \"Destination\") == \"\" && here == c.slo() {", new: "if wire.Attr(root, \"Destination\") == \"\" && here == c.slo() && !§ {"}},
-		[]string{"logout: no destination"}},
+	{
+		"a logout's signature may be missing",
+		[]edit{{file: sloFile, old: "\t\treturn nil, bad(\"signature_missing\")\n", new: "\t\tif § {\n\t\t\treturn m.root, nil\n\t\t}\n\t\treturn nil, bad(\"signature_missing\")\n"}},
+		[]string{"logout: unsigned", "logout, XSW 3: the original, signed, inside the forged one", "logout: an unsigned answer"},
+	},
+	{
+		"a logout need not say whom it is for",
+		[]edit{{file: sloFile, old: "if wire.Attr(root, \"Destination\") == \"\" && here == c.slo() {", new: "if wire.Attr(root, \"Destination\") == \"\" && here == c.slo() && !§ {"}},
+		[]string{"logout: no destination"},
+	},
 	{"a logout's own end isn't looked at", []edit{{file: sloFile, old: "if c.at >= t.Add(skew).UnixMicro() {", new: "if c.at >= t.Add(skew).UnixMicro() && !§ {"}}, []string{"logout: NotOnOrAfter, by nothing"}},
-	{"a logout's part that isn't understood is passed over", []edit{{file: sloFile, old: "\t\t\treturn n, told(\"part_unsupported\", statusUnsupported)\n", new: "\t\t\tif § {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\treturn n, told(\"part_unsupported\", statusUnsupported)\n"}},
-		[]string{"logout of nobody: a part that isn't understood"}},
-	{"a logout counts whoever's name it is", []edit{{file: sloFile, old: "WHERE party = $1 AND network", new: "WHERE (party = $1` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network"}},
-		[]string{"logout of nobody: another provider's name and index"}},
-	{"a logout counts whatever its indexes", []edit{{file: sloFile, old: "len(wanted) > 0 && !wanted[g.index]", unless: "true"}, {file: sloFile, old: "len(wanted) > 0 && len(found) != len(wanted)", unless: "true"}},
-		[]string{"logout of nobody: an index that isn't one", "logout of nobody: another person's index"}},
+	{
+		"a logout's part that isn't understood is passed over",
+		[]edit{{file: sloFile, old: "\t\t\treturn n, told(\"part_unsupported\", statusUnsupported)\n", new: "\t\t\tif § {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\treturn n, told(\"part_unsupported\", statusUnsupported)\n"}},
+		[]string{"logout of nobody: a part that isn't understood"},
+	},
+	{
+		"a logout counts whoever's name it is",
+		[]edit{{file: sloFile, old: "WHERE party = $1 AND network", new: "WHERE (party = $1` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network"}},
+		[]string{"logout of nobody: another provider's name and index"},
+	},
+	{
+		"a logout counts whatever its indexes",
+		[]edit{{file: sloFile, old: "len(wanted) > 0 && !wanted[g.index]", unless: "true"}, {file: sloFile, old: "len(wanted) > 0 && len(found) != len(wanted)", unless: "true"}},
+		[]string{"logout of nobody: an index that isn't one", "logout of nobody: another person's index"},
+	},
 	{"a logout counts whatever its qualifiers", []edit{{file: sloFile, old: "got != \"\" && got != want", unless: "true"}}, []string{"logout of nobody: another provider's qualifier", "logout of nobody: another issuer's qualifier"}},
-	{"an answer counts whoever's it is", []edit{{file: "conclude.go", old: " AND party = $2 AND network = $3 AND channel", new: " AND (party = $2` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network = $3 AND channel"}},
-		[]string{"logout: another provider's answer"}},
+	{
+		"an answer counts whoever's it is",
+		[]edit{{file: "conclude.go", old: " AND party = $2 AND network = $3 AND channel", new: " AND (party = $2` + map[bool]string{true: ` OR 1 = 1`}[§] + `) AND network = $3 AND channel"}},
+		[]string{"logout: another provider's answer"},
+	},
 	{"an answer counts for ever", []edit{{file: "conclude.go", old: "c.at >= found[0].askedAt+leaveLife.Microseconds()", unless: "true"}}, []string{"logout: an answer that is late"}},
 }
 
