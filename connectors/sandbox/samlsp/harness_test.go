@@ -125,8 +125,12 @@ const (
 var products = map[string]product{
 	"staff":     {samlsp.AtlassianStaff(), samlsp.Settings{}, email, idptest.Email, [][2]string{{given, "花子"}, {last, "見本"}, {inner, "person-1"}}},
 	"customers": {samlsp.AtlassianCustomers(), samlsp.Settings{}, email, idptest.Email, nil},
-	"slack": {samlsp.Slack(), samlsp.Settings{ResponseSigned: true, AssertionSigned: true, RequestedContext: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"}, "p-1", idptest.Persistent,
-		[][2]string{{"User.Email", email}, {"first_name", "花子"}}},
+	"slack": {
+		samlsp.Slack(),
+		samlsp.Settings{ResponseSigned: true, AssertionSigned: true, RequestedContext: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"},
+		"p-1", idptest.Persistent,
+		[][2]string{{"User.Email", email}, {"first_name", "花子"}},
+	},
 	"plain": {samlsp.Plain(), samlsp.Settings{AssertionSigned: true, LogoutURL: idp + "/slo"}, email, idptest.Persistent, nil},
 }
 
