@@ -94,7 +94,7 @@ func (l Logout) insert(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// asked makes a logout the open request: its answer alone is a receipt from now on, and the one before counts no more. ok is false where it has moved on.
+// ask makes a request the open one of a logout: its answer alone is a receipt from now on, and the one before counts no more. ok is false where it has moved on.
 func (l *Logout) ask(ctx context.Context, tx *sql.Tx, to LogoutState, request string, at int64) (ok bool, err error) {
 	res, err := tx.ExecContext(ctx, `UPDATE saml_logout SET state = $3, request = $4, asked_at = $5, tries = tries + 1, leave = $6, why = $7, key_id = $8 WHERE id = $1 AND state = $2`,
 		l.ID, string(l.State), string(to), request, at, l.leave, l.Why, l.key)

@@ -191,8 +191,16 @@ func TestCrossed(t *testing.T) {
 		days int
 		ok   bool
 	}{
-		{91 * day, 0, false}, {90*day + 1, 0, false}, {90 * day, 90, true}, {31 * day, 90, true}, {30 * day, 30, true}, {8 * day, 30, true}, {7 * day, 7, true},
-		{1, 7, true}, {0, 0, true}, {-400 * day, 0, true},
+		{91 * day, 0, false},
+		{90*day + 1, 0, false},
+		{90 * day, 90, true},
+		{31 * day, 90, true},
+		{30 * day, 30, true},
+		{8 * day, 30, true},
+		{7 * day, 7, true},
+		{1, 7, true},
+		{0, 0, true},
+		{-400 * day, 0, true},
 	} {
 		if days, ok := sp.Crossed(at+c.left, at); days != c.days || ok != c.ok {
 			t.Errorf("%d days ahead: %d, %t", c.left/day, days, ok)

@@ -135,8 +135,8 @@ func propose(p SP, base string, s Status, r Reading) (Proposal, error) {
 
 // replayed gives a person back what looks harmless and brings a signing key back that went before: the signer vouched for it once, and perhaps
 // an older document is shown anew, because that key is in somebody's hands.
-func (s Status) replayed(changes []Change, draft SP) {
-	back := slices.ContainsFunc(draft.Signing, func(der []byte) bool { return slices.Contains(s.Gone, keyHash(der)) })
+func (st Status) replayed(changes []Change, draft SP) {
+	back := slices.ContainsFunc(draft.Signing, func(der []byte) bool { return slices.Contains(st.Gone, keyHash(der)) })
 	for i, c := range changes {
 		if back && c.Kind == ChangeSigningAdded {
 			changes[i].Class, changes[i].Alarm = ClassPerson, true

@@ -94,7 +94,7 @@ func (s Source) name() string {
 // maxGone bounds the keys that are remembered.
 const maxGone = 100
 
-// leave remembers the signing keys that a registration loses.
+// leave remembers the signing keys that a registration loses, and forgets those that it has again.
 func (st *Status) leave(old, draft SP) (changed bool) {
 	for _, der := range old.Signing {
 		if key := keyHash(der); key != "" && !holdsKey(draft.Signing, der) && !slices.Contains(st.Gone, key) {
@@ -102,6 +102,11 @@ func (st *Status) leave(old, draft SP) (changed bool) {
 			changed = true
 		}
 	}
+	before := len(st.Gone)
+	for _, der := range draft.Signing { // somebody let it come back
+		st.Gone = slices.DeleteFunc(st.Gone, func(key string) bool { return key == keyHash(der) })
+	}
+	changed = changed || len(st.Gone) != before
 	st.Gone = st.Gone[max(len(st.Gone)-maxGone, 0):]
 	return changed
 }
@@ -142,6 +147,6 @@ func retry(fails int, now int64) int64 {
 
 // conditional reports whether the address may be asked for what is newer than the last document only: that one was compared with the
 // registration as it is, and hasn't expired.
-func (s Status) conditional(base string, now int64) bool {
-	return s.Document != "" && s.Compared == base && s.Why == "" && (s.Expires == 0 || s.Expires > now)
+func (st Status) conditional(base string, now int64) bool {
+	return st.Document != "" && st.Compared == base && st.Why == "" && (st.Expires == 0 || st.Expires > now)
 }

@@ -222,7 +222,15 @@ var (
 		Label{"サービスが求めた戻り先は、登録されていません。", "The service asks to be answered at an address that isn't registered."}, operator,
 	}
 	logoutWrong = Sentence{Label{"サービスからのログアウトの要求に誤りがあります。", "The service asked for a logout in a way that is wrong."}, operator}
-	broken      = Sentence{Label{"ハブの中で問題が起きました。", "Something went wrong inside the hub."}, system}
+	logoutOther = Sentence{
+		Label{"サービスは、いまこのブラウザでログインしている人とは別のログインを終えようとしました。", "A service asked to end another login than the one in this browser."},
+		Label{"何も終えていません。このブラウザのログインを終えるには、ハブの画面からログアウトしてください。", "Nothing has ended. To end the login of this browser, log out at the hub."},
+	}
+	logoutLate = Sentence{
+		Label{"サービスからのログアウトの返事は、もう受け付けられません。", "A service's answer about a logout came too late, or once more."},
+		Label{"この返事では何も変わりません。サービスにログインが残っているかは、そのサービスの画面で確かめてください。", "It changes nothing. Whether the service still holds you logged in, its own page says."},
+	}
+	broken = Sentence{Label{"ハブの中で問題が起きました。", "Something went wrong inside the hub."}, system}
 )
 
 // parties are the reasons of the OpenID and SAML providers that reach a page. The rest are the service's mistakes, which nobody at a browser can mend.
@@ -241,6 +249,9 @@ var parties = map[string]Sentence{
 	"hint_of_another":              logoutWrong,
 	"logout_party_missing":         logoutWrong,
 	"logout_redirect_unregistered": logoutWrong,
+	"session_of_another":           logoutOther,
+	"answer_unasked":               logoutLate,
+	"answer_late":                  logoutLate,
 	"redirect_unregistered":        partyElsewhere,
 	"consumer_unregistered":        partyElsewhere,
 }
