@@ -450,9 +450,9 @@ func TestCertificates(t *testing.T) {
 	if err := h.shop.party.Configure(s); err != nil {
 		t.Fatal(err)
 	}
-	b := h.browser().logIn()
+	h.browser().logIn()
 	h.clock.forward(cert.NotAfter.Sub(began) + time.Second)
-	if b = h.browser().open("/shop/home"); b.reason() != "saml_certificate_expired" {
+	if b := h.browser().open("/shop/home"); b.reason() != "saml_certificate_expired" {
 		t.Errorf("after it has expired: %q", b.reason())
 	}
 	if err := h.shop.party.Configure(s); err == nil {

@@ -15,8 +15,7 @@ const (
 	formatPersistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 	formatEntity     = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 
-	classPassword = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
-	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // the name of a method, no credential
 	statusSuccess = "urn:oasis:names:tc:SAML:2.0:status:Success"
 	confirmation  = "SubjectConfirmationData"
 )
