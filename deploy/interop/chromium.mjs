@@ -47,6 +47,13 @@ export async function launchWithCard({ home, profile, origin, ...options }) {
   });
 }
 
+// holdAnswers keeps the hub's answers on their page, which else posts them at once, so that it can be looked at and its button pressed.
+export async function holdAnswers(context) {
+  await context.addInitScript(() => {
+    HTMLFormElement.prototype.requestSubmit = () => {};
+  });
+}
+
 // testPIN is that of every test card of the demonstration.
 export const testPIN = "1234";
 

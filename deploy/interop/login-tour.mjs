@@ -6,7 +6,7 @@
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { examine, launchWithCard, playCard, testPIN as pin } from "./chromium.mjs";
+import { examine, holdAnswers, launchWithCard, playCard, testPIN as pin } from "./chromium.mjs";
 
 const [home, hubPort, sitesPort, folder] = process.argv.slice(2);
 if (!sitesPort) {
@@ -35,6 +35,7 @@ class Person {
       timezoneId: "Asia/Tokyo",
       ...options,
     });
+    await holdAnswers(context);
     return new Person(context, await context.newPage());
   }
 

@@ -5,7 +5,7 @@
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { examine, launchWithCard, playCard } from "./chromium.mjs";
+import { examine, holdAnswers, launchWithCard, playCard } from "./chromium.mjs";
 
 const [home, hubPort, sitesPort, mellon, folder] = process.argv.slice(2);
 if (!mellon) {
@@ -24,6 +24,7 @@ async function walk(name, fn) {
   const context = await launchWithCard({
     home, profile: mkdtempSync(join(home, "profile-")), origin: card, viewport: { width: 1100, height: 800 }, locale: "ja-JP", timezoneId: "Asia/Tokyo",
   });
+  await holdAnswers(context);
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   const complaints = [];

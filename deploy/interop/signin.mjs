@@ -1,6 +1,6 @@
 // A person's way through the pages of login in headless Chromium: first use of a card, choice of the post, sessions, refusals, logout. Each page is looked
-// at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it. No page has script: what the Content-Security-Policy of a form lets
-// through on the way to the relying party is part of what is tested.
+// at in a wide and in a narrow window, and axe-core (WCAG 2.2 AA) runs over it. What the Content-Security-Policy of a form lets through on the way to the
+// relying party is part of what is tested. Answers are held so that they can be looked at, and go by their button; one goes by itself.
 // usage: node signin.mjs JSON   with login, card, authorize, fresh, closed, post, service, logout (addresses), enters (addresses of logins at services that are told of a logout by the browser), password, callback, origins, folder (for
 // PNGs; may be empty). service is a page of another site whose button posts a SAML request.
 // Prints one line of JSON: for each page what examine finds, its address, bytes, foreign requests, complaints, overflow in a window of 320 pixels; where
@@ -9,7 +9,7 @@
 // Exit code 0, 2 for a wrong command line; what the pages are worth is for the caller to judge.
 import { join } from "node:path";
 import process from "node:process";
-import { examine, launch, watch } from "./chromium.mjs";
+import { examine, holdAnswers, launch, watch } from "./chromium.mjs";
 
 const given = process.argv[2] && JSON.parse(process.argv[2]);
 if (!given?.login) {
@@ -25,8 +25,9 @@ const answered = [];
 const browser = await launch();
 
 // person opens a browser of somebody's own.
-async function person() {
+async function person(held = true) {
   const context = await browser.newContext({ viewport: wide, locale: "ja-JP", timezoneId: "Asia/Tokyo", ignoreHTTPSErrors: true });
+  if (held) await holdAnswers(context);
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const seen = watch(page, given.login);
@@ -115,6 +116,17 @@ try {
     await look("logout");
     await press("main form button", below("/saml/slo/done/"));
     await look("logged-out");
+  }
+  {
+    // An answer goes by itself, and isn't in the browser's history: who goes back sends no old answer again.
+    const { page, open, press } = await person(false);
+    await open(given.service);
+    await press("form button", below("/login/"));
+    await press('form[action$="/begin"] button', (url) => url.hostname === "sandbox.localhost");
+    await press('a[href*="card=0"]', (url) => url.pathname === "/landed");
+    ends.itself = await page.innerText("body");
+    await page.goBack({ waitUntil: "load" });
+    ends.before = new URL(page.url()).pathname;
   }
   {
     // Out of services that only the browser can tell: one asks for a press and sends the browser back, one keeps it, one is told when the person goes on.

@@ -136,8 +136,8 @@ func TestPagesInChromium(t *testing.T) {
 			Overflow, Bytes     int
 		}
 		Ends struct {
-			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond, Tab, Kept string
-			Frames                                                           int
+			FirstUse, FormPost, Posts, Bye, Refused, Back, Beyond, Tab, Kept, Itself, Before string
+			Frames                                                                           int
 		}
 		Loaded, Answered struct{ Median, Worst float64 }
 	}
@@ -177,6 +177,9 @@ func TestPagesInChromium(t *testing.T) {
 	}
 	if seen.Ends.Beyond != "landed" {
 		t.Errorf("the form of a service that leads on ended at %q", seen.Ends.Beyond)
+	}
+	if seen.Ends.Itself != "landed" || strings.HasPrefix(seen.Ends.Before, "/login/") {
+		t.Errorf("an answer goes by itself to %q; before it stands %s", seen.Ends.Itself, seen.Ends.Before)
 	}
 	if seen.Ends.Kept != "bye" {
 		t.Errorf("the way through the services stopped at %q", seen.Ends.Kept)

@@ -45,7 +45,10 @@ func told(n login.Next) bool {
 func (s *Site) answer(w http.ResponseWriter, r *http.Request, a login.Answer) {
 	switch {
 	case a.Form != nil:
-		s.answerForm(w, r, a, page.Label{JA: "本人確認が終わりました。ボタンを押すと、サービスへ戻ります。", EN: "You are logged in. The button leads to the service."})
+		s.answerForm(w, r, a, page.Label{
+			JA: "本人確認が終わりました。サービスへ戻ります。自動で移動しないときは、ボタンを押してください。",
+			EN: "You are logged in and go back to the service. If nothing happens, press the button.",
+		})
 	case r.Method == http.MethodGet:
 		http.Redirect(w, r, a.Location, http.StatusSeeOther)
 	default: // see instruct
@@ -56,7 +59,7 @@ func (s *Site) answer(w http.ResponseWriter, r *http.Request, a login.Answer) {
 	}
 }
 
-// answerForm shows the form that takes an answer to a relying party: without script it takes a press of the button.
+// answerForm shows the form that takes an answer to a relying party: by itself, or without script by a press of its button.
 func (s *Site) answerForm(w http.ResponseWriter, r *http.Request, a login.Answer, say page.Label) {
 	s.show(w, r, page.Sheet{
 		Name: page.Answer, Title: page.Label{JA: "サービスへ移動します", EN: "Going on to the service"}, FormTo: formTo(a),

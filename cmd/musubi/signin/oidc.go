@@ -35,7 +35,9 @@ func (p samlPages) Problem(w http.ResponseWriter, r *http.Request, x samlidp.Pro
 
 // Form implements oidcop.Pages and samlidp.Pages. What it takes to the relying party is an answer or a refusal: which, the page doesn't know.
 func (p providerPages) Form(w http.ResponseWriter, r *http.Request, a login.Answer) {
-	p.s.answerForm(w, r, a, page.Label{JA: "ボタンを押すと、サービスへ戻ります。", EN: "The button leads back to the service."})
+	p.s.answerForm(w, r, a, page.Label{
+		JA: "サービスへ戻ります。自動で移動しないときは、ボタンを押してください。", EN: "You go back to the service. If nothing happens, press the button.",
+	})
 }
 
 // Confirm implements oidcop.Pages. Where the relying party wants the browser back afterwards only the provider knows, and it has checked it.

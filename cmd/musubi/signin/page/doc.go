@@ -1,4 +1,5 @@
-// Package page renders what people see when they log in: from one HTML file each, with its style and icon inside it, without script.
+// Package page renders what people see when they log in: from one HTML file each, with its style and icon inside it. One line of script posts a relying
+// party's answer without a press; without it the button does. No other page has any.
 //
 // A page asks nothing of any server when it is shown: the card host asks for the card at every connection, and would ask again for a style
 // sheet. Each answer carries the narrowest Content-Security-Policy that it works with. It also holds every sentence about a refusal, Japanese

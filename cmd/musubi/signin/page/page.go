@@ -31,7 +31,7 @@ const (
 	Secret    Name = "secret"    // a form: password, sealed account, invitation
 	Posts     Name = "posts"     // the post to act in is to be chosen
 	Go        Name = "go"        // the browser goes on by itself
-	Answer    Name = "answer"    // a form with a button, to a relying party
+	Answer    Name = "answer"    // a form to a relying party, which goes by itself; without script by its button
 	Message   Name = "message"   // a few sentences, and a way on
 	Confirm   Name = "confirm"   // a question with one button
 	LoggedOut Name = "loggedout" // the end, with hidden frames
@@ -65,6 +65,7 @@ type Sheet struct {
 	at      time.Time // when the page was made
 	notice  string
 	style   template.CSS
+	script  template.JS // Answer's alone
 }
 
 // Alert is a refusal within a page.
@@ -78,6 +79,8 @@ type Renderer struct {
 	pages  map[Name]*template.Template
 	style  template.CSS
 	hash   string // of the style, as CSP wants it
+	script template.JS
+	run    string // the script's hash
 	notice string
 	now    func() time.Time
 	log    *slog.Logger
@@ -89,10 +92,13 @@ func New(notice string, now func() time.Time, log *slog.Logger) (*Renderer, erro
 	if err != nil {
 		return nil, fmt.Errorf("signin: %w", err)
 	}
-	sum := sha256.Sum256(style)
+	script, err := files.ReadFile("static/onward.js")
+	if err != nil {
+		return nil, fmt.Errorf("signin: %w", err)
+	}
 	p := &Renderer{
-		pages: map[Name]*template.Template{}, style: template.CSS(style), //nolint:gosec // G203: our own file
-		hash: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", notice: notice, now: now, log: log,
+		pages: map[Name]*template.Template{}, style: template.CSS(style), script: template.JS(script), //nolint:gosec // G203: our own files
+		hash: hash(style), run: hash(script), notice: notice, now: now, log: log,
 	}
 	functions := template.FuncMap{"jst": Moment, "clock": clock, "span": span}
 	for _, n := range names() {
@@ -103,6 +109,12 @@ func New(notice string, now func() time.Time, log *slog.Logger) (*Renderer, erro
 		}
 	}
 	return p, nil
+}
+
+// hash writes the hash of a style or script as CSP wants it.
+func hash(text []byte) string {
+	sum := sha256.Sum256(text)
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // Moment writes microseconds of UTC as staff read them.
@@ -127,6 +139,7 @@ func span(d time.Duration) Label {
 func (s Sheet) At() int64           { return s.at.UnixMicro() }
 func (s Sheet) Notice() string      { return s.notice }
 func (s Sheet) Style() template.CSS { return s.style }
+func (s Sheet) Script() template.JS { return s.script }
 
 // Left is how many minutes are left until Until, rounded down.
 func (s Sheet) Left() int64 { return max(0, (s.Until-s.at.UnixMicro())/time.Minute.Microseconds()) }
@@ -134,6 +147,9 @@ func (s Sheet) Left() int64 { return max(0, (s.Until-s.at.UnixMicro())/time.Minu
 // Show writes a page, whole or not at all.
 func (p *Renderer) Show(w http.ResponseWriter, r *http.Request, s Sheet) {
 	s.at, s.notice, s.style = p.now(), p.notice, p.style
+	if s.Name == Answer {
+		s.script = p.script
+	}
 	if s.Onward != "" && !Web(s.Onward) {
 		p.log.ErrorContext(r.Context(), "signin: a page would lead to what is no web address", "page", s.Name)
 		s.Onward = ""
@@ -170,6 +186,9 @@ func (p *Renderer) policy(s Sheet) string {
 		to = strings.Join(s.FormTo, " ")
 	}
 	policy := "default-src 'none'; style-src " + p.hash + "; img-src data:; base-uri 'none'; form-action " + to + "; frame-ancestors 'none'"
+	if s.script != "" {
+		policy += "; script-src " + p.run
+	}
 	if len(s.Frames) > 0 {
 		sources := make([]string, 0, len(s.Frames))
 		for _, f := range s.Frames {

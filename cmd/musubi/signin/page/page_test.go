@@ -65,11 +65,27 @@ func TestPolicyNamesWhatAPageNeeds(t *testing.T) {
 func TestTextIsEscaped(t *testing.T) {
 	evil := `"><script>alert(1)</script>`
 	w := show(t, Sheet{Name: Answer, Body: AnswerBody{Action: "https://app.example/" + evil, Fields: [][2]string{{evil, evil}}}})
-	if strings.Contains(w.Body.String(), "<script") {
+	if strings.Count(w.Body.String(), "<script") != 1 || strings.Contains(w.Body.String(), "alert(1)<") {
 		t.Error(w.Body.String())
 	}
 	w = show(t, Sheet{Name: Go, Onward: `https://app.example/?x="><meta>`})
 	if strings.Contains(w.Body.String(), `"><meta>`) {
 		t.Error(w.Body.String())
+	}
+}
+
+// The one script that there is stands on the page of an answer, and is the one that the page's policy lets run.
+func TestScript(t *testing.T) {
+	w := show(t, Sheet{Name: Answer, Body: AnswerBody{Action: "https://app.example/acs", Fields: [][2]string{{"SAMLResponse", "x"}}}})
+	_, text, _ := strings.Cut(w.Body.String(), "<script>")
+	text, _, _ = strings.Cut(text, "</script>")
+	if csp := w.Header().Get("Content-Security-Policy"); text == "" || !strings.HasSuffix(csp, "; script-src "+hash([]byte(text))) {
+		t.Errorf("the script is %q, the policy %s", text, csp)
+	}
+	for _, s := range []Sheet{{Name: LoggedOut, Body: LoggedOutBody{}}, {Name: Message, Body: MessageBody{}}, {Name: Go, Body: Label{}, Onward: "https://app.example/"}} {
+		w := show(t, s)
+		if csp := w.Header().Get("Content-Security-Policy"); w.Code != http.StatusOK || strings.Contains(csp, "script") || strings.Contains(w.Body.String(), "<script") {
+			t.Errorf("%s: %d, %s", s.Name, w.Code, csp)
+		}
 	}
 }
