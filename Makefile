@@ -18,7 +18,7 @@ BENCHTIME ?= 1s
 # How long `make fuzz` runs each target, and the folders whose targets it runs: what anybody can send to the certificate core, and to the login;
 # the files that administrators load.
 FUZZTIME  ?= 10m
-FUZZDIRS  ?= identity/cert cmd/certd identity/samlidp identity/oidcop connectors/sandbox/relying connectors/sandbox/visitor cmd/musubi/signin sync/bizcal sync/escalate
+FUZZDIRS  ?= identity/cert cmd/certd identity/samlidp identity/oidcop connectors/sandbox/relying connectors/sandbox/samlsp connectors/sandbox/visitor cmd/musubi/signin sync/bizcal sync/escalate
 # The list of local governments for `make national`, and how many people each gets.
 ORGS   ?= ../shared/data/localgov.csv
 PEOPLE ?= 30

@@ -102,7 +102,7 @@ func (p *Provider) startLeave(w http.ResponseWriter, r *http.Request, n policies
 	if err != nil {
 		return "", fmt.Errorf("samlidp: keep a browser's way: %w", err)
 	}
-	cookie := secret.Cookie(LeaveCookie + id)
+	cookie := secret.Cookie(LeaveCookie + id) // #nosec G124 -- it is made Secure, HttpOnly and SameSite there
 	cookie.MaxAge = int(leaveLife / time.Second)
 	http.SetCookie(w, cookie)
 	return id, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/musubi-hub/musubi/identity/audit"
 	"github.com/musubi-hub/musubi/identity/oidcop"
 	"github.com/musubi-hub/musubi/identity/samlidp"
+	"github.com/musubi-hub/musubi/identity/samlidp/sp"
 	"github.com/musubi-hub/musubi/identity/sqldb"
 	"github.com/musubi-hub/musubi/identity/sqldb/sqldbtest"
 	"github.com/musubi-hub/musubi/policies"
@@ -96,7 +97,7 @@ func TestReceiptsOfBoth(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		must(db.Migrate(t.Context(), audit.Migration(db.Engine()), oidcop.Migration(), samlidp.Migration()))
+		must(db.Migrate(t.Context(), audit.Migration(db.Engine()), oidcop.Migration(), sp.Migration(), samlidp.Migration()))
 		for i := range 6 {
 			states := []string{"failed", "pending", "delivered"}
 			_, err := db.Writer().ExecContext(t.Context(), `INSERT INTO oidc_logout (id, party, network, session, sid, sub, state, tries, status, why, created_at, settled_at)
