@@ -260,6 +260,42 @@ func TestNothingIsHalfDone(t *testing.T) {
 	})
 }
 
+// What is signed is signed after the commit: it goes out as it was made then, once; and where that fails the login stands and isn't answered.
+func TestAnswerIsMadeLater(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		sessions := func() (n int) {
+			if err := h.DB.Reader().QueryRowContext(t.Context(), `SELECT COUNT(*) FROM session`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		made, committed := 0, 0
+		h.issuer.later = func() (login.Answer, error) {
+			made, committed = made+1, sessions() // another connection sees the session: nobody waits for the signature
+			return login.Answer{Location: "https://rp.example.test/signed"}, nil
+		}
+		n := h.login(h.start(h.ask("survey", nil), session.Secret{}), identity.MethodCard, string(logintest.Local))
+		if h.finished(n); n.Answer.Location != "https://rp.example.test/signed" || n.Answer.Later != nil || made != 1 || committed != 1 {
+			t.Errorf("%+v, made %d times after %d commits", n.Answer, made, committed)
+		}
+		for what, later := range map[string]func() (login.Answer, error){
+			"a key that fails":     func() (login.Answer, error) { return login.Answer{}, errors.New("no key to sign with") },
+			"one that never comes": func() (login.Answer, error) { return login.Answer{Later: h.issuer.later}, nil },
+		} {
+			h.issuer.later = later
+			before := sessions()
+			v := h.start(h.ask("survey", nil), session.Secret{})
+			code := h.prove(h.begin(v, identity.MethodCard), string(logintest.Local))
+			if n, err := h.Return(t.Context(), v, code); err == nil || n.Answer != nil || !n.Session.Zero() {
+				t.Errorf("%s: %+v, %v", what, n, err)
+			}
+			if n, err := h.View(t.Context(), v); err == nil && n.Answer != nil || sessions() != before+1 {
+				t.Errorf("%s: it is answered after all, or %d sessions aren't %d", what, sessions(), before+1)
+			}
+		}
+	})
+}
+
 func TestSweep(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		for range 3 {

@@ -86,6 +86,7 @@ type issuer struct {
 	finished []identity.Login
 	refused  []login.Refusal
 	err      error
+	later    func() (login.Answer, error) // how an answer is made after the commit; nil: it is made already
 }
 
 func (i *issuer) Finish(_ context.Context, _ *sql.Tx, r login.Request, l identity.Login) (login.Answer, error) {
@@ -93,7 +94,7 @@ func (i *issuer) Finish(_ context.Context, _ *sql.Tx, r login.Request, l identit
 		return login.Answer{}, i.err
 	}
 	i.finished = append(i.finished, l)
-	return login.Answer{Location: "https://rp.example.test/?facts=" + string(r.Facts)}, nil
+	return login.Answer{Location: "https://rp.example.test/?facts=" + string(r.Facts), Later: i.later}, nil
 }
 
 func (i *issuer) Refuse(_ context.Context, _ *sql.Tx, _ login.Request, no login.Refusal) (login.Answer, error) {
