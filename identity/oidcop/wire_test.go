@@ -32,7 +32,12 @@ func (pages) show(w http.ResponseWriter, status int, v any) {
 func (p pages) Problem(w http.ResponseWriter, _ *http.Request, v oidcop.Problem) {
 	p.show(w, v.Status, v)
 }
-func (p pages) Form(w http.ResponseWriter, _ *http.Request, v login.Answer) { p.show(w, 200, v) }
+func (p pages) Form(w http.ResponseWriter, _ *http.Request, v login.Answer) {
+	p.show(w, 200, struct { // a function is no JSON
+		Location string
+		Form     [][2]string
+	}{v.Location, v.Form})
+}
 
 func (p pages) Confirm(w http.ResponseWriter, _ *http.Request, v oidcop.Confirmation) {
 	p.show(w, 200, v)
