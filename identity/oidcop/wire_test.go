@@ -32,6 +32,7 @@ func (pages) show(w http.ResponseWriter, status int, v any) {
 func (p pages) Problem(w http.ResponseWriter, _ *http.Request, v oidcop.Problem) {
 	p.show(w, v.Status, v)
 }
+
 func (p pages) Form(w http.ResponseWriter, _ *http.Request, v login.Answer) {
 	p.show(w, 200, struct { // a function is no JSON
 		Location string
