@@ -48,6 +48,8 @@ type install struct {
 	database string        // URL; empty: SQLite in the data folder
 	patience time.Duration // 0: the command's own
 	ahead    time.Duration // how far the clock of commands that run in this process is ahead
+
+	plansItself bool // the serving hub makes plans of changes after seconds; else after ten minutes
 }
 
 func (i *install) args(args []string) []string {

@@ -42,6 +42,7 @@ func TestLiveAndBreakers(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, i *install) {
 		const many = 30
+		i.plansItself = true
 		c := i.vendor(t)
 		i.begin(t)
 		i.fill(t, many, few...)
