@@ -40,7 +40,7 @@ class Person {
   }
 
   constructor(context, page) {
-    Object.assign(this, { context, page, foreign: new Set(), complaints: [], visited: [], bytes: 0 });
+    Object.assign(this, { context, page, foreign: new Set(), complaints: [], visited: [], bytes: 0, shown: 0 });
     page.setDefaultTimeout(30_000);
     page.on("request", (request) => {
       const to = new URL(request.url());
@@ -48,7 +48,15 @@ class Person {
       if (request.isNavigationRequest()) this.visited.push(to.origin + to.pathname);
     });
     page.on("response", async (response) => {
-      if (response.status() < 300 || response.status() >= 400) this.bytes += (await response.body().catch(() => "")).length;
+      if (response.status() >= 300 && response.status() < 400) return;
+      // What counts is the page that stands there in the end, with what it loads, and none that led to it.
+      if (response.request().isNavigationRequest() && response.frame() === page.mainFrame()) {
+        this.shown++;
+        this.bytes = 0;
+      }
+      const { shown } = this;
+      const { length } = await response.body().catch(() => "");
+      if (shown === this.shown) this.bytes += length;
     });
     page.on("console", (message) => {
       const refused = /the server responded with a status of 4\d\d/.test(message.text()); // a refusal is an answer
